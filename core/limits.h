@@ -1,0 +1,50 @@
+// Every static bound of weir, in one place. Reaching one is counted, tested (tests name the constant)
+// and answered with the error named beside it.
+#pragma once
+
+#include <cstdint>
+
+namespace weir::core::limits {
+
+// ---- HTTP head, both legs -------------------------------------------------------------------------
+inline constexpr uint32_t kMaxHeadBytes = 32 * 1024;       // head_too_large / upstream_head_too_large
+inline constexpr uint32_t kMaxHeaders = 100;               // too_many_headers / upstream_head_too_large
+inline constexpr uint32_t kMaxTargetBytes = 2048;          // target_too_long
+inline constexpr uint32_t kMaxChunkLineBytes = 256;        // bad_chunk: size digits and extension
+// ---- request body -----------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
+inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
+inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
+inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
+inline constexpr uint32_t kMaxModelBytes = 256;              // field_too_long, param "model"
+inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: user, conversation, attributes
+inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
+// ---- provider answers ---------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large
+inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object larger than this is not read
+// ---- table: refused with the path at load ---------------------------------------------------------------
+inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, flags, scenarios, ...
+inline constexpr uint32_t kMaxUnitCombinations = 64;         // per scenario
+inline constexpr uint32_t kMaxFallbackHops = 8;              // per scenario
+inline constexpr uint32_t kMaxSegmentDepth = 16;             // nested conditions
+inline constexpr uint32_t kMaxTableProblems = 1000;          // reported at once; the rest is counted
+inline constexpr uint32_t kMaxTableBytes = 1024u * 1024 * 1024;
+// ---- per shard ------------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxShards = 128;
+inline constexpr uint32_t kMaxConnectionsPerShard = 65536;   // too_many_connections
+inline constexpr uint32_t kMaxExchangesPerShard = 32768;     // too_many_exchanges
+inline constexpr uint32_t kMaxBufferBytesPerShard = 1024u * 1024 * 1024;  // out_of_buffers
+inline constexpr uint32_t kMaxUpstreamConnectionsPerEndpoint = 4096;      // per shard; then requests queue
+inline constexpr uint32_t kMaxUpstreamQueue = 4096;          // upstream_queue_full
+inline constexpr uint32_t kMaxQueuedSendBytes = 256 * 1024;  // high-water mark: reading the other side stops
+inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark: reading goes on
+inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
+inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
+// ---- clocks, milliseconds ---------------------------------------------------------------------------------
+inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
+inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
+inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
+inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
+
+}  // namespace weir::core::limits
