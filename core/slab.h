@@ -68,16 +68,15 @@ class Slab {
   Slab& operator=(const Slab&) = delete;
 
   // Constructs an object, or answers nullptr at the limit or when the machine is out of memory. T's
-  // constructor may acquire from this slab; it must not throw.
+  // constructor may ask for its handle and acquire from this slab; it must not throw.
   template <typename... Args>
   T* acquire(Args&&... args) {
     Slot* slot = take_slot();
     if (slot == nullptr) return nullptr;
     unpoison(slot->storage, sizeof(T));
-    T* object = ::new (static_cast<void*>(slot->storage)) T(std::forward<Args>(args)...);
-    ++slot->generation;
+    ++slot->generation;  // before the constructor runs, which may ask for its own handle
     ++live_;
-    return object;
+    return ::new (static_cast<void*>(slot->storage)) T(std::forward<Args>(args)...);
   }
 
   // Destroys an object of this slab; every handle to it is stale from before its destructor runs.
