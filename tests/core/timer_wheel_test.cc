@@ -264,7 +264,6 @@ TEST_F(TimerWheelTest, FiresInTheLoopThatSleepsUntilTheNextDeadline) {
       wheel.advance(next);
     }
     wheel.advance(kStart + milliseconds(ms + 1));
-
   }
 }
 
