@@ -70,18 +70,20 @@ class TlsClientContext {
     uint64_t last_used = 0;
   };
 
-  explicit TlsClientContext(SSL_CTX* context) : context_(context) {}
+  TlsClientContext(SSL_CTX* context, TlsVersion minimum_version)
+      : context_(context), minimum_version_(minimum_version) {}
+  static std::string peer_key(const TlsPeer& peer);
   static std::shared_ptr<TlsClientContext> make(X509_STORE* trust, TlsVersion minimum_version);
   static int keep_session(SSL* ssl, ssl_session_st* session);
 
   // A session to offer to `peer_key`, or null. The caller owns one reference.
-  ssl_session_st* take_session(const std::string& peer_key);
+  ssl_session_st* take_session(const std::string& key);
   // Takes over the caller's reference.
-  void put_session(const std::string& peer_key, ssl_session_st* session);
+  void put_session(const std::string& key, ssl_session_st* session);
   void forget_least_recent_peer();
 
   SSL_CTX* const context_;  // owned
-  TlsVersion minimum_version_ = TlsVersion::tls_1_2;
+  const TlsVersion minimum_version_;
   std::unordered_map<std::string, PeerSessions> peers_;  // by "host:port"
   uint64_t uses_ = 0;
 };

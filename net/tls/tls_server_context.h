@@ -26,10 +26,13 @@
 #include <atomic>
 #include <cstdint>
 #include <expected>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/tls/tls_ticket_keys.h"
@@ -78,17 +81,15 @@ class TlsServerContext {
   int64_t first_expiry_seconds() const { return first_expiry_seconds_; }
 
  private:
-  struct Name {
-    std::string text;  // lower case; a wildcard without its "*", e.g. ".example.com"
-    SSL_CTX* context;
-  };
+  // Keys are in lower case; of equal names the certificate listed first has it.
+  using Names = std::map<std::string, SSL_CTX*, std::less<>>;
 
   TlsServerContext() = default;
   static int choose_certificate(SSL* ssl, int* alert, void* self);
 
   std::vector<SSL_CTX*> contexts_;  // owned; one per certificate, in the order of the options
-  std::vector<Name> exact_names_;   // sorted by text
-  std::vector<Name> wildcards_;     // sorted by text
+  Names exact_names_;
+  Names wildcards_;  // without the "*", e.g. ".example.com"
   std::shared_ptr<TlsTicketKeys> ticket_keys_;
   int64_t first_expiry_seconds_ = 0;
 };

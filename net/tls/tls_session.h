@@ -155,7 +155,7 @@ class TlsSession {
   struct Transport;  // the BIO between OpenSSL and the members below
 
   TlsSession(Role role, CiphertextSink& sink) : sink_(sink), role_(role) {}
-  static core::Result<void> prepare(TlsSession& session, SSL_CTX* context);
+  bool prepare(SSL_CTX* context);
   core::Result<size_t> encrypt(const uint8_t* data, size_t bytes);
   std::unexpected<core::Error> fail_from_openssl(int ssl_error);
   std::unexpected<core::Error> fail_with(core::ErrorCode code, const char* reason);
@@ -173,6 +173,7 @@ class TlsSession {
   bool transport_ended_ = false;
   bool peer_closed_ = false;
   bool close_sent_ = false;
+  bool sink_refused_ = false;
   core::ErrorCode failure_ = core::ErrorCode::internal;  // meaningful if failure_reason_ is set
   const char* failure_reason_ = nullptr;
   std::shared_ptr<const TlsServerContext> server_context_;  // its callbacks are used during the handshake
