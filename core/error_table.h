@@ -77,6 +77,8 @@
   X(body_has_bom, client, no, 400, "invalid_request_error", "", "The body must not start with a byte order mark.") \
   X(body_too_deep, client, no, 400, "invalid_request_error", "", "The body is nested too deeply.")            \
   X(duplicate_field, client, no, 400, "invalid_request_error", "", "A field was sent more than once.")        \
+  X(ambiguous_field, client, no, 400, "invalid_request_error", "",                                           \
+    "A field name differs from the real one only in case.")                                                  \
   X(bad_field_type, client, no, 400, "invalid_request_error", "", "A field has a value of the wrong type.")   \
   X(missing_field, client, no, 400, "invalid_request_error", "", "A required field is missing.")              \
   X(field_too_long, client, no, 400, "invalid_request_error", "", "A field is longer than accepted.")         \

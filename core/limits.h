@@ -18,6 +18,8 @@ inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
 inline constexpr uint32_t kMaxModelBytes = 256;              // field_too_long, param "model"
 inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: user, conversation, attributes
+inline constexpr uint32_t kMaxTools = 128;                   // field_too_long, param "tools"
+inline constexpr uint32_t kMaxCount = 2'147'483'647;         // bad_field_type: n, best_of, max_*tokens
 inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
 // ---- provider answers ---------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large

@@ -1,0 +1,124 @@
+// Makes the request that goes upstream out of the one that came in, without copying it: only changed values
+// are new bytes; everything else leaves from the receive buffer.
+//
+//   body     {"model":"support-chat","messages":[ ... 30 KB ... ],"stream":true}
+//   scratch  {"temperature":0.2,"model":"gpt-4o-mini-2024-07-18"
+//   pieces   scratch[0,52)  body[23, end)            content_length = sum of the sizes
+//
+// What a unit changes, per endpoint:
+//
+//                       chat_completions   responses        completions   embeddings
+//   model               yes                yes              yes           yes
+//   params              yes                yes              yes           no
+//   tools               filtered           filtered         no            no
+//   prompt              messages           instructions     no            no
+//   usage on streams    stream_options     no               stream_options no
+//
+// A field is replaced where it stands (key and value, so that an escaped key becomes a plain one) or added at
+// the start of the object. Setting max_tokens removes a max_completion_tokens of the client and the other way
+// round. When tools are filtered and none remains, tools, tool_choice and parallel_tool_calls go; the older
+// functions and function_call always go then, since they would pass the filter by.
+//
+// Pure; no allocation; any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/error.h"
+#include "routing/inspect/inspect.h"
+#include "routing/inspect/json_text.h"
+
+namespace weir::routing {
+
+// ---- what a unit changes; filled once by the table, views into the table's memory ----
+
+// One entry of `params`. Made by make_param, which computes the last three.
+struct ParamRewrite {
+  std::string_view key;         // as written in the unit
+  std::string_view key_json;    // "key" with quotes and escapes
+  std::string_view value_json;  // the value as JSON text
+  uint32_t hash = 0;
+  FieldName name = FieldName::other;
+  uint32_t count = 0;           // the value if it is a positive integer (n, max_tokens, ...), else 0
+};
+
+// Fields that a unit governs by other means (model, messages, stream, stream_options, input, prompt,
+// instructions, tools, functions, conversation, previous_response_id, metadata, user, ...): not to be set
+// through params. The table refuses them.
+bool is_reserved_param(std::string_view key);
+ParamRewrite make_param(std::string_view key, std::string_view key_json, std::string_view value_json);
+
+// What a prompt may mention as {{tenant.name}} and so on.
+enum class PromptVariable : uint8_t { none, tenant_id, tenant_name, scenario, user, model, date };
+inline constexpr unsigned kPromptVariableCount = 7;
+
+// A prompt is its parts in a row: literal text, then the variable (or none).
+struct PromptPart {
+  std::string_view literal_json;  // escaped as inside a JSON string, without quotes
+  PromptVariable variable = PromptVariable::none;
+};
+
+enum class PromptMode : uint8_t { replace, prepend, if_absent };
+
+struct UnitRewrite {
+  std::string_view model_json;                // the provider's model name as a JSON string with quotes
+  std::span<const ParamRewrite> params;       // no key twice, none reserved
+  std::span<const PromptPart> prompt;         // empty: the client's system text passes
+  PromptMode prompt_mode = PromptMode::replace;
+  bool filter_tools = false;                  // the unit has a `tools` list
+  std::span<const std::string_view> tools;    // names that may pass
+};
+
+// Values of the variables for this request, each escaped as inside a JSON string (render_json_string_body).
+using PromptValues = std::array<std::string_view, kPromptVariableCount>;
+
+// ---- the result ----
+
+struct Piece {
+  bool from_body;   // else from scratch
+  uint32_t offset;
+  uint32_t size;
+};
+
+// Up to kCapacity pieces in sending order. When it is nearly full, and for body ranges shorter than
+// kCopyBytes between two new ones, bytes are copied to scratch instead.
+class PieceList {
+ public:
+  static constexpr uint32_t kCapacity = 48;
+  static constexpr uint32_t kCopyBytes = 64;
+
+  std::span<const Piece> pieces() const { return {pieces_.data(), count_}; }
+  uint32_t size() const { return count_; }
+  void clear() { count_ = 0; }
+
+ private:
+  friend class RewriteOutput;
+  std::array<Piece, kCapacity> pieces_;
+  uint32_t count_ = 0;
+};
+
+struct RewriteResult {
+  uint32_t content_length;
+  bool usage_hidden;  // usage is asked for upstream although the client did not: hide that frame
+};
+
+// Plans the upstream body. Writes new bytes to `scratch` (from its current end) and sets `pieces`, whose scratch
+// offsets count from scratch.data(). rewrite_too_large if scratch is full or the result is over
+// limits::kMaxRewrittenBytes; field_too_long "messages" if more system messages than kMaxSystemMessages must go.
+core::Result<RewriteResult> plan_rewrite(const Inspection& inspection, std::span<const uint8_t> body,
+                                         const UnitRewrite& unit, const PromptValues& values,
+                                         ScratchWriter& scratch, PieceList& pieces);
+
+// What the upstream may produce at most once rewritten: for the reserve. Zero = the request sets no bound.
+struct OutputBound {
+  uint32_t tokens_per_choice;
+  uint32_t choices;  // max of n and best_of, at least 1
+};
+OutputBound output_bound(const Inspection& inspection, const UnitRewrite& unit);
+// Upper bound in bytes of the prompt that the unit adds, for the input estimate.
+uint32_t prompt_bytes(const UnitRewrite& unit, const PromptValues& values);
+
+}  // namespace weir::routing
