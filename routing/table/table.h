@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/murmur3.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/name_index.h"
@@ -122,6 +123,7 @@ struct Scenario {
 struct Flag {
   std::string name;
   std::string salt;                       // default: the flag's name
+  core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
   ScenarioIndex scenario{};
   uint8_t bit = 0;                        // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
