@@ -28,10 +28,10 @@
 namespace weir::testing {
 
 struct ProcessOptions {
-  std::vector<std::string> arguments;                            // without the program's name
-  std::vector<std::pair<std::string, std::string>> environment;  // added to this process's own
-  std::string directory;                                         // working directory; empty = inherited
-  std::string input;                                             // fed to stdin, which is then closed
+  std::vector<std::string> arguments = {};                            // without the program's name
+  std::vector<std::pair<std::string, std::string>> environment = {};  // added to this process's own
+  std::string directory = {};                                         // working directory; empty = inherited
+  std::string input = {};                                             // fed to stdin, which is then closed
 };
 
 class Process {

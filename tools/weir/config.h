@@ -36,7 +36,7 @@ namespace weir::tools {
 
 // Exit codes of weir and weirctl; both tools' --help documents them.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;   // the system or the other side failed: port in use, no permission, ...
+inline constexpr int kExitFailure = 1;   // the system or the other side failed: port in use, ...
 inline constexpr int kExitBadInput = 2;  // arguments, configuration or table; nothing was started or changed
 
 // Something wrong in the configuration. `path` is like "tls.certificates[0].key"; empty = the whole file.
@@ -86,16 +86,16 @@ struct LimitOverrides {
 };
 
 struct Config {
-  std::string file;                             // where it was read from, as given
-  std::vector<ListenAddress> listen;            // plain ones first, then TLS; never empty
-  std::vector<CertificateFiles> certificates;   // empty = no address speaks TLS
-  std::optional<uint32_t> shards;               // none = auto
+  std::string file;                            // where it was read from, as given
+  std::vector<ListenAddress> listen;           // plain ones first, then TLS; never empty
+  std::vector<CertificateFiles> certificates;  // empty = no address speaks TLS
+  std::optional<uint32_t> shards;              // none = auto
   std::string table_path;
-  std::string key_hash_secret;                  // the secret itself: never print, log or serve it
+  std::string key_hash_secret;  // the secret itself: never print, log or serve it
   std::string admin_socket = "/run/weir/admin.sock";
   uint32_t admin_socket_mode = 0660;
   AccessLog access_log = AccessLog::standard_output;
-  std::string access_log_path;                  // AccessLog::file
+  std::string access_log_path;  // AccessLog::file
   LimitOverrides limits;
 };
 
