@@ -42,6 +42,13 @@ inline constexpr uint32_t kMaxQueuedSendBytes = 256 * 1024;  // high-water mark:
 inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark: reading goes on
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
+// ---- TLS ------------------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
+inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten
+inline constexpr uint32_t kMaxTlsSessionsPerPeer = 8;        // per shard; the oldest is forgotten
+inline constexpr uint32_t kTlsTicketKeysKept = 3;            // the newest seals, all open; the oldest is forgotten
+inline constexpr uint32_t kTlsTicketLifetimeS = 7200;        // a ticket older than this means a full handshake
+inline constexpr uint32_t kTlsTicketRotationMs = 12 * 3600 * 1000;
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout

@@ -1,0 +1,93 @@
+#include "core/loop.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::core {
+
+void TurnTask::unlink() {
+  if (previous_ == nullptr) return;
+  previous_->next_ = next_;
+  next_->previous_ = previous_;
+  next_ = previous_ = nullptr;
+}
+
+TurnTaskList::~TurnTaskList() {
+  while (!empty()) sentinel_.next_->unlink();
+  sentinel_.next_ = sentinel_.previous_ = nullptr;
+}
+
+void TurnTaskList::add(TurnTask& task) {
+  if (task.queued()) return;
+  task.previous_ = sentinel_.previous_;
+  task.next_ = &sentinel_;
+  sentinel_.previous_->next_ = &task;
+  sentinel_.previous_ = &task;
+}
+
+void TurnTaskList::run_all() {
+  // Moved to a list of its own, so that a task may add itself or others again and may destroy any task.
+  TurnTaskList batch;
+  if (empty()) return;
+  batch.sentinel_.next_ = sentinel_.next_;
+  batch.sentinel_.previous_ = sentinel_.previous_;
+  batch.sentinel_.next_->previous_ = &batch.sentinel_;
+  batch.sentinel_.previous_->next_ = &batch.sentinel_;
+  sentinel_.next_ = sentinel_.previous_ = &sentinel_;
+  while (!batch.empty()) {
+    TurnTask& task = *batch.sentinel_.next_;
+    task.unlink();
+    task.run_(task);
+  }
+}
+
+Loop::Loop() : now_ns_(monotonic_now_ns()), wall_now_ns_(core::wall_now_ns()), timers_(now_ns_) {}
+Loop::~Loop() = default;
+
+std::expected<std::unique_ptr<Loop>, std::string> Loop::create(const IoOptions& options) {
+  std::unique_ptr<Loop> loop(new Loop);
+  auto io = Io::create(options, loop->buffers_);
+  if (!io) return std::unexpected(io.error());
+  loop->io_ = std::move(*io);
+  return loop;
+}
+
+void Loop::turn(uint64_t max_wait_ns) {
+  uint64_t wait_ns = max_wait_ns;
+  if (!end_of_turn_.empty()) {
+    wait_ns = 0;
+  } else if (const uint64_t deadline_ns = timers_.next_deadline_ns(); deadline_ns != kNoDeadline) {
+    wait_ns = std::min(wait_ns, timeout_until(deadline_ns, now_ns_));
+  }
+  io_->submit_and_wait(wait_ns);
+  ++turns_;
+  now_ns_ = monotonic_now_ns();
+  wall_now_ns_ = core::wall_now_ns();
+  if (turn_hook_ != nullptr) turn_hook_(turn_hook_context_);
+  io_->dispatch();
+  timers_.advance(now_ns_);
+  if (has_posted_.load(std::memory_order_relaxed)) run_posted();
+  if (io_->take_buffers_returned()) starved_.run_all();
+  end_of_turn_.run_all();
+}
+
+void Loop::post(std::function<void()> work) {
+  {
+    const std::lock_guard guard(posted_lock_);
+    posted_.push_back(std::move(work));
+  }
+  has_posted_.store(true, std::memory_order_relaxed);  // the lock orders the vector itself
+  wake();
+}
+
+void Loop::run_posted() {
+  std::vector<std::function<void()>> batch;
+  {
+    const std::lock_guard guard(posted_lock_);
+    batch.swap(posted_);
+    has_posted_.store(false, std::memory_order_relaxed);
+  }
+  for (auto& work : batch) work();
+}
+
+}  // namespace weir::core

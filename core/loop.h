@@ -1,0 +1,117 @@
+// The turn of one thread: a shard's, or the control thread's. Owns the ring, the buffers, the timers and
+// the cached time. A turn:
+//
+//      submit and wait ─▶ read the clocks ─▶ turn hook ─▶ handlers ─▶ timers ─▶ end-of-turn tasks ─┐
+//      ▲                                                                                           │
+//      └───────────────────────────────────────────────────────────────────────────────────────────┘
+//
+// Handlers, timers and tasks run to completion, never nested. What they want to do "later in this turn"
+// (flush a connection's queue, free an object) they put on the end-of-turn list.
+//
+// Thread: create(), turn() and all accessors on one thread; wake() and post() from any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/clock.h"
+#include "core/io.h"
+#include "core/timer_wheel.h"
+
+namespace weir::core {
+
+// Something to be done once at the end of the turn. Embedded in its owner; neither copied nor moved.
+class TurnTask {
+ public:
+  using Callback = void (*)(TurnTask&);
+  TurnTask(Callback run, void* owner) : run_(run), owner_(owner) {}
+  ~TurnTask() { unlink(); }
+  TurnTask(const TurnTask&) = delete;
+  TurnTask& operator=(const TurnTask&) = delete;
+  bool queued() const { return previous_ != nullptr; }
+  template <typename Owner>
+  Owner& owner() const {
+    return *static_cast<Owner*>(owner_);
+  }
+  void unlink();
+
+ private:
+  friend class TurnTaskList;
+  TurnTask* next_ = nullptr;
+  TurnTask* previous_ = nullptr;
+  Callback run_;
+  void* owner_;
+};
+
+// Circular list with a sentinel; a task is on at most one list.
+class TurnTaskList {
+ public:
+  TurnTaskList() : sentinel_(nullptr, nullptr) { sentinel_.next_ = sentinel_.previous_ = &sentinel_; }
+  ~TurnTaskList();
+  void add(TurnTask& task);          // no effect when it is queued already
+  bool empty() const { return sentinel_.next_ == &sentinel_; }
+  // Runs those queued when called, in order; what they add waits for the next call.
+  void run_all();
+
+ private:
+  TurnTask sentinel_;
+};
+
+class Loop {
+ public:
+  static std::expected<std::unique_ptr<Loop>, std::string> create(const IoOptions& options = {});
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // One turn; waits at most `max_wait_ns` for something to happen.
+  void turn(uint64_t max_wait_ns = UINT64_MAX);
+
+  uint64_t now_ns() const { return now_ns_; }            // monotonic, as of this turn
+  int64_t wall_now_ns() const { return wall_now_ns_; }
+  Io& io() { return *io_; }
+  BufferPool& buffers() { return buffers_; }
+  TimerWheel& timers() { return timers_; }
+  uint64_t turns() const { return turns_; }
+
+  // Runs `task` at the end of this turn (or the next, when added by an end-of-turn task).
+  void at_end_of_turn(TurnTask& task) { end_of_turn_.add(task); }
+  // Runs `task` once receive memory has come back (after a receive ended with -ENOBUFS).
+  void when_buffers_return(TurnTask& task) { starved_.add(task); }
+  // Called in every turn before handlers run: shards take the newest table here.
+  void on_turn(void (*hook)(void*), void* context) {
+    turn_hook_ = hook;
+    turn_hook_context_ = context;
+  }
+
+  void wake() { io_->wake(); }
+  // Runs `work` on this loop's thread. Control plane only: takes a lock and allocates.
+  void post(std::function<void()> work);
+
+ private:
+  Loop();
+  void run_posted();
+
+  BufferPool buffers_;
+  uint64_t now_ns_;
+  int64_t wall_now_ns_;
+  TimerWheel timers_;
+  std::unique_ptr<Io> io_;
+  TurnTaskList end_of_turn_;
+  TurnTaskList starved_;
+  uint64_t turns_ = 0;
+  void (*turn_hook_)(void*) = nullptr;
+  void* turn_hook_context_ = nullptr;
+  std::atomic<bool> has_posted_{false};   // relaxed look, then the lock
+  std::mutex posted_lock_;
+  std::vector<std::function<void()>> posted_;
+};
+
+}  // namespace weir::core

@@ -1,0 +1,412 @@
+// core::Io on Linux io_uring. What each choice is worth is measured in bench/; the rules behind it:
+//
+//   * one ring per shard, made on its own thread (SINGLE_ISSUER | DEFER_TASKRUN, kernel 6.1; COOP_TASKRUN
+//     before): without them the same relay costs more than twice as much
+//   * one io_uring_enter per turn submits everything and waits
+//   * multishot accept and receive; received bytes land in a provided buffer ring of few, hot blocks:
+//     incremental ones (kernel 6.12) that many sockets share, whole ones before
+//   * no linked or per-request timeouts, no registered files, no zero-copy send: measured neutral or worse
+#include <liburing.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "core/io.h"
+
+namespace weir::core {
+namespace {
+
+// Newer than the packaged liburing headers (2.3); values from include/uapi/linux/io_uring.h.
+constexpr uint16_t kBufferRingIncremental = 2;      // IOU_PBUF_RING_INC, 6.12
+constexpr uint32_t kEnterNoIowait = 1u << 7;        // IORING_ENTER_NO_IOWAIT, 6.15
+constexpr uint32_t kFeatureNoIowait = 1u << 17;     // IORING_FEAT_NO_IOWAIT
+constexpr uint16_t kReceiveGroup = 0;
+constexpr uint32_t kRingEntries = 4096;             // blocks the buffer ring can hold
+constexpr size_t kPiecesPerSend = 16;
+
+constexpr uint64_t kIgnored = 0;                    // user_data of operations nobody waits for
+constexpr uint64_t kWakeTag = 1;                    // user_data of the wake-up poll; operations are aligned
+
+struct SendVector {
+  msghdr header;
+  iovec pieces[kPiecesPerSend];
+};
+
+std::string set_up_error(int error) {
+  switch (error) {
+    case ENOSYS:
+      return "io_uring is not available: the kernel is older than 5.1 or built without it; weir needs Linux 6.1 or newer";
+    case EPERM:
+    case EACCES:
+      return "io_uring is not permitted: set the sysctl kernel.io_uring_disabled=0, and in a container allow "
+             "io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile";
+    case ENOMEM:
+      return "io_uring could not get memory: raise the locked-memory limit (ulimit -l, or LimitMEMLOCK= in the systemd unit)";
+    case EMFILE:
+    case ENFILE:
+      return "io_uring could not get a descriptor: raise the limit on open files (ulimit -n, or LimitNOFILE= in the systemd unit)";
+    default:
+      return std::string("io_uring could not be set up: ") + std::strerror(error);
+  }
+}
+
+}  // namespace
+
+struct Io::Impl {
+  io_uring ring{};
+  bool ring_ready = false;
+  uint32_t enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  int enter_descriptor = -1;
+  int wake_descriptor = -1;
+
+  BufferPool& buffers;
+  IoOptions options;
+  bool incremental = false;
+  io_uring_buf_ring* buffer_ring = nullptr;
+  std::vector<Block*> blocks;              // by receive id; null = id unused
+  std::vector<uint16_t> free_ids;
+  uint32_t kernel_blocks = 0;              // blocks the kernel may fill
+  uint32_t initial_blocks = 0;
+  uint32_t block_bytes = 0;
+  bool buffers_returned = false;
+
+  std::vector<SendVector> send_vectors;    // reused after each submission
+  size_t send_vectors_used = 0;
+  IoStats stats;
+
+  explicit Impl(BufferPool& pool) : buffers(pool) {}
+  ~Impl();
+
+  std::string set_up(const IoOptions& wanted);
+  std::string set_up_buffers();
+  bool add_block();
+  void give_to_kernel(Block& block);
+  void recycle(Block& block);
+  io_uring_sqe* next_entry();
+  int enter(uint32_t wait_for, uint64_t wait_ns);
+  uint32_t flush_submissions();
+  void arm_wake();
+  void dispatch();
+  Slice take_received(const io_uring_cqe& entry);
+};
+
+Io::Impl::~Impl() {
+  if (ring_ready) io_uring_queue_exit(&ring);
+  if (wake_descriptor >= 0) ::close(wake_descriptor);
+  for (Block* block : blocks) {
+    if (block == nullptr) continue;
+    ::munmap(block->base, block->capacity + 4096);
+    delete block;
+  }
+  std::free(buffer_ring);
+}
+
+std::string Io::Impl::set_up(const IoOptions& wanted) {
+  options = wanted;
+  io_uring_params params{};
+  const uint32_t common = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  params.flags = common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  params.cq_entries = options.completion_entries;
+  int result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
+  if (result == -EINVAL) {  // kernel < 6.1
+    params = {};
+    params.flags = common | IORING_SETUP_COOP_TASKRUN;
+    params.cq_entries = options.completion_entries;
+    result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
+  }
+  if (result == -EINVAL) return "this kernel's io_uring is too old; weir needs Linux 6.1 or newer";
+  if (result < 0) return set_up_error(-result);
+  ring_ready = true;
+
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring);
+  // SEND_ZC came with multishot receive (6.0), which cannot be probed itself.
+  const bool multishot = probe != nullptr && io_uring_opcode_supported(probe, IORING_OP_SEND_ZC);
+  io_uring_free_probe(probe);
+  if (!multishot) return "this kernel's io_uring has no multishot receive; weir needs Linux 6.1 or newer";
+
+  if (io_uring_register_ring_fd(&ring) == 1) enter_flags |= IORING_ENTER_REGISTERED_RING;
+  enter_descriptor = ring.enter_ring_fd;
+  if (params.features & kFeatureNoIowait) enter_flags |= kEnterNoIowait;
+
+  wake_descriptor = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_descriptor < 0) return set_up_error(errno);
+  send_vectors.resize(ring.sq.ring_entries);
+  if (std::string problem = set_up_buffers(); !problem.empty()) return problem;
+  arm_wake();
+  return {};
+}
+
+std::string Io::Impl::set_up_buffers() {
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 4096, kRingEntries * sizeof(io_uring_buf)) != 0) return set_up_error(ENOMEM);
+  std::memset(memory, 0, kRingEntries * sizeof(io_uring_buf));
+  buffer_ring = static_cast<io_uring_buf_ring*>(memory);
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring);
+  registration.ring_entries = kRingEntries;
+  registration.bgid = kReceiveGroup;
+  int result = -EINVAL;
+  if (options.allow_incremental) {
+    registration.pad = kBufferRingIncremental;
+    result = io_uring_register_buf_ring(&ring, &registration, 0);
+    incremental = result == 0;
+  }
+  if (result == -EINVAL) {
+    registration.pad = 0;
+    result = io_uring_register_buf_ring(&ring, &registration, 0);
+  }
+  if (result < 0) return set_up_error(-result);
+  io_uring_buf_ring_init(buffer_ring);
+
+  block_bytes = incremental ? options.incremental_block_bytes : options.whole_block_bytes;
+  initial_blocks = incremental ? options.incremental_blocks : options.whole_blocks;
+  blocks.assign(kRingEntries, nullptr);
+  free_ids.reserve(kRingEntries);
+  for (uint32_t id = kRingEntries; id-- > 0;) free_ids.push_back(static_cast<uint16_t>(id));
+  buffers.on_recycle([](void* self, Block& block) { static_cast<Impl*>(self)->recycle(block); }, this);
+  for (uint32_t i = 0; i < initial_blocks; ++i) {
+    if (!add_block()) return set_up_error(ENOMEM);
+  }
+  return {};
+}
+
+bool Io::Impl::add_block() {
+  if (free_ids.empty() || stats.receive_bytes + block_bytes > options.max_receive_bytes) return false;
+  // One page more, so that reading kPadding bytes past the end is always legal.
+  void* memory = ::mmap(nullptr, block_bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  auto* block = new Block;
+  block->base = static_cast<uint8_t*>(memory);
+  block->capacity = block_bytes;
+  block->is_receive = true;
+  block->pool = &buffers;
+  block->receive_id = free_ids.back();
+  free_ids.pop_back();
+  blocks[block->receive_id] = block;
+  stats.receive_bytes += block_bytes;
+  give_to_kernel(*block);
+  return true;
+}
+
+void Io::Impl::give_to_kernel(Block& block) {
+  block.references = 1;
+  block.filled = 0;
+  io_uring_buf_ring_add(buffer_ring, block.base, block.capacity, block.receive_id,
+                        io_uring_buf_ring_mask(kRingEntries), 0);
+  io_uring_buf_ring_advance(buffer_ring, 1);
+  ++kernel_blocks;
+}
+
+// The last slice of a block the kernel is done with is gone.
+void Io::Impl::recycle(Block& block) {
+  buffers_returned = true;
+  const bool grown = stats.receive_bytes > uint64_t{initial_blocks} * block_bytes;
+  if (grown && kernel_blocks >= initial_blocks) {
+    blocks[block.receive_id] = nullptr;
+    free_ids.push_back(block.receive_id);
+    stats.receive_bytes -= block_bytes;
+    ::munmap(block.base, block.capacity + 4096);
+    delete &block;
+    return;
+  }
+  give_to_kernel(block);
+}
+
+io_uring_sqe* Io::Impl::next_entry() {
+  io_uring_sqe* entry = io_uring_get_sqe(&ring);
+  if (entry == nullptr) {
+    // More armed in one turn than the queue holds: hand over what there is, do not wait.
+    const uint32_t count = flush_submissions();
+    ++stats.enters;
+    io_uring_enter(static_cast<unsigned>(enter_descriptor), count, 0, enter_flags & IORING_ENTER_REGISTERED_RING, nullptr);
+    send_vectors_used = 0;
+    entry = io_uring_get_sqe(&ring);
+    WEIR_ASSERT(entry != nullptr);
+  }
+  ++stats.submitted;
+  return entry;
+}
+
+// Publishes prepared entries to the kernel's queue; returns how many it has not consumed yet.
+uint32_t Io::Impl::flush_submissions() {
+  io_uring_sq& queue = ring.sq;
+  const uint32_t mask = queue.ring_mask;
+  uint32_t tail = *queue.ktail;
+  while (queue.sqe_head != queue.sqe_tail) {
+    queue.array[tail & mask] = queue.sqe_head & mask;
+    ++tail;
+    ++queue.sqe_head;
+  }
+  __atomic_store_n(queue.ktail, tail, __ATOMIC_RELEASE);
+  return tail - __atomic_load_n(queue.khead, __ATOMIC_ACQUIRE);
+}
+
+int Io::Impl::enter(uint32_t wait_for, uint64_t wait_ns) {
+  __kernel_timespec timeout{};
+  io_uring_getevents_arg argument{};
+  argument.sigmask_sz = _NSIG / 8;
+  if (wait_for != 0 && wait_ns != UINT64_MAX) {
+    timeout.tv_sec = static_cast<int64_t>(wait_ns / 1'000'000'000);
+    timeout.tv_nsec = static_cast<int64_t>(wait_ns % 1'000'000'000);
+    argument.ts = reinterpret_cast<uint64_t>(&timeout);
+  }
+  const uint32_t count = flush_submissions();
+  ++stats.enters;
+  return io_uring_enter2(static_cast<unsigned>(enter_descriptor), count, wait_for, enter_flags,
+                         reinterpret_cast<sigset_t*>(&argument), sizeof argument);
+}
+
+void Io::Impl::arm_wake() {
+  io_uring_sqe* entry = next_entry();
+  io_uring_prep_poll_multishot(entry, wake_descriptor, POLLIN);  // edge-triggered: never read back
+  entry->user_data = kWakeTag;
+}
+
+Slice Io::Impl::take_received(const io_uring_cqe& entry) {
+  if (!(entry.flags & IORING_CQE_F_BUFFER)) return {};
+  Block* block = blocks[entry.flags >> IORING_CQE_BUFFER_SHIFT];
+  WEIR_ASSERT(block != nullptr && block->references > 0);
+  const uint32_t size = entry.res > 0 ? static_cast<uint32_t>(entry.res) : 0;
+  WEIR_ASSERT(size <= block->capacity - block->filled);
+  uint8_t* data = block->base + block->filled;
+  block->filled += size;
+  ++block->references;
+  Slice slice(data, size, block);
+  // An incremental block is the kernel's until it is full. Counting the bytes is exact; the CQE flag is not
+  // (missing at the end of a stream before 6.17, axboe/liburing#1545).
+  const bool consumed = incremental ? block->filled == block->capacity : true;
+  if (consumed) {
+    --kernel_blocks;
+    --block->references;
+  }
+  return slice;
+}
+
+void Io::Impl::dispatch() {
+  io_uring_cq& queue = ring.cq;
+  uint32_t head = *queue.khead;
+  const uint32_t tail = __atomic_load_n(queue.ktail, __ATOMIC_ACQUIRE);
+  stats.completed += tail - head;
+  bool starved = false;
+  for (; head != tail; ++head) {
+    const io_uring_cqe entry = queue.cqes[head & queue.ring_mask];
+    // Freed at once: handlers may enter the kernel when the submission queue is full.
+    __atomic_store_n(queue.khead, head + 1, __ATOMIC_RELEASE);
+    if (entry.user_data == kIgnored) continue;
+    if (entry.user_data == kWakeTag) {
+      if (!(entry.flags & IORING_CQE_F_MORE)) arm_wake();
+      continue;
+    }
+    Completion completion;
+    completion.result = entry.res;
+    completion.more = (entry.flags & IORING_CQE_F_MORE) != 0;
+    completion.data = take_received(entry);
+    if (entry.res == -ENOBUFS) starved = true;
+    reinterpret_cast<Operation*>(entry.user_data)->complete(completion);
+  }
+  if (starved) ++stats.no_buffers;
+  if ((starved || kernel_blocks == 0) && add_block()) buffers_returned = true;
+  stats.overflows = *queue.koverflow;
+}
+
+Io::Io(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Io::~Io() = default;
+
+std::expected<std::unique_ptr<Io>, std::string> Io::create(const IoOptions& options, BufferPool& buffers) {
+  auto impl = std::make_unique<Impl>(buffers);
+  if (std::string problem = impl->set_up(options); !problem.empty()) return std::unexpected(std::move(problem));
+  return std::unique_ptr<Io>(new Io(std::move(impl)));
+}
+
+void Io::accept(Operation& operation, int listener) {
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_multishot_accept(entry, listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  entry->user_data = reinterpret_cast<uint64_t>(&operation);
+  operation.arm();
+}
+
+void Io::receive(Operation& operation, int socket) {
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_recv_multishot(entry, socket, nullptr, 0, 0);
+  entry->flags |= IOSQE_BUFFER_SELECT;
+  entry->buf_group = kReceiveGroup;
+  entry->user_data = reinterpret_cast<uint64_t>(&operation);
+  operation.arm();
+}
+
+void Io::send(Operation& operation, int socket, std::span<const iovec> pieces) {
+  WEIR_ASSERT(!pieces.empty());
+  io_uring_sqe* entry = impl_->next_entry();
+  // MSG_WAITALL: the kernel itself goes on after a short send.
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  if (pieces.size() == 1) {
+    io_uring_prep_send(entry, socket, pieces[0].iov_base, pieces[0].iov_len, kFlags);
+  } else {
+    WEIR_ASSERT(impl_->send_vectors_used < impl_->send_vectors.size());
+    SendVector& vector = impl_->send_vectors[impl_->send_vectors_used++];
+    const size_t count = pieces.size() < kPiecesPerSend ? pieces.size() : kPiecesPerSend;
+    std::memcpy(vector.pieces, pieces.data(), count * sizeof(iovec));
+    vector.header = {};
+    vector.header.msg_iov = vector.pieces;
+    vector.header.msg_iovlen = count;
+    io_uring_prep_sendmsg(entry, socket, &vector.header, kFlags);
+  }
+  entry->user_data = reinterpret_cast<uint64_t>(&operation);
+  operation.arm();
+}
+
+void Io::connect(Operation& operation, int socket, const sockaddr* address, socklen_t size) {
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_connect(entry, socket, address, size);
+  entry->user_data = reinterpret_cast<uint64_t>(&operation);
+  operation.arm();
+}
+
+void Io::cancel(Operation& operation) {
+  WEIR_ASSERT(operation.armed());
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_cancel64(entry, reinterpret_cast<uint64_t>(&operation), 0);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  entry->user_data = kIgnored;
+}
+
+void Io::shutdown_write(int socket) {
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_shutdown(entry, socket, SHUT_WR);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  entry->user_data = kIgnored;
+}
+
+void Io::close(int descriptor) {
+  io_uring_sqe* entry = impl_->next_entry();
+  io_uring_prep_close(entry, descriptor);
+  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  entry->user_data = kIgnored;
+}
+
+void Io::submit_and_wait(uint64_t wait_ns) {
+  const int result = impl_->enter(wait_ns == 0 ? 0 : 1, wait_ns);
+  impl_->send_vectors_used = 0;
+  // EINTR, ETIME: nothing lost. EBUSY, EAGAIN: the completion queue is full; dispatching makes room and the
+  // next turn submits the rest.
+  WEIR_ASSERT(result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN);
+}
+
+void Io::dispatch() { impl_->dispatch(); }
+
+void Io::wake() {
+  const uint64_t one = 1;
+  // EAGAIN means the counter is full, so a wake-up is pending anyway.
+  [[maybe_unused]] const ssize_t written = ::write(impl_->wake_descriptor, &one, sizeof one);
+}
+
+bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
+const IoStats& Io::stats() const { return impl_->stats; }
+
+}  // namespace weir::core

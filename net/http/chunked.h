@@ -1,0 +1,96 @@
+// Incremental decoder of the chunked transfer coding (RFC 9112 section 7.1). Pure, zero-copy: it tells which
+// part of the input is payload.
+//
+//   size ──▶ [extension] ──▶ CRLF ──▶ data … ──▶ CRLF ──▶ size … ──▶ "0" CRLF ──▶ [trailers] ──▶ CRLF ──▶
+//   done
+//    ▲ at_chunk_boundary                          │
+//    └────────────────────────────────────────────┘
+//
+// Strictness: 1–16 hex digits, CR LF exactly, every chunk closed by CR LF. A request may have neither
+// extensions (bad_chunk) nor trailers (trailers_refused): nobody needs them, and smuggling does. In a
+// response both are checked and skipped.
+//
+// Errors: requests bad_chunk, trailers_refused; responses upstream_malformed, upstream_head_too_large
+// (trailers past core::limits::kMaxHeadBytes or kMaxHeaders). After an error only reset() may be called.
+// Limits: core::limits::kMaxChunkLineBytes for the size and its extension.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/error.h"
+
+namespace weir::net {
+
+enum class MessageSide : uint8_t { request, response };
+
+// One step of decoding: in[payload_offset, payload_offset + payload_size) is payload, in[0, consumed) is used
+// up.
+struct BodyStep {
+  size_t consumed = 0;
+  size_t payload_offset = 0;
+  size_t payload_size = 0;  // 0: only framing was consumed
+  bool done = false;        // the body is complete; what follows in[consumed) is not part of it
+};
+
+class ChunkedDecoder {
+ public:
+  explicit ChunkedDecoder(MessageSide side = MessageSide::request) : side_(side) {}
+
+  void reset(MessageSide side) { *this = ChunkedDecoder(side); }
+
+  // Consumes from the front of `in` up to one range of payload and the framing around it. Call again with the
+  // rest until `consumed` equals the size of the input or the step is done; each call with input makes
+  // progress.
+  core::Result<BodyStep> next(std::span<const uint8_t> in);
+
+  // True between two chunks: before the first size, and after the CR LF that closes a chunk. Bytes of our own
+  // may be inserted into a relayed body here and nowhere else.
+  bool at_chunk_boundary() const { return state_ == State::size && line_bytes_ == 0; }
+
+  // Payload bytes announced and not yet consumed.
+  uint64_t remaining() const { return remaining_; }
+
+  bool done() const { return state_ == State::done; }
+
+ private:
+  enum class State : uint8_t {
+    size,
+    extension_space,       // BWS before ';'
+    extension_name_begin,  // BWS after ';'
+    extension_name,
+    extension_name_end,     // BWS after the name
+    extension_value_begin,  // BWS after '='
+    extension_value,
+    extension_quoted,
+    extension_quoted_pair,
+    extension_value_end,  // after a closing quote
+    size_line_feed,
+    data,
+    data_carriage_return,
+    data_line_feed,
+    trailer_begin,
+    trailer_name,
+    trailer_value,
+    trailer_line_feed,
+    end_line_feed,
+    done,
+  };
+
+  core::Result<void> step(uint8_t byte);
+  core::Result<void> step_size(uint8_t byte);
+  core::Result<void> step_extension(uint8_t byte);
+  core::Result<void> step_trailer(uint8_t byte);
+  std::unexpected<core::Error> malformed() const;
+
+  uint64_t remaining_ = 0;   // of the current chunk; the size while it is read
+  uint32_t line_bytes_ = 0;  // of the current size line, without CR LF
+  uint32_t trailer_bytes_ = 0;
+  uint32_t trailer_count_ = 0;
+  uint8_t digits_ = 0;
+  MessageSide side_;
+  State state_ = State::size;
+};
+
+}  // namespace weir::net

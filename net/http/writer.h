@@ -1,0 +1,91 @@
+// Renders HTTP/1.1 heads into a buffer of the caller's. No allocation; nothing that comes from a peer can
+// break out of its place.
+//
+// Invariants:
+//  1. The output is a well-formed head whatever values are given: control characters (CR and LF above all)
+//  are
+//     dropped from values, everything but visible ASCII from targets, and a parsed field whose name is not a
+//     token is left out. A field name of our own is checked when compiled.
+//  2. When the buffer is too small, the writer becomes overflowed and writes nothing more; it never writes
+//  outside.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "net/http/head.h"
+
+namespace weir::net {
+
+// True if every byte is a token character (RFC 9110 section 5.6.2) and there is at least one.
+bool is_token(std::string_view text);
+
+namespace internal {
+void field_name_is_not_a_token();  // never defined: calling it in a constant expression does not compile
+}
+
+// A field name written in our source: a literal, checked by the compiler.
+class FieldName {
+ public:
+  template <size_t N>
+  consteval FieldName(const char (&literal)[N]) : text_(literal, N - 1) {  // NOLINT: implicit by design
+    if (N < 2) internal::field_name_is_not_a_token();
+    for (const char c : text_) {
+      const bool letter_or_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+      if (!letter_or_digit && c != '-') internal::field_name_is_not_a_token();
+    }
+  }
+  constexpr std::string_view text() const { return text_; }
+
+ private:
+  std::string_view text_;
+};
+
+class HeadWriter {
+ public:
+  // The buffer must outlive the writer.
+  explicit HeadWriter(std::span<char> buffer)
+      : begin_(buffer.data()), cursor_(buffer.data()), end_(buffer.data() + buffer.size()) {}
+
+  // "HTTP/1.1 200 OK\r\n". `status` must lie in 100–999.
+  void status_line(int status);
+  // "POST /v1/chat/completions HTTP/1.1\r\n". `method` must not be Method::other.
+  void request_line(Method method, std::string_view target);
+  void field(FieldName name, std::string_view value);
+  void field(FieldName name, uint64_t value);
+  // A field whose name came from a peer.
+  void parsed_field(std::string_view name, std::string_view value);
+  // The empty line.
+  void end();
+
+  bool overflowed() const { return overflowed_; }
+  // Bytes written; meaningless once overflowed.
+  size_t size() const { return static_cast<size_t>(cursor_ - begin_); }
+  std::string_view text() const { return {begin_, size()}; }
+
+ private:
+  bool reserve(size_t size);
+  void append(std::string_view text);
+
+  char* begin_;
+  char* cursor_;
+  char* end_;
+  bool overflowed_ = false;
+};
+
+// "OK" for 200, …; empty for a status without a registered phrase (RFC 9112 section 4 allows that).
+std::string_view reason_phrase(int status);
+
+// Room for the longest chunk header: 16 hex digits, CR, LF.
+inline constexpr size_t kMaxChunkHeaderBytes = 18;
+
+// Renders "c8\r\n" at `out` and returns its length. `size` must not be 0: that would end the body.
+size_t render_chunk_header(uint64_t size, std::span<char, kMaxChunkHeaderBytes> out);
+
+// What follows the payload of a chunk, and what ends a chunked body.
+inline constexpr std::string_view kChunkEnd = "\r\n";
+inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+}  // namespace weir::net
