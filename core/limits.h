@@ -29,6 +29,7 @@ inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, 
 inline constexpr uint32_t kMaxUnitCombinations = 64;         // per scenario
 inline constexpr uint32_t kMaxFallbackHops = 8;              // per scenario
 inline constexpr uint32_t kMaxSegmentDepth = 16;             // nested conditions
+inline constexpr uint32_t kMaxPendingConditions = 64;        // results a segment's evaluation may hold at once
 inline constexpr uint32_t kMaxTableProblems = 1000;          // reported at once; the rest is counted
 inline constexpr uint32_t kMaxTableBytes = 1024u * 1024 * 1024;
 // ---- per shard ------------------------------------------------------------------------------------------

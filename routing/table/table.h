@@ -116,6 +116,7 @@ struct Scenario {
   std::vector<StickyKey> sticky_by;       // first one present is the sticky key
   std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
+  std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
 };
 
 struct Flag {
@@ -179,7 +180,7 @@ struct Attribute {
 };
 
 // One step of a segment's condition in postfix order, evaluated on a stack of booleans
-// (depth <= limits::kMaxSegmentDepth).
+// (never more than limits::kMaxPendingConditions on it; peak_pending() in routing/decide/segments.h tells).
 struct ConditionStep {
   enum class Kind : uint8_t {
     equals,        // string, enumeration: text == operand
@@ -202,6 +203,35 @@ struct Segment {
   std::vector<ConditionStep> steps;        // an absent attribute makes its step false
 };
 
+// A TenantFlag again, packed for decide(): half a cache line, no pointers.
+struct PackedRow {
+  int64_t start_ns;
+  int64_t expires_ns;
+  uint32_t milli_percent;
+  uint32_t first_segment;                  // into PackedRows::segments
+  uint16_t segment_count;
+  uint8_t bit;                             // Flag::bit
+  FlagState state;
+  ExpiryAction on_expiry;
+  OnRollback on_rollback;
+  bool limited;                            // a limit of the pilot is set
+};
+
+// One tenant's rows on the flags of one scenario; they end where the next group's begin.
+struct RowGroup {
+  ScenarioIndex scenario{};
+  uint32_t first_row = 0;
+};
+
+// The rows of all tenants, laid out so that a decision reads one line of groups and the rows it needs, whatever
+// the number of tenants and flags. Built by index_rows() (routing/decide/row_index.h), the last step of compile.
+struct PackedRows {
+  std::vector<uint32_t> groups_of_tenant;  // by TenantIndex: its first group; one more at the end
+  std::vector<RowGroup> groups;            // of one tenant: sorted by scenario; one more at the end
+  std::vector<PackedRow> rows;             // of one group: sorted by bit
+  std::vector<SegmentIndex> segments;
+};
+
 // Everything but the kills. Built once by compile() (routing/table/compile.h).
 struct TableBody {
   std::vector<Provider> providers;
@@ -214,6 +244,8 @@ struct TableBody {
   std::vector<Tenant> tenants;
   std::vector<Key> keys;
   std::vector<UnitIndex> direct_units;     // by ModelIndex: the plain unit used when a model is named directly
+
+  PackedRows rows;
 
   NameIndex provider_names, model_names, unit_names, attribute_names, scenario_names, flag_names, tenant_names;
   KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
