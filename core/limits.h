@@ -50,6 +50,9 @@ inline constexpr uint32_t kMaxTlsSessionsPerPeer = 8;        // per shard; the o
 inline constexpr uint32_t kTlsTicketKeysKept = 3;            // the newest seals, all open; the oldest is forgotten
 inline constexpr uint32_t kTlsTicketLifetimeS = 7200;        // a ticket older than this means a full handshake
 inline constexpr uint32_t kTlsTicketRotationMs = 12 * 3600 * 1000;
+// ---- operational log ----------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxLogLineBytes = 4096;           // PIPE_BUF: lines of threads never mix; fields left out
+inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value is cut, and ends in an ellipsis
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
