@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/tls/tls_client_context.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/name_index.h"
@@ -305,6 +306,9 @@ struct Table {
   int64_t published_wall_ns = 0;
   std::shared_ptr<const TableBody> body;
   Kills kills;
+  // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its own
+  // with for_another_shard().
+  std::vector<std::shared_ptr<net::TlsClientContext>> trust;
 };
 
 }  // namespace weir::routing
