@@ -9,7 +9,7 @@
 namespace weir::core {
 namespace {
 
-std::string quoted(std::string_view text, size_t max_bytes = SIZE_MAX) {
+std::string json_of(std::string_view text, size_t max_bytes = SIZE_MAX) {
   std::array<char, 4096> room;
   JsonText out(room);
   out.string(text, max_bytes);
@@ -18,48 +18,60 @@ std::string quoted(std::string_view text, size_t max_bytes = SIZE_MAX) {
 }
 
 TEST(JsonText, WritesPlainTextAsItIs) {
-  EXPECT_EQ(quoted(""), R"("")");
-  EXPECT_EQ(quoted("hello, weir"), R"("hello, weir")");
-  EXPECT_EQ(quoted("Köln, 東京, 🙂"), R"("Köln, 東京, 🙂")");
+  EXPECT_EQ(json_of(""), R"("")");
+  EXPECT_EQ(json_of("hello, weir"), R"("hello, weir")");
+  EXPECT_EQ(json_of("Köln, 東京, 🙂"), R"("Köln, 東京, 🙂")");
 }
 
 TEST(JsonText, EscapesWhatJsonDemands) {
-  EXPECT_EQ(quoted("a\"b\\c/d"), R"("a\"b\\c/d")");
-  EXPECT_EQ(quoted("\n\r\t\b\x01\x1f"), R"("\n\r\t\u0008\u0001\u001f")");
-  EXPECT_EQ(quoted(std::string_view("\0", 1)), R"("\u0000")");
+  EXPECT_EQ(json_of("a\"b\\c/d"), R"("a\"b\\c/d")");
+  EXPECT_EQ(json_of("\n\r\t\b\x01\x1f"), R"("\n\r\t\u0008\u0001\u001f")");
+  EXPECT_EQ(json_of(std::string_view("\0", 1)), R"("\u0000")");
 }
 
 TEST(JsonText, EscapesWhatATerminalWouldActUpon) {
-  EXPECT_EQ(quoted("\x1b[2J\x7f"), R"("\u001b[2J\u007f")");
-  EXPECT_EQ(quoted("\u0085\u009b"), R"("\u0085\u009b")");
-  EXPECT_EQ(quoted("\u00a0"), "\"\u00a0\"") << "the first after the controls";
+  EXPECT_EQ(json_of("\x1b[2J\x7f"), R"("\u001b[2J\u007f")");
+  EXPECT_EQ(json_of("\u0085\u009b"), R"("\u0085\u009b")");
+  EXPECT_EQ(json_of("\u00a0"), "\"\u00a0\"") << "the first after the controls";
+}
+
+TEST(JsonText, EscapesAtEveryPlaceInAWord) {
+  for (int c = 0; c < 256; ++c) {
+    for (size_t at = 0; at < 20; ++at) {
+      const std::string before(at, 'x');
+      const std::string after(19 - at, '~');
+      const std::string alone = json_of(std::string(1, static_cast<char>(c)));
+      const std::string inner = alone.substr(1, alone.size() - 2);
+      ASSERT_EQ(json_of(before + static_cast<char>(c) + after), "\"" + before + inner + after + "\"") << c;
+    }
+  }
 }
 
 TEST(JsonText, EscapesWhatHidesOrTurnsText) {
-  EXPECT_EQ(quoted("a\u202eb\u2066c\u2069"), R"("a\u202eb\u2066c\u2069")");
-  EXPECT_EQ(quoted("\u200b\u200f\u061c\u00ad\ufeff"), R"("\u200b\u200f\u061c\u00ad\ufeff")");
-  EXPECT_EQ(quoted("\u2028\u2029"), R"("\u2028\u2029")");
-  EXPECT_EQ(quoted("\U000e0041"), R"("\udb40\udc41")");
+  EXPECT_EQ(json_of("a\u202eb\u2066c\u2069"), R"("a\u202eb\u2066c\u2069")");
+  EXPECT_EQ(json_of("\u200b\u200f\u061c\u00ad\ufeff"), R"("\u200b\u200f\u061c\u00ad\ufeff")");
+  EXPECT_EQ(json_of("\u2028\u2029"), R"("\u2028\u2029")");
+  EXPECT_EQ(json_of("\U000e0041"), R"("\udb40\udc41")");
 }
 
 TEST(JsonText, ReplacesWhatIsNotUtf8) {
-  EXPECT_EQ(quoted("a\x80z"), R"("a\ufffdz")");
-  EXPECT_EQ(quoted("\xc0\xaf"), R"("\ufffd\ufffd")") << "overlong";
-  EXPECT_EQ(quoted("\xe0\x80\xaf"), R"("\ufffd\ufffd\ufffd")") << "overlong";
-  EXPECT_EQ(quoted("\xed\xa0\x80"), R"("\ufffd\ufffd\ufffd")") << "surrogate";
-  EXPECT_EQ(quoted("\xf4\x90\x80\x80"), R"("\ufffd\ufffd\ufffd\ufffd")") << "past the last";
-  EXPECT_EQ(quoted("\xf5\xff"), R"("\ufffd\ufffd")");
-  EXPECT_EQ(quoted("\xe2\x82"), R"("\ufffd\ufffd")") << "cut off";
-  EXPECT_EQ(quoted("\xc3\"x"), R"("\ufffd\"x")") << "a quote is not swallowed";
+  EXPECT_EQ(json_of("a\x80z"), R"("a\ufffdz")");
+  EXPECT_EQ(json_of("\xc0\xaf"), R"("\ufffd\ufffd")") << "overlong";
+  EXPECT_EQ(json_of("\xe0\x80\xaf"), R"("\ufffd\ufffd\ufffd")") << "overlong";
+  EXPECT_EQ(json_of("\xed\xa0\x80"), R"("\ufffd\ufffd\ufffd")") << "surrogate";
+  EXPECT_EQ(json_of("\xf4\x90\x80\x80"), R"("\ufffd\ufffd\ufffd\ufffd")") << "past the last";
+  EXPECT_EQ(json_of("\xf5\xff"), R"("\ufffd\ufffd")");
+  EXPECT_EQ(json_of("\xe2\x82"), R"("\ufffd\ufffd")") << "cut off";
+  EXPECT_EQ(json_of("\xc3\"x"), R"("\ufffd\"x")") << "a quote is not swallowed";
 }
 
 TEST(JsonText, CutsLongTextBetweenCharacters) {
-  EXPECT_EQ(quoted("abcdef", 6), R"("abcdef")");
-  EXPECT_EQ(quoted("abcdef", 3), "\"abc\u2026\"");
-  EXPECT_EQ(quoted("ab🙂", 3), "\"ab\u2026\"");
-  EXPECT_EQ(quoted("ab🙂", 5), "\"ab\u2026\"");
-  EXPECT_EQ(quoted("ab🙂", 6), "\"ab🙂\"");
-  EXPECT_EQ(quoted("🙂", 0), "\"\u2026\"");
+  EXPECT_EQ(json_of("abcdef", 6), R"("abcdef")");
+  EXPECT_EQ(json_of("abcdef", 3), "\"abc\u2026\"");
+  EXPECT_EQ(json_of("ab🙂", 3), "\"ab\u2026\"");
+  EXPECT_EQ(json_of("ab🙂", 5), "\"ab\u2026\"");
+  EXPECT_EQ(json_of("ab🙂", 6), "\"ab🙂\"");
+  EXPECT_EQ(json_of("🙂", 0), "\"\u2026\"");
 }
 
 TEST(JsonText, NoticesWhatDoesNotFitAndRewinds) {
