@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "net/tls/tls_client_context.h"
+#include "core/murmur3.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/name_index.h"
@@ -148,6 +149,7 @@ struct Scenario {
 struct Flag {
   std::string name;
   std::string salt;                       // default: the flag's name
+  core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
   ScenarioIndex scenario{};
   uint8_t bit = 0;                        // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
