@@ -34,11 +34,6 @@
 
 namespace weir::tools {
 
-// Exit codes of weir and weirctl; both tools' --help documents them.
-inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;   // the system or the other side failed: port in use, ...
-inline constexpr int kExitBadInput = 2;  // arguments, configuration or table; nothing was started or changed
-
 // Something wrong in the configuration. `path` is like "tls.certificates[0].key"; empty = the whole file.
 struct ConfigProblem {
   std::string path;
