@@ -48,12 +48,9 @@ void Connection::adopt(int descriptor, std::shared_ptr<const TlsServerContext> t
   if (tls != nullptr) {
     auto session = TlsSession::accept(std::move(tls), *this);
     tls_ = std::make_unique<Tls>();
-    if (!session) {
-      fail(session.error().code);
-      return;
-    }
-    tls_->session = std::move(*session);
     state_ = State::handshaking;
+    if (!session) return fail_later(session.error().code);
+    tls_->session = std::move(*session);
   }
   arm_receive();
 }
@@ -69,15 +66,11 @@ void Connection::connect(const core::SocketAddress& address, std::shared_ptr<Tls
   descriptor_ = core::open_tcp_socket(address.family());
   if (descriptor_ < 0) {
     descriptor_ = -1;
-    fail(ErrorCode::connect_failed);
-    return;
+    return fail_later(ErrorCode::connect_failed);
   }
   if (tls != nullptr) {
     auto session = TlsSession::connect(std::move(tls), *this, peer);
-    if (!session) {
-      fail(session.error().code);
-      return;
-    }
+    if (!session) return fail_later(session.error().code);
     tls_->session = std::move(*session);
   }
   loop_.io().connect(connect_, descriptor_, tls_->address.get(), tls_->address.size());
@@ -265,6 +258,7 @@ void Connection::encrypt_queue() {
 void Connection::on_flush(core::TurnTask& task) {
   auto& self = task.owner<Connection>();
   if (self.state_ == State::closing) return self.check_closed();
+  if (self.failed_early_) return self.fail(self.early_failure_);
   self.flush();
 }
 
@@ -332,6 +326,12 @@ void Connection::fail(ErrorCode code) {
   const bool told = state_ == State::finishing || state_ == State::lingering;
   start_closing();
   if (!told) handler_.on_failed({code});
+}
+
+void Connection::fail_later(ErrorCode code) {
+  failed_early_ = true;
+  early_failure_ = code;
+  loop_.at_end_of_turn(flush_task_);
 }
 
 void Connection::close() {

@@ -107,6 +107,7 @@ class Connection final : private CiphertextSink {
   void encrypt_queue();
   void after_drained();
   void fail(core::ErrorCode code);
+  void fail_later(core::ErrorCode code);
   void start_closing();
   void check_closed();
   core::ErrorCode reset_code() const;
@@ -125,6 +126,8 @@ class Connection final : private CiphertextSink {
   int descriptor_ = -1;
   State state_ = State::closed;
   Leg leg_;
+  core::ErrorCode early_failure_ = core::ErrorCode::internal;  // meaningful when failed_early_
+  bool failed_early_ = false;      // connect() or adopt() failed: told at the end of the turn, not from inside
   bool want_receive_ = false;
   bool send_queue_high_ = false;
   bool closed_told_ = true;
