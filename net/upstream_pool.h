@@ -44,7 +44,7 @@ class UpstreamWaiter {
   bool waiting() const { return previous_ != nullptr; }
 
  protected:
-  ~UpstreamWaiter() { WEIR_ASSERT(!waiting()); }
+  virtual ~UpstreamWaiter() { WEIR_ASSERT(!waiting()); }
 
  private:
   friend class UpstreamPool;
