@@ -32,6 +32,11 @@ inline constexpr uint32_t kMaxSegmentDepth = 16;             // nested condition
 inline constexpr uint32_t kMaxPendingConditions = 64;        // results a segment's evaluation may hold at once
 inline constexpr uint32_t kMaxTableProblems = 1000;          // reported at once; the rest is counted
 inline constexpr uint32_t kMaxTableBytes = 1024u * 1024 * 1024;
+inline constexpr uint32_t kMaxYamlAliasBytes = 16 * 1024 * 1024;  // copied by YAML aliases, all together
+inline constexpr uint32_t kMaxPromptBytes = 256 * 1024;      // of one prompt, before its variables are filled in
+inline constexpr uint32_t kMaxTextBytes = 4096;              // static answers, reasons, display names, URLs, paths
+inline constexpr uint32_t kMaxRetries = 5;                   // per unit, on the same hop
+inline constexpr uint32_t kMaxBudgets = 8;                   // per list of budgets
 // ---- per shard ------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxShards = 128;
 inline constexpr uint32_t kMaxConnectionsPerShard = 65536;   // too_many_connections
@@ -50,6 +55,9 @@ inline constexpr uint32_t kMaxTlsSessionsPerPeer = 8;        // per shard; the o
 inline constexpr uint32_t kTlsTicketKeysKept = 3;            // the newest seals, all open; the oldest is forgotten
 inline constexpr uint32_t kTlsTicketLifetimeS = 7200;        // a ticket older than this means a full handshake
 inline constexpr uint32_t kTlsTicketRotationMs = 12 * 3600 * 1000;
+// ---- operational log ----------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxLogLineBytes = 4096;           // PIPE_BUF: lines of threads never mix; fields left out
+inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value is cut, and ends in an ellipsis
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout

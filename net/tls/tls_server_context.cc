@@ -165,8 +165,12 @@ int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_si
 int prepare_ticket(SSL* ssl, unsigned char name[16], unsigned char* iv, EVP_CIPHER_CTX* cipher,
                    EVP_MAC_CTX* mac, int encrypt) {
   // Every context of a TlsServerContext carries the same keys, so it does not matter which one was chosen.
-  void* keys = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-  return keys == nullptr ? -1 : static_cast<TlsTicketKeys*>(keys)->prepare(name, iv, cipher, mac, encrypt);
+  auto* keys = static_cast<TlsTicketKeys*>(SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+  const int result = keys->prepare(name, iv, cipher, mac, encrypt);
+  // TLS 1.3 clients use a ticket once (RFC 8446 appendix C.4): a resumption has to leave them another.
+  constexpr int kReady = 1;
+  constexpr int kReadyButRenew = 2;
+  return encrypt == 0 && result == kReady && SSL_version(ssl) == TLS1_3_VERSION ? kReadyButRenew : result;
 }
 
 // The DNS names of the subject alternative name extension, in lower case.

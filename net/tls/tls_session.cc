@@ -211,6 +211,7 @@ core::Result<TlsSession::ReadStep> TlsSession::read(std::span<uint8_t> plaintext
     }
     const std::unexpected<core::Error> failure = fail_from_openssl(error);
     if (filled == 0) return failure;
+    break;  // what is good goes first; the next call says the rest
   }
   return ReadStep{filled, ReadState::more};
 }

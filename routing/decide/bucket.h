@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/murmur3.h"
+
 namespace weir::routing {
 
 inline constexpr uint32_t kBuckets = 100'000;  // the scale of milli_percent
@@ -16,8 +18,17 @@ constexpr uint32_t project(uint32_t hash, uint32_t total) {
   return static_cast<uint32_t>((uint64_t{hash} * total) >> 32);
 }
 
-// murmur3-32 with seed 0 of salt ":" key, projected to kBuckets. Salt up to limits::kMaxNameBytes, key up to
-// limits::kMaxIdentifierBytes.
-uint32_t bucket_of(std::string_view salt, std::string_view key);
+// The state of murmur3-32, seed 0, after salt ":". A flag keeps it (Flag::split); bucket_of() goes on from a copy.
+inline core::Murmur3 begin_split(std::string_view salt) {
+  core::Murmur3 state(0);
+  state.update(salt);
+  state.update(":");
+  return state;
+}
+
+inline uint32_t bucket_of(core::Murmur3 split, std::string_view key) {
+  split.update(key);
+  return project(split.finish(), kBuckets);
+}
 
 }  // namespace weir::routing

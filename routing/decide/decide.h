@@ -143,7 +143,7 @@ core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInp
 // stable unit to the first hop of the chain that may answer (a `cached` hop may not: it would repeat what was
 // killed), and if none is left the request is refused.
 //
-// Errors: killed; field_too_long (conversation or user over limits::kMaxIdentifierBytes).
+// Errors: killed.
 core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, const DecideInput& input);
 
 // What answers when the limits of a pilot are used up: the `previous` unit of the tenant's row on `flag`, under the

@@ -5,6 +5,7 @@
 
 #include "core/assert.h"
 #include "core/limits.h"
+#include "routing/decide/bucket.h"
 
 namespace weir::routing {
 
@@ -36,7 +37,7 @@ void index_rows(TableBody& body) {
     scenario.combination_hashes.clear();
     for (const UnitIndex unit : scenario.combinations) scenario.combination_hashes.push_back(body[unit].short_hash);
   }
-  for (const Flag& flag : body.flags) WEIR_ASSERT(flag.salt.size() <= core::limits::kMaxNameBytes);
+  for (Flag& flag : body.flags) flag.split = begin_split(flag.salt);
 
   size_t row_count = 0;
   for (const Tenant& tenant : body.tenants) row_count += tenant.flags.size();

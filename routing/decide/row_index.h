@@ -18,7 +18,7 @@
 
 namespace weir::routing {
 
-// Fills body.rows and Scenario::combination_hashes. The last step of compile(): everything else in `body` is
+// Fills body.rows, Scenario::combination_hashes and Flag::split. The last step of compile(): everything else in `body` is
 // final and valid. Control thread.
 void index_rows(TableBody& body);
 

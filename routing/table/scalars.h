@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "core/strong.h"
+
 namespace weir::routing {
 
-inline constexpr uint64_t kNsPerMillisecond = 1'000'000;
-inline constexpr uint64_t kNsPerSecondOfTable = 1'000'000'000;
-inline constexpr uint64_t kNsPerMinute = 60 * kNsPerSecondOfTable;
+inline constexpr uint64_t kNsPerMinute = 60 * core::kNsPerSecond;
 inline constexpr uint64_t kNsPerHour = 60 * kNsPerMinute;
 inline constexpr uint64_t kNsPerDay = 24 * kNsPerHour;
 

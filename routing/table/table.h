@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "net/tls/tls_client_context.h"
+#include "core/murmur3.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/name_index.h"
@@ -61,6 +63,7 @@ struct Provider {
   uint16_t port = 0;
   std::string host_header;  // Host field value upstream
   std::string path_prefix;  // e.g. "/v1" (no trailing slash); a base_url without path has ""
+  bool allow_link_local = false;  // may its name resolve to a link-local or metadata address
   Secret authorization;     // whole value of the Authorization field, e.g. "Bearer sk-..."; may be empty
   std::string ca_file;      // trust anchors for this provider; empty = the system's
 };
@@ -70,6 +73,7 @@ enum class Tier : uint8_t { economy, standard, premium };
 struct Model {
   std::string name;
   ProviderIndex provider{};
+  std::string provider_model;  // what the provider calls it; default: the name
   Tier tier = Tier::standard;
   Price price;              // nano-USD per million tokens
 };
@@ -83,17 +87,26 @@ struct Timeouts {
   uint64_t total_ns;        // the whole exchange, all attempts; default 120 s
 };
 
+// Owns what UnitRewrite views. Moving it keeps every address.
+struct UnitStorage {
+  std::vector<std::unique_ptr<const std::string>> texts;
+  std::vector<ParamRewrite> params;
+  std::vector<PromptPart> prompt;
+  std::vector<std::string_view> tools;
+};
+
 struct Unit {
   std::string name;
+  UnitIndex base{};                // what a derived unit is layered over; a declared one: itself
   std::array<uint8_t, 32> hash{};  // SHA-256 of the canonical form
   std::string hash_hex;            // the same, 64 lower-case hex digits
   uint64_t short_hash = 0;         // first 8 bytes of hash, big-endian; what a pin stores
   ModelIndex model{};
-  UnitRewrite rewrite;             // what splicing needs; views into the strings below
+  UnitRewrite rewrite;             // what splicing needs; views into `storage`
   Timeouts timeouts{};
   uint32_t retries = 0;            // further tries on the same hop
   uint64_t cache_ttl_ns = 0;
-  std::vector<std::unique_ptr<std::string>> storage;  // owns what `rewrite` views; addresses are stable
+  UnitStorage storage;
 };
 
 // What a hop of the fallback chain answers to. Bits of FallbackHop::on.
@@ -107,6 +120,19 @@ struct FallbackHop {
   std::string text;         // Kind::static_text
 };
 
+enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill };
+
+// At most this much money in any window of this length.
+struct Budget {
+  uint64_t window_ns = 0;
+  int64_t limit_nano_usd = 0;
+  BudgetAction on_exceed = BudgetAction::reject;
+};
+
+struct Limits {
+  uint64_t rpm = 0, tpm = 0, concurrency = 0;   // 0 = none
+};
+
 enum class StickyKey : uint8_t { conversation, user, tenant };
 
 struct Scenario {
@@ -117,11 +143,13 @@ struct Scenario {
   std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
+  std::vector<Budget> budgets;
 };
 
 struct Flag {
   std::string name;
   std::string salt;                       // default: the flag's name
+  core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
   ScenarioIndex scenario{};
   uint8_t bit = 0;                        // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
@@ -149,17 +177,16 @@ struct TenantFlag {
   uint64_t limit_total_requests = 0;
 };
 
-struct Limits {
-  uint64_t rpm = 0, tpm = 0, concurrency = 0;   // 0 = none
-};
-
 struct Tenant {
   std::string id;
   std::string display_name;               // default: id
   std::string display_name_json;          // the same as the inside of a JSON string
   std::vector<TenantFlag> flags;          // sorted by flag index
-  std::vector<ModelIndex> models;         // models it may name directly
+  std::vector<ModelIndex> models;         // models it may name directly, sorted
   Limits limits;
+  std::vector<Budget> budgets;
+  Limits user_limits;                     // of each of its users
+  std::vector<Budget> user_budgets;       // of each of its users
 };
 
 struct Key {
@@ -169,6 +196,7 @@ struct Key {
   std::optional<ScenarioIndex> scenario;
   std::vector<TenantIndex> act_as;        // tenants it may name in x-weir-tenant, sorted
   Limits limits;
+  std::vector<Budget> budgets;
 };
 
 enum class AttributeKind : uint8_t { enumeration, string, boolean, number };
@@ -251,7 +279,9 @@ struct TableBody {
   KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
   ShortHashIndex unit_hashes;              // Unit::short_hash -> UnitIndex
 
-  std::string source_json;                 // canonical JSON of the document, secrets as references; GET /v1/table
+  std::vector<Budget> budgets;             // of everything together
+
+  std::string source_json;                 // the document as JSON, secrets as references; GET /v1/table
 
   const Provider& operator[](ProviderIndex i) const { return providers[static_cast<uint32_t>(i)]; }
   const Model& operator[](ModelIndex i) const { return models[static_cast<uint32_t>(i)]; }
@@ -278,6 +308,9 @@ struct Table {
   int64_t published_wall_ns = 0;
   std::shared_ptr<const TableBody> body;
   Kills kills;
+  // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its own
+  // with for_another_shard().
+  std::vector<std::shared_ptr<net::TlsClientContext>> trust;
 };
 
 }  // namespace weir::routing

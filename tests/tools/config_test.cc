@@ -23,6 +23,7 @@ Environment environment() {
     if (name == "SECRET") return std::string(kSecret);
     if (name == "SHORT") return "abc";
     if (name == "EMPTY") return "";
+    if (name == "SEVEN") return "7";
     if (name == "HOST") return "127.0.0.9";
     if (name == "NESTED") return "${SECRET}";
     return std::nullopt;
@@ -50,7 +51,7 @@ std::vector<std::string> refuse(std::string_view more, std::string_view least = 
 TEST(Config, FillsInSafeDefaults) {
   Config config = accept("");
   ASSERT_EQ(config.listen.size(), 1u);
-  EXPECT_EQ(to_string(config.listen[0]), "127.0.0.1:8080");
+  EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:8080");
   EXPECT_FALSE(config.shards);
   EXPECT_EQ(config.table_path, "/etc/weir/table.yaml");
   EXPECT_EQ(config.key_hash_secret, kSecret);
@@ -71,10 +72,11 @@ access_log: access.jsonl
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, head_timeout: 250ms, body_stall_timeout: 2s,
           idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
 )");
-  ASSERT_EQ(config.listen.size(), 3u);
-  EXPECT_EQ(config.listen[0], (ListenAddress{"127.0.0.1", 0, false, false}));
-  EXPECT_EQ(config.listen[1], (ListenAddress{"::1", 8080, true, false}));
-  EXPECT_EQ(config.listen[2], (ListenAddress{"0.0.0.0", 8443, false, true}));
+  ASSERT_EQ(config.listen.size(), 2u);
+  EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
+  EXPECT_EQ(config.listen[1].to_string(), "[::1]:8080");
+  ASSERT_EQ(config.listen_tls.size(), 1u);
+  EXPECT_EQ(config.listen_tls[0].to_string(), "0.0.0.0:8443");
   ASSERT_EQ(config.certificates.size(), 2u);
   EXPECT_EQ(config.certificates[0].cert, "/etc/weir/a.pem");
   EXPECT_EQ(config.certificates[0].key, "/keys/a.key");
@@ -94,30 +96,37 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, head_timeout: 250m
 
 TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
   EXPECT_THAT(
-      refuse(
-          "listen: [nowhere, \"127.0.0.1:99999\"]\nshards: 0\ncolour: blue\nlimits: { head_timeout: soon }\n"
-          "tls: { certificates: [ { cert: a.pem } ] }\n",
-          ""),
-      ElementsAre(StartsWith("colour: "), StartsWith("listen[0]: "), StartsWith("listen[1]: "),
-                  StartsWith("tls.listen: "), StartsWith("tls.certificates[0].key: "), StartsWith("shards: "),
-                  StartsWith("table: "), StartsWith("key_hash_secret: "),
+      refuse("listen: [nowhere, \"127.0.0.1:99999\"]\nshards: 0\ncolour: blue\n"
+             "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
+             ""),
+      ElementsAre("colour: unknown field; known here: access_log, admin, key_hash_secret, limits, listen, "
+                  "shards, table, tls",
+                  "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
+                  StartsWith("listen[1]: "), "tls: \"listen\" is missing",
+                  "tls.certificates[0]: \"key\" is missing", "shards: must be a whole number from 1 to 128",
                   StartsWith("limits.head_timeout: ")));
 }
 
 TEST(Config, SuggestsTheKeyThatWasMeant) {
   EXPECT_THAT(refuse("listne: \"127.0.0.1:1\"\n"),
-              ElementsAre("listne: there is no such key; did you mean 'listen'?"));
-  EXPECT_THAT(refuse("admin: { colour: blue }\n"),
-              ElementsAre("admin.colour: there is no such key; there are socket, mode"));
+              ElementsAre("listne: unknown field; did you mean \"listen\"?"));
 }
 
 TEST(Config, RefusesAKeyGivenTwice) {
-  EXPECT_THAT(refuse("shards: 1\nshards: 2\n"), ElementsAre("shards: is given twice"));
+  EXPECT_THAT(refuse("shards: 1\nshards: 2\n"), ElementsAre("shards: appears twice; keep one"));
+}
+
+TEST(Config, ReadsJsonToo) {
+  auto config = parse_config(R"({"table":"t.json","key_hash_secret":"env:SECRET","shards":2})", "weir.json",
+                             environment());
+  ASSERT_TRUE(config) << to_string(config.error()[0]);
+  EXPECT_EQ(config->table_path, "t.json");
+  EXPECT_EQ(config->shards, 2u);
 }
 
 TEST(Config, ReplacesVariablesInsideStrings) {
   Config config = accept("listen: \"${HOST}:81\"\naccess_log: /logs/${HOST}.jsonl\n");
-  EXPECT_EQ(to_string(config.listen[0]), "127.0.0.9:81");
+  EXPECT_EQ(config.listen[0].to_string(), "127.0.0.9:81");
   EXPECT_EQ(config.access_log_path, "/logs/127.0.0.9.jsonl");
 }
 
@@ -135,13 +144,27 @@ TEST(Config, NamesAVariableThatIsNotSet) {
               ElementsAre(HasSubstr("does not name an environment variable")));
 }
 
+TEST(Config, TakesNumbersFromVariables) {
+  EXPECT_EQ(accept("shards: ${SEVEN}\n").shards, 7u);
+  EXPECT_THAT(refuse("shards: ${HOST}\n"),
+              ElementsAre("shards: \"127.0.0.9\" must be a whole number from 1 to 128"));
+}
+
 TEST(Config, RefusesAValueThatIsEmptyOrOfTheWrongKind) {
-  EXPECT_THAT(refuse("access_log: ${EMPTY}\n"), ElementsAre("access_log: is empty"));
-  EXPECT_THAT(refuse("access_log:\n"), ElementsAre("access_log: has no value"));
-  EXPECT_THAT(refuse("access_log: [a]\n"), ElementsAre("access_log: must be a single value"));
-  EXPECT_THAT(refuse("admin: here\n"), ElementsAre("admin: must hold keys and values"));
-  EXPECT_THAT(refuse("tls: here\n"), ElementsAre("tls: must hold keys and values"));
-  EXPECT_THAT(refuse("listen: []\n"), ElementsAre("listen: lists no address"));
+  EXPECT_THAT(refuse("access_log: ${EMPTY}\n"),
+              ElementsAre("access_log: is empty once ${EMPTY} is filled in"));
+  for (std::string_view text :
+       {"access_log:\n", "access_log: \"\"\n", "access_log: [a]\n", "access_log: 1\n"}) {
+    EXPECT_THAT(refuse(text), ElementsAre(StartsWith("access_log: "))) << text;
+  }
+  EXPECT_THAT(refuse("admin: here\n"), ElementsAre("admin: must be a mapping, not a string"));
+  EXPECT_THAT(refuse("tls: here\n"), ElementsAre("tls: must be a mapping, not a string"));
+  EXPECT_THAT(refuse("listen: []\n"), ElementsAre(StartsWith("listen: lists no address")));
+  EXPECT_THAT(refuse("listen: 8080\n"), ElementsAre("listen: must be a list, not a number"));
+  EXPECT_THAT(refuse("tls: { listen: \"0.0.0.0:1\", certificates: [] }\n"),
+              ElementsAre(StartsWith("tls.certificates: lists no certificate")));
+  EXPECT_THAT(refuse("tls: { listen: \"0.0.0.0:1\", certificates: {} }\n"),
+              ElementsAre("tls.certificates: must be a list, not a mapping"));
 }
 
 TEST(Config, RefusesASecretInPlainTextWithoutRepeatingIt) {
@@ -179,9 +202,9 @@ TEST(Config, SaysWhyAFileCannotBeRead) {
 }
 
 TEST(Config, NamesTheLineOfBrokenYaml) {
-  EXPECT_THAT(refuse("listen: [\n"), ElementsAre(StartsWith("not valid YAML, line ")));
-  EXPECT_THAT(refuse("", "just a sentence"), ElementsAre(HasSubstr("must hold keys and values")));
-  EXPECT_THAT(refuse("", ""), ElementsAre(HasSubstr("must hold keys and values")));
+  EXPECT_THAT(refuse("listen: [\n"), ElementsAre(HasSubstr("line 4, column ")));
+  EXPECT_THAT(refuse("", "just a sentence"), ElementsAre(HasSubstr("must be a mapping")));
+  EXPECT_THAT(refuse("", ""), ElementsAre(StartsWith("empty; ")));
 }
 
 TEST(Config, RefusesTheSameAddressTwiceButNotPortZero) {
@@ -192,9 +215,9 @@ TEST(Config, RefusesTheSameAddressTwiceButNotPortZero) {
 
 TEST(Config, BoundsShardsByKMaxShards) {
   EXPECT_EQ(accept("shards: 128\n").shards, core::limits::kMaxShards);
-  EXPECT_THAT(refuse("shards: 129\n"), ElementsAre("shards: '129' is not a whole number from 1 to 128"));
+  EXPECT_THAT(refuse("shards: 129\n"), ElementsAre("shards: must be a whole number from 1 to 128"));
   EXPECT_FALSE(accept("shards: auto\n").shards);
-  EXPECT_THAT(refuse("shards: many\n"), ElementsAre(StartsWith("shards: 'many' is not a whole number")));
+  EXPECT_THAT(refuse("shards: many\n"), ElementsAre("shards: \"many\" must be a whole number from 1 to 128"));
 }
 
 TEST(Config, BoundsOverridesByKMaxBodyBytesAndKMaxConnectionsPerShard) {
@@ -204,9 +227,9 @@ TEST(Config, BoundsOverridesByKMaxBodyBytesAndKMaxConnectionsPerShard) {
                      std::to_string(core::limits::kMaxConnectionsPerShard + 1) + " }\n"),
               ElementsAre(StartsWith("limits.max_connections_per_shard: ")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 0s }\n"),
-              ElementsAre("limits.idle_timeout: must be from 1ms to 24h"));
+              ElementsAre(StartsWith("limits.idle_timeout: 0s is out of range")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 25h }\n"),
-              ElementsAre("limits.idle_timeout: must be from 1ms to 24h"));
+              ElementsAre(StartsWith("limits.idle_timeout: 25h is out of range")));
 }
 
 TEST(Config, RefusesASocketPathThatNoSocketCanHave) {
@@ -224,32 +247,6 @@ TEST(Config, KnowsThreeKindsOfAccessLog) {
   EXPECT_EQ(accept("access_log: none\n").access_log, AccessLog::none);
   EXPECT_EQ(accept("access_log: stdout\n").access_log, AccessLog::standard_output);
   EXPECT_EQ(accept("access_log: ./none\n").access_log, AccessLog::file);
-}
-
-TEST(ListenAddress, SaysWhatWouldBeRight) {
-  auto error = [](std::string_view text) {
-    auto address = parse_listen_address(text);
-    return address ? "accepted" : address.error();
-  };
-  EXPECT_THAT(error("8080"), HasSubstr("has no port"));
-  EXPECT_THAT(error("127.0.0.1:"), HasSubstr("has no port from 0 to 65535"));
-  EXPECT_THAT(error("127.0.0.1:65536"), HasSubstr("has no port from 0 to 65535"));
-  EXPECT_THAT(error("127.0.0.1:+1"), HasSubstr("has no port from 0 to 65535"));
-  EXPECT_THAT(error("localhost:80"), HasSubstr("is not a numeric address"));
-  EXPECT_THAT(error("::1:80"), HasSubstr("needs brackets"));
-  EXPECT_THAT(error("[127.0.0.1]:80"), HasSubstr("is not a numeric address"));
-  EXPECT_THAT(error("[::1:80"), HasSubstr("needs brackets"));
-  EXPECT_THAT(error("[::]:65535"), "accepted");
-}
-
-TEST(Duration, ReadsWholeNumbersWithAUnit) {
-  EXPECT_EQ(parse_duration_ms("250ms"), 250u);
-  EXPECT_EQ(parse_duration_ms("10s"), 10'000u);
-  EXPECT_EQ(parse_duration_ms("5m"), 300'000u);
-  EXPECT_EQ(parse_duration_ms("2h"), 7'200'000u);
-  for (std::string_view text : {"", "s", "10", "10 s", "-1s", "1.5s", "1d", "18446744073709551615s"}) {
-    EXPECT_FALSE(parse_duration_ms(text)) << text;
-  }
 }
 
 }  // namespace

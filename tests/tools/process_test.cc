@@ -50,8 +50,7 @@ TEST(Process, SaysWhenAChildIsStillRunning) {
 }
 
 TEST(Process, KillsAChildThatIgnoresTheRequestToEnd) {
-  auto child =
-      Process::start(kShell, {.arguments = {"-c", "trap '' TERM; echo ready; exec sleep 1000"}});
+  auto child = Process::start(kShell, {.arguments = {"-c", "trap '' TERM; echo ready; exec sleep 1000"}});
   ASSERT_TRUE(child->wait_for_output("ready"));
   EXPECT_EQ(child->stop(1ms), 128 + SIGKILL);
 }

@@ -1,308 +1,234 @@
 #include "tools/weir/config.h"
 
 #include <fmt/format.h>
-#include <sys/un.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <charconv>
-#include <initializer_list>
-#include <numeric>
-#include <set>
 
+#include "routing/table/document.h"
+#include "routing/table/reader.h"
+#include "routing/table/scalars.h"
+#include "tools/weir/config_properties.h"
 #include "tools/weir/config_values.h"
 
 namespace weir::tools {
 namespace {
 
+using routing::Element;
+using routing::Object;
+using routing::Path;
+using routing::Problem;
+using routing::Problems;
+
 constexpr size_t kMinSecretBytes = 16;
 constexpr uint64_t kMinBodyBytes = 1024;
-constexpr uint64_t kMinTimeoutMs = 1;
-constexpr uint64_t kMaxTimeoutMs = 24 * 3'600'000;
+constexpr uint64_t kMinTimeoutNs = core::kNsPerMs;
+constexpr uint64_t kMaxTimeoutNs = routing::kNsPerDay;
 
-// How many single-character edits lie between two keys; only used to suggest the key that was meant.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      size_t above = row[j + 1];
-      row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row.back();
+ConfigResult one_problem(std::string message) {
+  return std::unexpected(std::vector<Problem>{{.path = "", .message = std::move(message)}});
 }
 
 // Walks the document and collects every problem; what is wrong leaves its default in the Config, which is
 // then not handed out.
-class Reader {
+class ConfigReader {
  public:
-  Reader(const std::string& file, const Environment& environment) : environment_(environment) {
-    size_t slash = file.rfind('/');
+  ConfigReader(const std::string& file, const Environment& environment) : environment_(environment) {
+    const size_t slash = file.rfind('/');
     if (slash != std::string::npos) folder_ = slash == 0 ? "/" : file.substr(0, slash);
     config_.file = file;
   }
 
-  ConfigResult read(const YAML::Node& root) {
-    if (!root.IsMap()) {
-      problem("", "the file must hold keys and values, such as 'table: table.yaml'");
-      return std::unexpected(std::move(problems_));
+  ConfigResult read(Element root) {
+    const Path top;
+    const Object<ConfigProperty> object(problems_, top, root);
+    using enum ConfigProperty;
+    if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.listen);
+    if (object.has(tls)) read_tls(object.at(tls), object[tls]);
+    if (!object.has(listen) && !object.has(tls)) {
+      config_.listen.push_back(*core::SocketAddress::parse("127.0.0.1:8080"));
     }
-    check_keys(root, "",
-               {"listen", "tls", "shards", "table", "key_hash_secret", "admin", "access_log", "limits"});
-    read_listen(root["listen"], "listen", false);
-    read_tls(root["tls"]);
-    if (!root["listen"] && !root["tls"]) config_.listen = {{.host = "127.0.0.1", .port = 8080}};
-    read_shards(root["shards"]);
-    read_table(root["table"]);
-    read_secret(root["key_hash_secret"]);
-    read_admin(root["admin"]);
-    read_access_log(root["access_log"]);
-    read_limits(root["limits"]);
-    if (!problems_.empty()) return std::unexpected(std::move(problems_));
+    if (object.has(shards)) read_shards(object.at(shards), object[shards]);
+    config_.table_path = read_file_path(object, table);
+    if (object.has(key_hash_secret)) read_secret(object.at(key_hash_secret), object[key_hash_secret]);
+    if (object.has(admin)) read_admin(object.at(admin), object[admin]);
+    if (object.has(access_log)) read_access_log(object.at(access_log), object[access_log]);
+    if (object.has(limits)) read_limits(object.at(limits), object[limits]);
+    if (!problems_.empty()) return std::unexpected(problems_.take());
     return std::move(config_);
   }
 
  private:
-  void problem(std::string path, std::string message) {
-    problems_.push_back({std::move(path), std::move(message)});
-  }
-
-  static std::string child(const std::string& path, std::string_view key) {
-    return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
-  }
-
-  // False when `node` is absent, or is not a map (which is a problem).
-  bool is_map(const YAML::Node& node, const std::string& path) {
-    if (!node) return false;
-    if (!node.IsMap()) problem(path, "must hold keys and values");
-    return node.IsMap();
-  }
-
-  // yaml-cpp keeps a key that is written twice and answers with the first: that is refused here.
-  void check_keys(const YAML::Node& map, const std::string& path,
-                  std::initializer_list<std::string_view> known) {
-    std::set<std::string> seen;
-    for (const auto& entry : map) {
-      if (!entry.first.IsScalar()) {
-        problem(path, "a key must be a word");
-        continue;
-      }
-      const std::string& key = entry.first.Scalar();
-      if (!seen.insert(key).second) problem(child(path, key), "is given twice");
-      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      auto nearest =
-          std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
-            return edit_distance(key, a) < edit_distance(key, b);
-          });
-      if (edit_distance(key, *nearest) <= 2) {
-        problem(child(path, key), fmt::format("there is no such key; did you mean '{}'?", *nearest));
-      } else {
-        problem(child(path, key), fmt::format("there is no such key; there are {}", fmt::join(known, ", ")));
-      }
-    }
-  }
-
-  // The text of a scalar with its variables replaced; nothing (and a problem) otherwise.
-  std::optional<std::string> text(const YAML::Node& node, const std::string& path) {
-    if (!node.IsScalar()) {
-      problem(path, node.IsNull() ? "has no value" : "must be a single value");
-      return std::nullopt;
-    }
-    auto expanded = expand_variables(node.Scalar(), environment_);
+  // One line of text with its variables replaced.
+  std::optional<std::string> read_string(const Path& path, Element element) {
+    const auto written = routing::read_text(problems_, path, element);
+    if (!written) return std::nullopt;
+    auto expanded = expand_variables(*written, environment_);
     if (!expanded) {
-      problem(path, expanded.error());
+      problems_.add(path, expanded.error());
       return std::nullopt;
     }
     if (expanded->empty()) {
-      problem(path, "is empty");
+      problems_.add(path, fmt::format("is empty once {} is filled in", *written));
       return std::nullopt;
     }
-    return *expanded;
+    return *std::move(expanded);
   }
 
-  std::optional<uint64_t> number(const YAML::Node& node, const std::string& path, uint64_t least,
-                                 uint64_t most) {
-    auto written = text(node, path);
-    if (!written) return std::nullopt;
+  // A number, or text that is one once its variables are replaced.
+  std::optional<uint64_t> read_number(const Path& path, Element element, uint64_t min, uint64_t max) {
+    if (!element.is_string()) return routing::read_count(problems_, path, element, min, max);
+    const auto text = read_string(path, element);
+    if (!text) return std::nullopt;
     uint64_t value = 0;
-    const char* end = written->data() + written->size();
-    auto [stop, error] = std::from_chars(written->data(), end, value);
-    if (error != std::errc{} || stop != end || value < least || value > most) {
-      problem(path, fmt::format("'{}' is not a whole number from {} to {}", *written, least, most));
-      return std::nullopt;
+    const char* const end = text->data() + text->size();
+    const auto [stop, error] = std::from_chars(text->data(), end, value);
+    if (error == std::errc{} && stop == end && value >= min && value <= max) return value;
+    problems_.add(path,
+                  fmt::format("{} must be a whole number from {} to {}", routing::quote(*text), min, max));
+    return std::nullopt;
+  }
+
+  // Relative to the configuration's folder; empty when absent or refused.
+  template <typename Property>
+  std::string read_file_path(const Object<Property>& object, Property property) {
+    if (!object.has(property)) return {};
+    const auto path = read_string(object.at(property), object[property]);
+    return path ? resolve_path(folder_, *path) : std::string();
+  }
+
+  void read_address(const Path& path, Element element, std::vector<core::SocketAddress>* addresses) {
+    const auto text = read_string(path, element);
+    if (!text) return;
+    const auto address = core::SocketAddress::parse(*text);
+    if (!address) return problems_.add(path, address.error());
+    auto taken = [&](const std::vector<core::SocketAddress>& list) {
+      return address->port() != 0 && std::ranges::find(list, *address) != list.end();
+    };
+    if (taken(config_.listen) || taken(config_.listen_tls)) {
+      return problems_.add(path, fmt::format("{} is listed twice", *text));
     }
-    return value;
+    addresses->push_back(*address);
   }
 
-  std::optional<std::string> file_path(const YAML::Node& node, const std::string& path) {
-    auto written = text(node, path);
-    if (written) written = resolve_path(folder_, *written);
-    return written;
+  void read_listen(const Path& path, Element element, std::vector<core::SocketAddress>* addresses) {
+    if (element.is_string()) return read_address(path, element, addresses);
+    const auto list = routing::read_array(problems_, path, element);
+    if (!list) return;
+    size_t position = 0;
+    for (const Element item : *list) read_address(Path(path, position++), item, addresses);
+    if (position == 0) problems_.add(path, "lists no address; leave it out or name one, like 127.0.0.1:8080");
   }
 
-  void read_listen_one(const YAML::Node& node, const std::string& path, bool tls) {
-    auto written = text(node, path);
-    if (!written) return;
-    auto address = parse_listen_address(*written);
-    if (!address) return problem(path, address.error());
-    address->tls = tls;
-    bool taken = address->port != 0 &&
-                 std::any_of(config_.listen.begin(), config_.listen.end(), [&](const auto& other) {
-                   return other.host == address->host && other.port == address->port;
-                 });
-    if (taken) return problem(path, fmt::format("{} is listed twice", *written));
-    config_.listen.push_back(*address);
-  }
-
-  void read_listen(const YAML::Node& node, const std::string& path, bool tls) {
-    if (!node) return;
-    if (!node.IsSequence()) return read_listen_one(node, path, tls);
-    if (node.size() == 0) problem(path, "lists no address");
-    for (size_t i = 0; i < node.size(); ++i) read_listen_one(node[i], fmt::format("{}[{}]", path, i), tls);
-  }
-
-  void read_tls(const YAML::Node& node) {
-    if (!is_map(node, "tls")) return;
-    check_keys(node, "tls", {"listen", "certificates"});
-    if (!node["listen"])
-      problem("tls.listen", "is missing: the addresses that speak TLS, like [\"0.0.0.0:8443\"]");
-    read_listen(node["listen"], "tls.listen", true);
-    const YAML::Node list = node["certificates"];
-    if (!list || !list.IsSequence() || list.size() == 0) {
-      return problem("tls.certificates", "must list at least one { cert: file, key: file }");
-    }
-    for (size_t i = 0; i < list.size(); ++i) {
-      std::string path = fmt::format("tls.certificates[{}]", i);
-      if (!is_map(list[i], path)) continue;
-      check_keys(list[i], path, {"cert", "key"});
-      config_.certificates.push_back(
-          {required_file(list[i]["cert"], path + ".cert", "the certificate chain, in PEM"),
-           required_file(list[i]["key"], path + ".key", "the private key, in PEM")});
+  void read_tls(const Path& path, Element element) {
+    const Object<ConfigTlsProperty> object(problems_, path, element);
+    using enum ConfigTlsProperty;
+    if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.listen_tls);
+    object.for_each(certificates, [&](const Path& item_path, Element item) {
+      const Object<ConfigCertificateProperty> files(problems_, item_path, item);
+      config_.certificates.push_back({.cert = read_file_path(files, ConfigCertificateProperty::cert),
+                                      .key = read_file_path(files, ConfigCertificateProperty::key)});
+    });
+    if (object.has(certificates) && object[certificates].is_array() && config_.certificates.empty()) {
+      problems_.add(object.at(certificates),
+                    "lists no certificate; write at least one { cert: file, key: file }");
     }
   }
 
-  std::string required_file(const YAML::Node& node, const std::string& path, std::string_view what) {
-    if (!node) problem(path, fmt::format("is missing: {}", what));
-    return node ? file_path(node, path).value_or("") : "";
-  }
-
-  void read_shards(const YAML::Node& node) {
-    if (!node || (node.IsScalar() && node.Scalar() == "auto")) return;
-    auto count = number(node, "shards", 1, core::limits::kMaxShards);
+  void read_shards(const Path& path, Element element) {
+    std::string_view text;
+    if (element.get_string().get(text) == simdjson::SUCCESS && text == "auto") return;
+    const auto count = read_number(path, element, 1, core::limits::kMaxShards);
     if (count) config_.shards = static_cast<uint32_t>(*count);
   }
 
-  void read_table(const YAML::Node& node) {
-    config_.table_path = required_file(node, "table", "the file with the flag table, like table.yaml");
-  }
-
-  void read_secret(const YAML::Node& node) {
-    const std::string path = "key_hash_secret";
-    if (!node) {
-      return problem(path,
-                     "is missing: what API keys are hashed with, like ${WEIR_KEY_HASH_SECRET} or file:/path");
-    }
-    if (!node.IsScalar())
-      return problem(path, "must be a reference such as ${WEIR_KEY_HASH_SECRET} or file:/path");
-    auto secret = resolve_secret(node.Scalar(), folder_, environment_);
-    if (!secret) return problem(path, secret.error());
+  // What is wrong with a secret never repeats what was written there.
+  void read_secret(const Path& path, Element element) {
+    std::string_view reference;
+    if (element.get_string().get(reference) != simdjson::SUCCESS) reference = {};
+    auto secret = resolve_secret(reference, folder_, environment_);
+    if (!secret) return problems_.add(path, secret.error());
     if (secret->size() < kMinSecretBytes) {
-      return problem(path, fmt::format("is shorter than {} bytes; make one with: openssl rand -hex 32",
-                                       kMinSecretBytes));
+      return problems_.add(path, fmt::format("is shorter than {} bytes; make one with: openssl rand -hex 32",
+                                             kMinSecretBytes));
     }
-    config_.key_hash_secret = std::move(*secret);
+    config_.key_hash_secret = *std::move(secret);
   }
 
-  void read_admin(const YAML::Node& node) {
-    if (!is_map(node, "admin")) return;
-    check_keys(node, "admin", {"socket", "mode"});
-    if (node["socket"]) {
-      if (auto path = file_path(node["socket"], "admin.socket")) config_.admin_socket = *path;
-      if (config_.admin_socket.size() >= sizeof(sockaddr_un::sun_path)) {
-        problem("admin.socket", fmt::format("the path is longer than the {} bytes a socket may have",
-                                            sizeof(sockaddr_un::sun_path) - 1));
-      }
+  void read_admin(const Path& path, Element element) {
+    const Object<ConfigAdminProperty> object(problems_, path, element);
+    using enum ConfigAdminProperty;
+    if (object.has(socket)) {
+      config_.admin_socket = read_file_path(object, socket);
+      const auto address = core::SocketAddress::unix_path(config_.admin_socket);
+      if (!address && !config_.admin_socket.empty()) problems_.add(object.at(socket), address.error());
     }
-    if (!node["mode"]) return;
-    auto written = text(node["mode"], "admin.mode");
-    if (!written) return;
-    const char* end = written->data() + written->size();
-    auto [stop, error] = std::from_chars(written->data(), end, config_.admin_socket_mode, 8);
-    if (error != std::errc{} || stop != end || config_.admin_socket_mode > 0777) {
-      problem("admin.mode", fmt::format("'{}' is not a file mode such as \"0660\"", *written));
-    }
+    if (object.has(mode)) read_mode(object.at(mode), object[mode]);
   }
 
-  void read_access_log(const YAML::Node& node) {
-    if (!node) return;
-    auto written = text(node, "access_log");
-    if (!written) return;
-    config_.access_log = *written == "none"     ? AccessLog::none
-                         : *written == "stdout" ? AccessLog::standard_output
-                                                : AccessLog::file;
-    if (config_.access_log == AccessLog::file) config_.access_log_path = resolve_path(folder_, *written);
+  void read_mode(const Path& path, Element element) {
+    const auto text = read_string(path, element);
+    if (!text) return;
+    const char* const end = text->data() + text->size();
+    const auto [stop, error] = std::from_chars(text->data(), end, config_.admin_socket_mode, 8);
+    if (error == std::errc{} && stop == end && config_.admin_socket_mode <= 0777) return;
+    problems_.add(path, fmt::format("{} is not a file mode such as \"0660\"", routing::quote(*text)));
   }
 
-  void read_timeout(const YAML::Node& node, const std::string& path, uint32_t* milliseconds) {
-    if (!node) return;
-    auto written = text(node, path);
-    if (!written) return;
-    auto duration = parse_duration_ms(*written);
-    if (!duration) return problem(path, duration.error());
-    if (*duration < kMinTimeoutMs || *duration > kMaxTimeoutMs)
-      return problem(path, "must be from 1ms to 24h");
-    *milliseconds = static_cast<uint32_t>(*duration);
+  void read_access_log(const Path& path, Element element) {
+    const auto text = read_string(path, element);
+    if (!text) return;
+    config_.access_log = *text == "none"     ? AccessLog::none
+                         : *text == "stdout" ? AccessLog::standard_output
+                                             : AccessLog::file;
+    if (config_.access_log == AccessLog::file) config_.access_log_path = resolve_path(folder_, *text);
   }
 
-  void read_limits(const YAML::Node& node) {
-    if (!is_map(node, "limits")) return;
-    check_keys(node, "limits",
-               {"max_body_bytes", "max_connections_per_shard", "head_timeout", "body_stall_timeout",
-                "idle_timeout", "write_stall_timeout", "upstream_idle"});
-    auto count = [&](const char* key, uint64_t least, uint64_t most, uint32_t* value) {
-      if (!node[key]) return;
-      if (auto given = number(node[key], child("limits", key), least, most))
+  void read_limits(const Path& path, Element element) {
+    const Object<ConfigLimitsProperty> object(problems_, path, element);
+    auto count = [&](ConfigLimitsProperty property, uint64_t min, uint64_t max, uint32_t* value) {
+      if (!object.has(property)) return;
+      if (auto given = read_number(object.at(property), object[property], min, max)) {
         *value = static_cast<uint32_t>(*given);
+      }
+    };
+    auto timeout = [&](ConfigLimitsProperty property, uint32_t* milliseconds) {
+      if (auto ns = object.duration_ns(property, kMinTimeoutNs, kMaxTimeoutNs)) {
+        *milliseconds = static_cast<uint32_t>(*ns / core::kNsPerMs);
+      }
     };
     LimitOverrides& limits = config_.limits;
-    count("max_body_bytes", kMinBodyBytes, core::limits::kMaxBodyBytes, &limits.max_body_bytes);
-    count("max_connections_per_shard", 1, core::limits::kMaxConnectionsPerShard,
+    using enum ConfigLimitsProperty;
+    count(max_body_bytes, kMinBodyBytes, core::limits::kMaxBodyBytes, &limits.max_body_bytes);
+    count(max_connections_per_shard, 1, core::limits::kMaxConnectionsPerShard,
           &limits.max_connections_per_shard);
-    read_timeout(node["head_timeout"], "limits.head_timeout", &limits.head_timeout_ms);
-    read_timeout(node["body_stall_timeout"], "limits.body_stall_timeout", &limits.body_stall_timeout_ms);
-    read_timeout(node["idle_timeout"], "limits.idle_timeout", &limits.idle_timeout_ms);
-    read_timeout(node["write_stall_timeout"], "limits.write_stall_timeout", &limits.write_stall_timeout_ms);
-    read_timeout(node["upstream_idle"], "limits.upstream_idle", &limits.upstream_idle_ms);
+    timeout(head_timeout, &limits.head_timeout_ms);
+    timeout(body_stall_timeout, &limits.body_stall_timeout_ms);
+    timeout(idle_timeout, &limits.idle_timeout_ms);
+    timeout(write_stall_timeout, &limits.write_stall_timeout_ms);
+    timeout(upstream_idle, &limits.upstream_idle_ms);
   }
 
   const Environment& environment_;
   std::string folder_;
   Config config_;
-  std::vector<ConfigProblem> problems_;
+  Problems problems_;
 };
 
 }  // namespace
 
-std::string to_string(const ConfigProblem& problem) {
-  return problem.path.empty() ? problem.message : fmt::format("{}: {}", problem.path, problem.message);
-}
-
 ConfigResult parse_config(std::string_view text, const std::string& file, const Environment& environment) {
-  try {
-    return Reader(file, environment).read(YAML::Load(std::string(text)));
-  } catch (const YAML::Exception& error) {
-    return std::unexpected(std::vector<ConfigProblem>{
-        {"", fmt::format("not valid YAML, line {}: {}", error.mark.line + 1, error.msg)}});
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return one_problem("empty; at the least give it table and key_hash_secret");
   }
+  auto document = routing::Document::parse(std::string(text), routing::detect_format(file, text));
+  if (!document) return std::unexpected(std::move(document.error()));
+  return ConfigReader(file, environment).read(document->root());
 }
 
 ConfigResult load_config(const std::string& file, const Environment& environment) {
   auto text = read_file(file);
-  if (!text) return std::unexpected(std::vector<ConfigProblem>{{"", text.error()}});
+  if (!text) return one_problem(text.error());
   return parse_config(*text, file, environment);
 }
 

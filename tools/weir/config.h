@@ -14,12 +14,12 @@
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //
 // Rules
-//   1. Every string may hold ${NAME}; a variable that is not set is a problem, an empty one is not.
+//   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
 //   2. Relative paths start at the folder of the configuration file.
 //   3. Loading reports all problems at once, each with its path; a Config exists only without problems.
 //   4. A secret in plain text is refused: only references to one are accepted.
 //
-// Cold path, any thread. yaml-cpp throws; its exceptions end in config.cc.
+// Cold path, any thread.
 #pragma once
 
 #include <cstdint>
@@ -31,41 +31,10 @@
 #include <vector>
 
 #include "core/limits.h"
+#include "core/socket.h"
+#include "routing/table/problem.h"
 
 namespace weir::tools {
-
-// Exit codes of weir and weirctl; both tools' --help documents them.
-inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;   // the system or the other side failed: port in use, ...
-inline constexpr int kExitBadInput = 2;  // arguments, configuration or table; nothing was started or changed
-
-// Something wrong in the configuration. `path` is like "tls.certificates[0].key"; empty = the whole file.
-struct ConfigProblem {
-  std::string path;
-  std::string message;  // what is wrong and what would be right, one line
-  friend bool operator==(const ConfigProblem&, const ConfigProblem&) = default;
-};
-
-// "path: message", or only the message when it concerns the whole file.
-std::string to_string(const ConfigProblem& problem);
-
-// A numeric address to listen on; names are not resolved.
-struct ListenAddress {
-  std::string host;   // "127.0.0.1" or "::1", without brackets
-  uint16_t port = 0;  // 0 = any free port
-  bool ipv6 = false;
-  bool tls = false;
-  friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
-};
-
-// "127.0.0.1:8080" or "[::1]:8080".
-std::string to_string(const ListenAddress& address);
-
-// Reads "address:port" or "[address]:port". The error says what would be right.
-std::expected<ListenAddress, std::string> parse_listen_address(std::string_view text);
-
-// Reads "250ms", "10s", "5m" or "1h" into milliseconds. The error says what would be right.
-std::expected<uint64_t, std::string> parse_duration_ms(std::string_view text);
 
 struct CertificateFiles {
   std::string cert;  // PEM, leaf first
@@ -86,10 +55,11 @@ struct LimitOverrides {
 };
 
 struct Config {
-  std::string file;                            // where it was read from, as given
-  std::vector<ListenAddress> listen;           // plain ones first, then TLS; never empty
-  std::vector<CertificateFiles> certificates;  // empty = no address speaks TLS
-  std::optional<uint32_t> shards;              // none = auto
+  std::string file;                             // where it was read from, as given
+  std::vector<core::SocketAddress> listen;      // plain HTTP
+  std::vector<core::SocketAddress> listen_tls;  // at least one address in both lists together
+  std::vector<CertificateFiles> certificates;   // empty = no address speaks TLS
+  std::optional<uint32_t> shards;               // none = auto
   std::string table_path;
   std::string key_hash_secret;  // the secret itself: never print, log or serve it
   std::string admin_socket = "/run/weir/admin.sock";
@@ -105,7 +75,7 @@ using Environment = std::function<std::optional<std::string>(std::string_view na
 // The environment of this process.
 Environment process_environment();
 
-using ConfigResult = std::expected<Config, std::vector<ConfigProblem>>;
+using ConfigResult = std::expected<Config, std::vector<routing::Problem>>;
 
 // Reads a configuration from text. `file` names it in Config::file and gives the folder of relative paths.
 // `file:` references are read; certificates and the table are not opened.

@@ -1,6 +1,5 @@
 #include "tools/weir/config_values.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
@@ -26,61 +24,7 @@ std::string missing_variable(std::string_view name) {
   return fmt::format("the environment variable {} is not set", name);
 }
 
-// A plain decimal number that fits; nothing else around it.
-template <typename T>
-bool read_number(std::string_view text, T* number) {
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
-  return error == std::errc{} && end == text.data() + text.size();
-}
-
 }  // namespace
-
-std::string to_string(const ListenAddress& address) {
-  return fmt::format(fmt::runtime(address.ipv6 ? "[{}]:{}" : "{}:{}"), address.host, address.port);
-}
-
-std::expected<ListenAddress, std::string> parse_listen_address(std::string_view text) {
-  auto refuse = [&](std::string_view why) {
-    return std::unexpected(
-        fmt::format("'{}' {}; write it as 127.0.0.1:8080 or [::1]:8080, port 0 for any free one", text, why));
-  };
-  size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return refuse("has no port");
-  std::string_view host = text.substr(0, colon);
-  ListenAddress address;
-  if (!read_number(text.substr(colon + 1), &address.port))
-    return refuse("has no port from 0 to 65535 after its last colon");
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
-    address.ipv6 = true;
-    host = host.substr(1, host.size() - 2);
-  }
-  address.host = host;
-  in6_addr bytes;  // large enough for both families
-  if (inet_pton(address.ipv6 ? AF_INET6 : AF_INET, address.host.c_str(), &bytes) != 1) {
-    if (!address.ipv6 && host.find(':') != std::string_view::npos)
-      return refuse("needs brackets around its IPv6 address");
-    return refuse("is not a numeric address (names are not resolved)");
-  }
-  return address;
-}
-
-std::expected<uint64_t, std::string> parse_duration_ms(std::string_view text) {
-  auto refuse = [&] {
-    return std::unexpected(
-        fmt::format("'{}' is not a duration; write a whole number with ms, s, m or h, like 10s", text));
-  };
-  size_t unit_start = std::min(text.find_first_not_of("0123456789"), text.size());
-  std::string_view unit = text.substr(unit_start);
-  uint64_t factor = unit == "ms"  ? 1
-                    : unit == "s" ? 1000
-                    : unit == "m" ? 60'000
-                    : unit == "h" ? 3'600'000
-                                  : 0;
-  uint64_t count = 0;
-  if (factor == 0 || !read_number(text.substr(0, unit_start), &count)) return refuse();
-  if (count > UINT64_MAX / factor) return refuse();
-  return count * factor;
-}
 
 std::expected<std::string, std::string> expand_variables(std::string_view text,
                                                          const Environment& environment) {

@@ -1,6 +1,7 @@
 // Runs the gateway: what `weir serve` does once its configuration stands.
 #pragma once
 
+#include "tools/exit_codes.h"
 #include "tools/weir/config.h"
 
 namespace weir::tools {
