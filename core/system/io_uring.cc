@@ -311,7 +311,10 @@ void Io::Impl::dispatch() {
     reinterpret_cast<Operation*>(entry.user_data)->complete(completion);
   }
   if (starved) ++stats.no_buffers;
-  if ((starved || kernel_blocks == 0) && add_block()) buffers_returned = true;
+  if (starved || kernel_blocks == 0) {
+    // A receive may report its want of buffers after they have come back, and nothing else would tell it.
+    if (add_block() || kernel_blocks > 0) buffers_returned = true;
+  }
   stats.overflows = *queue.koverflow;
 }
 
