@@ -97,7 +97,11 @@ struct Io::Impl {
 };
 
 Io::Impl::~Impl() {
-  if (ring_ready) io_uring_queue_exit(&ring);
+  if (ring_ready) {
+    // What was asked for last: descriptors to close, as a rule. Left in the queue they would stay open.
+    if (ring.sq.sqe_head != ring.sq.sqe_tail) enter(0, 0);
+    io_uring_queue_exit(&ring);
+  }
   if (wake_descriptor >= 0) ::close(wake_descriptor);
   for (Block* block : blocks) {
     if (block == nullptr) continue;
