@@ -24,13 +24,15 @@ void AccessLog::add(const Record& record) {
     return;
   }
   append_json(record, buffer_);
-  if (buffer_.size() - begin_ >= kFlushBytes) flush(0);
+  if (buffer_.size() - begin_ >= kFlushBytes && !reader_slow_) flush(now_ns_);
 }
 
 void AccessLog::flush(uint64_t now_ns) {
+  now_ns_ = now_ns;
   if (!pending()) return;
   const std::string_view rest = std::string_view(buffer_).substr(begin_);
   const core::AppendFile::Appended appended = file_->append(rest);
+  reader_slow_ = appended.outcome == core::AppendFile::Outcome::waiting;
   written_ += count_lines(rest.substr(0, appended.bytes));
   if (appended.outcome == core::AppendFile::Outcome::failed) {
     const uint64_t lost = count_lines(rest.substr(appended.bytes));

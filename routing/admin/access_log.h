@@ -35,6 +35,8 @@ class AccessLog {
   std::unique_ptr<core::AppendFile> file_;
   std::string buffer_;
   size_t begin_ = 0;  // of what is still to be written
+  bool reader_slow_ = false;
+  uint64_t now_ns_ = 0;  // of the last flush
   uint64_t written_ = 0;
   uint64_t lost_ = 0;
 };
