@@ -47,11 +47,11 @@ class ShardMetrics {
   core::Counter records_dropped;          // the queue to the control thread was full
   core::Counter pins_written;
   core::Gauge exchanges;                  // open
-  core::Gauge connections;
-  core::Counter accepted;
-  core::Counter connections_refused;
-  core::Counter turns, kernel_enters, operations, completions, no_buffers, overflows;
+  // Set once per turn from counts that are kept elsewhere on the shard.
+  core::Gauge connections, accepted, connections_refused;
+  core::Gauge kernel_enters, operations, completions, no_buffers, overflows;
   core::Gauge receive_bytes, buffer_bytes;
+  core::Counter turns;
   core::Histogram turn_ns;                // work in a turn, waiting excluded
   std::array<core::Counter, core::kErrorCodeCount> errors;
 
