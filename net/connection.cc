@@ -12,6 +12,20 @@ using core::ErrorCode;
 constexpr uint32_t kLingerMs = 2'000;
 constexpr uint32_t kPlaintextBytes = 16 * 1024;
 
+// Shortens `count` pieces to what one send may take. The kernel tells of a send only when all of it has gone,
+// so without a bound a large answer to a slow but willing reader would look like a stall.
+uint32_t cut(iovec* pieces, uint32_t count) {
+  size_t room = core::limits::kMaxQueuedSendBytes;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (pieces[i].iov_len >= room) {
+      pieces[i].iov_len = room;
+      return i + 1;
+    }
+    room -= pieces[i].iov_len;
+  }
+  return count;
+}
+
 }  // namespace
 
 struct Connection::Tls {
@@ -44,6 +58,9 @@ void Connection::adopt(int descriptor, std::shared_ptr<const TlsServerContext> t
   descriptor_ = descriptor;
   closed_told_ = false;
   want_receive_ = true;
+  receive_ended_ = false;
+  failure_pending_ = false;
+  send_queue_high_ = false;
   state_ = State::open;
   if (tls != nullptr) {
     auto session = TlsSession::accept(std::move(tls), *this);
@@ -60,6 +77,9 @@ void Connection::connect(const core::SocketAddress& address, std::shared_ptr<Tls
   WEIR_ASSERT(state_ == State::closed);
   closed_told_ = false;
   want_receive_ = true;
+  receive_ended_ = false;
+  failure_pending_ = false;
+  send_queue_high_ = false;
   state_ = State::connecting;
   tls_ = std::make_unique<Tls>();
   tls_->address = address;
@@ -98,7 +118,7 @@ bool Connection::receiving() const {
 }
 
 void Connection::arm_receive() {
-  if (receive_.armed() || !want_receive_ || !receiving()) return;
+  if (receive_.armed() || !want_receive_ || receive_ended_ || !receiving()) return;
   loop_.io().receive(receive_, descriptor_);
 }
 
@@ -124,7 +144,7 @@ void Connection::on_receive(void* self_pointer, core::Completion& completion) {
   if (result > 0) {
     self.transport_received(std::move(completion.data));
   } else if (result == 0) {
-    self.want_receive_ = false;
+    self.receive_ended_ = true;
     self.transport_ended();
   } else if (result == -ENOBUFS) {
     self.loop_.when_buffers_return(self.starved_task_);
@@ -136,10 +156,8 @@ void Connection::on_receive(void* self_pointer, core::Completion& completion) {
 }
 
 void Connection::transport_received(core::Slice data) {
-  if (tls_ == nullptr) {
-    if (state_ == State::open) handler_.on_received(std::move(data));
-    return;
-  }
+  if (state_ != State::open && state_ != State::handshaking) return;  // we are leaving; nobody wants it
+  if (tls_ == nullptr) return handler_.on_received(std::move(data));
   tls_->session->feed(data.bytes());
   if (drive_tls()) {
     if (auto released = tls_->session->release_input(); !released) fail(released.error().code);
@@ -209,10 +227,10 @@ bool Connection::drive_tls() {
 }
 
 void Connection::send(core::Slice data) {
-  if (state_ != State::open) return;
+  if (state_ != State::open || failure_pending_) return;
   SliceQueue& queue = tls_ != nullptr ? tls_->plaintext : wire_;
   const auto keep = send_.armed() ? SliceQueue::Keep::copy : SliceQueue::Keep::reference;
-  if (!queue.push(std::move(data), keep, loop_.buffers())) return fail(ErrorCode::out_of_buffers);
+  if (!queue.push(std::move(data), keep, loop_.buffers())) return fail_later(ErrorCode::out_of_buffers);
   if (queued_bytes() >= core::limits::kMaxQueuedSendBytes) send_queue_high_ = true;
   loop_.at_end_of_turn(flush_task_);
 }
@@ -258,7 +276,7 @@ void Connection::encrypt_queue() {
 void Connection::on_flush(core::TurnTask& task) {
   auto& self = task.owner<Connection>();
   if (self.state_ == State::closing) return self.check_closed();
-  if (self.failed_early_) return self.fail(self.early_failure_);
+  if (self.failure_pending_) return self.fail(self.pending_failure_);
   self.flush();
 }
 
@@ -267,11 +285,10 @@ void Connection::flush() {
   if (send_.armed() || state_ == State::closing || state_ == State::closed || state_ == State::connecting) return;
   if (wire_.empty()) return after_drained();
   iovec pieces[SliceQueue::kCapacity];
-  const uint32_t count = wire_.lock(pieces);
+  const uint32_t count = cut(pieces, wire_.lock(pieces));
   loop_.io().send(send_, descriptor_, std::span<const iovec>(pieces, count));
-  send_armed_ns_ = loop_.now_ns();
   // Moved on with every send, looked at only when it fires: a store per send.
-  loop_.timers().schedule(timer_, send_armed_ns_ + core::milliseconds(core::limits::kWriteStallTimeoutMs));
+  loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(write_stall_timeout_ms_));
 }
 
 void Connection::on_sent(void* self_pointer, core::Completion& completion) {
@@ -282,7 +299,7 @@ void Connection::on_sent(void* self_pointer, core::Completion& completion) {
   if (failed && completion.result != -EINTR && completion.result != -EAGAIN) return self.fail(self.reset_code());
   if (self.send_queue_high_ && self.queued_bytes() <= core::limits::kResumeQueuedSendBytes) {
     self.send_queue_high_ = false;
-    self.handler_.on_send_queue_low();
+    if (self.state_ == State::open) self.handler_.on_send_queue_low();
   }
   if (self.state_ == State::closing) return;
   if (!self.wire_.empty() || self.state_ == State::finishing) self.loop_.at_end_of_turn(self.flush_task_);
@@ -306,10 +323,10 @@ void Connection::finish() {
 void Connection::after_drained() {
   if (state_ != State::finishing) return;
   state_ = State::lingering;
+  if (receive_ended_) return start_closing();
   loop_.io().shutdown_write(descriptor_);
   loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(kLingerMs));
-  if (!want_receive_ && !receive_.armed()) return start_closing();  // the peer's end has been seen
-  want_receive_ = true;
+  want_receive_ = true;  // also when the handler had paused: what arrives is dropped
   if (!starved_task_.queued()) arm_receive();
 }
 
@@ -329,8 +346,8 @@ void Connection::fail(ErrorCode code) {
 }
 
 void Connection::fail_later(ErrorCode code) {
-  failed_early_ = true;
-  early_failure_ = code;
+  failure_pending_ = true;
+  pending_failure_ = code;
   loop_.at_end_of_turn(flush_task_);
 }
 

@@ -11,8 +11,9 @@
 //   2. closing cancels every armed operation, waits for its last completion, closes the descriptor, and only
 //      then, at the end of a turn, tells on_closed(); after that the owner may free the connection, not before.
 //   3. After on_failed() only on_closed() follows. After close() only on_closed() follows.
-//   4. Handlers may call anything here from inside any event.
-//   5. What is sent in one turn leaves in one system operation (and, over TLS, in one record per 16 KiB).
+//   4. Handlers may call anything here from inside any event; no call here leads to an event before it returns.
+//   5. What is sent in one turn leaves in one system operation (and, over TLS, in one record per 16 KiB), up to
+//      limits::kMaxQueuedSendBytes; more takes several.
 //
 // Thread: its loop's.
 #pragma once
@@ -22,6 +23,7 @@
 
 #include "core/error.h"
 #include "core/io.h"
+#include "core/limits.h"
 #include "core/loop.h"
 #include "core/socket.h"
 #include "net/slice_queue.h"
@@ -66,6 +68,9 @@ class Connection final : private CiphertextSink {
   // The queue is at its high-water mark: the producer should pause; on_send_queue_low() tells when to go on.
   bool send_queue_high() const { return send_queue_high_; }
   uint64_t queued_bytes() const;
+
+  // How long one send (of at most limits::kMaxQueuedSendBytes) may take before the peer counts as stalled.
+  void set_write_stall_timeout(uint32_t timeout_ms) { write_stall_timeout_ms_ = timeout_ms; }
 
   // Stops or resumes on_received(); a little may still arrive after pausing.
   void pause_receiving();
@@ -122,13 +127,14 @@ class Connection final : private CiphertextSink {
   core::TurnTask starved_task_;
   core::Timer timer_;              // write stall while open, the bound on lingering after
   SliceQueue wire_;                // bytes as they go over the wire
-  uint64_t send_armed_ns_ = 0;
   int descriptor_ = -1;
+  uint32_t write_stall_timeout_ms_ = core::limits::kWriteStallTimeoutMs;
   State state_ = State::closed;
   Leg leg_;
-  core::ErrorCode early_failure_ = core::ErrorCode::internal;  // meaningful when failed_early_
-  bool failed_early_ = false;      // connect() or adopt() failed: told at the end of the turn, not from inside
+  core::ErrorCode pending_failure_ = core::ErrorCode::internal;  // meaningful when failure_pending_
+  bool failure_pending_ = false;   // a call of the handler's failed: told at the end of the turn, not from inside
   bool want_receive_ = false;
+  bool receive_ended_ = false;     // the peer has ended its side; nothing more can be received
   bool send_queue_high_ = false;
   bool closed_told_ = true;
 };

@@ -58,7 +58,10 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
   if (!exhausted) return self.loop_.io().accept(listener.accept, listener.descriptor);
-  core::log_warning("accept failed: no descriptors or memory left; raise the limit on open files", {});
+  static core::RateLimitedLog limited(1);
+  limited.log(self.loop_.now_ns(), core::LogLevel::warning, "accept_failed",
+              {{"hint", "no descriptors or memory left; raise the limit on open files"},
+               {"errno", -completion.result}});
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
 }
 
@@ -84,7 +87,7 @@ void HttpServer::begin_drain() {
 }
 
 void HttpServer::close_all() {
-  sessions_.for_each([](ServerSession& session) { session.abort(); });
+  sessions_.for_each([](ServerSession& session) { session.close({core::ErrorCode::shutting_down}); });
 }
 
 void HttpServer::on_session_closed(ServerSession& session) { sessions_.release(&session); }

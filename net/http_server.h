@@ -24,7 +24,7 @@ class HttpServer final : private ServerSessionOwner {
   void listen(int listener, const TlsServerContextHolder* tls = nullptr);
   // Stops accepting; idle connections end, busy ones after their answer.
   void begin_drain();
-  // Closes every connection now.
+  // Closes every connection now; requests being answered end with on_client_gone(shutting_down).
   void close_all();
   bool closed() const { return sessions_.live() == 0 && open_listeners_ == 0; }
 

@@ -30,6 +30,7 @@ void ServerSession::adopt(int descriptor, std::shared_ptr<const TlsServerContext
   become_idle();
   // A new connection must bring its first request within the head's time, not the idle time.
   loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms));
+  connection_.set_write_stall_timeout(settings_.write_stall_timeout_ms);
   connection_.adopt(descriptor, std::move(tls));
 }
 
@@ -43,20 +44,19 @@ void ServerSession::become_idle() {
 }
 
 void ServerSession::on_received(core::Slice data) {
-  switch (state_) {
-    case State::responding:
-      return keep_for_later(std::move(data));
-    case State::closing:
-      return;
-    default:
-      return consume(std::move(data));
+  if (state_ == State::closing) return;
+  // Also while idle, until on_next() has taken what came before.
+  if (state_ == State::responding || pending_.block() != nullptr) {
+    if (!keep_for_later(std::move(data))) close({ErrorCode::out_of_buffers});
+    return;
   }
+  consume(std::move(data));
 }
 
 void ServerSession::consume(core::Slice data) {
   if (state_ == State::body) return append_body(std::move(data));
   if (request_.empty()) return parse_head(std::move(data));
-  if (!append(data.bytes())) return refuse({ErrorCode::out_of_buffers});
+  if (!append(request_, data.bytes())) return refuse({ErrorCode::out_of_buffers});
   parse_head(std::move(request_));
 }
 
@@ -126,7 +126,7 @@ void ServerSession::append_body(core::Slice data) {
   while (!data.empty()) {
     auto step = body_.next(data.bytes());
     if (!step) return refuse(step.error());
-    if (step->payload_size > 0 && !append(data.bytes().subspan(step->payload_offset, step->payload_size))) {
+    if (step->payload_size > 0 && !append(request_, data.bytes().subspan(step->payload_offset, step->payload_size))) {
       return refuse({ErrorCode::out_of_buffers});
     }
     data.drop_front(static_cast<uint32_t>(step->consumed));
@@ -141,41 +141,41 @@ void ServerSession::append_body(core::Slice data) {
   }
 }
 
-// Appends to request_, moving it to a block of twice the size when it is full.
-bool ServerSession::append(std::span<const uint8_t> bytes) {
+// Appends, moving what is there to a block of twice the size when it is full.
+bool ServerSession::append(core::Slice& to, std::span<const uint8_t> bytes) {
   const auto size = static_cast<uint32_t>(bytes.size());
-  if (request_.room() - request_.size() < size) {
-    core::Slice larger = loop_.buffers().allocate((request_.size() + size) * 2);
+  if (to.room() - to.size() < size) {
+    const uint64_t needed = uint64_t{to.size()} + size;
+    constexpr uint64_t kLargest = uint64_t{1} << core::BufferPool::kLargestClass;
+    if (needed > kLargest) return false;
+    core::Slice larger = loop_.buffers().allocate(static_cast<uint32_t>(std::min(needed * 2, kLargest)));
     if (larger.block() == nullptr) return false;
-    std::memcpy(larger.mutable_data(), request_.data(), request_.size());
-    larger.set_size(request_.size());
-    request_ = std::move(larger);
+    std::memcpy(larger.mutable_data(), to.data(), to.size());
+    larger.set_size(to.size());
+    to = std::move(larger);
   }
-  std::memcpy(request_.mutable_data() + request_.size(), bytes.data(), size);
-  request_.set_size(request_.size() + size);
+  std::memcpy(to.mutable_data() + to.size(), bytes.data(), size);
+  to.set_size(to.size() + size);
   return true;
 }
 
 void ServerSession::complete(core::Slice request, uint32_t head_size, core::Slice rest) {
   request_ = std::move(request);
   state_ = State::responding;
-  if (!rest.empty()) keep_for_later(std::move(rest));
+  if (!rest.empty() && !keep_for_later(std::move(rest))) return refuse({ErrorCode::out_of_buffers});
   handler_.on_request(*this, {settings_.parser.head(), request_.data(), request_.bytes().subspan(head_size)});
 }
 
-void ServerSession::keep_for_later(core::Slice data) {
+// Always copied: it waits for as long as the answer takes, and receive blocks are everyone's. False: no memory.
+bool ServerSession::keep_for_later(core::Slice data) {
   if (pending_.block() == nullptr) {
     pending_ = loop_.buffers().copy_of(data.bytes());
-    if (pending_.block() == nullptr) return refuse({ErrorCode::out_of_buffers});
-  } else {
-    core::Slice larger = loop_.buffers().allocate(pending_.size() + data.size());
-    if (larger.block() == nullptr) return connection_.close();
-    std::memcpy(larger.mutable_data(), pending_.data(), pending_.size());
-    std::memcpy(larger.mutable_data() + pending_.size(), data.data(), data.size());
-    larger.set_size(pending_.size() + data.size());
-    pending_ = std::move(larger);
+    if (pending_.block() == nullptr) return false;
+  } else if (!append(pending_, data.bytes())) {
+    return false;
   }
   if (pending_.size() >= kMaxPendingBytes) connection_.pause_receiving();
+  return true;
 }
 
 void ServerSession::refuse(core::Error error) {
@@ -187,14 +187,7 @@ void ServerSession::refuse(core::Error error) {
 
 void ServerSession::end_response() {
   if (state_ != State::responding) return;
-  if (must_close()) {
-    state_ = State::closing;
-    exchange = nullptr;
-    request_.reset();
-    pending_.reset();
-    connection_.finish();
-    return;
-  }
+  if (must_close()) return cut();
   become_idle();
   if (pending_.block() != nullptr) loop_.at_end_of_turn(next_task_);
 }
@@ -207,11 +200,28 @@ void ServerSession::on_next(core::TurnTask& task) {
   self.consume(std::move(data));
 }
 
+void ServerSession::cut() {
+  if (state_ == State::closing) return;
+  state_ = State::closing;
+  exchange = nullptr;
+  request_.reset();
+  pending_.reset();
+  connection_.finish();
+}
+
 void ServerSession::abort() {
   if (state_ == State::closing) return;
   state_ = State::closing;
   exchange = nullptr;
   connection_.close();
+}
+
+void ServerSession::close(core::Error reason) {
+  if (state_ == State::closing) return;
+  const bool owed = state_ == State::responding;
+  state_ = State::closing;
+  connection_.close();
+  if (owed) handler_.on_client_gone(*this, reason);
 }
 
 bool ServerSession::move_request_to_own_block() {
@@ -232,10 +242,10 @@ void ServerSession::begin_drain() {
 }
 
 void ServerSession::on_end() {
-  const bool owed = state_ == State::responding;
+  if (state_ == State::responding) return close({ErrorCode::client_closed});
+  // Nothing is owed, but the last answer may still be on its way.
   state_ = State::closing;
-  connection_.close();
-  if (owed) handler_.on_client_gone(*this, {ErrorCode::client_closed});
+  connection_.finish();
 }
 
 void ServerSession::on_failed(core::Error error) {

@@ -11,7 +11,8 @@
 //   1. on_request() gets a whole, valid request: head and body lie one behind the other, in place where they
 //      were received if they came in one piece, else copied together once. They stay until end_response().
 //   2. Requests are answered in order, one at a time; what a client pipelines waits (bounded).
-//   3. Every request ends exactly once: end_response(), abort(), or on_client_gone().
+//   3. Every request that on_request() or on_refused() told of ends exactly once: end_response(), abort(), or
+//      on_client_gone().
 //   4. A refusal closes the connection after the answer; nothing that came behind it is looked at.
 //
 // Limits: kMaxHeadBytes, kMaxHeaders, kMaxTargetBytes, the body limit given, kHeadTimeoutMs,
@@ -72,6 +73,7 @@ struct ServerSettings {
   uint32_t head_timeout_ms = core::limits::kHeadTimeoutMs;
   uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
+  uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   bool draining = false;          // every answer says Connection: close
   RequestHeadParser parser;       // a head is parsed in one go, so one parser serves all
 };
@@ -94,8 +96,12 @@ class ServerSession final : private ConnectionHandler {
   void end_response();
   // Refuses whatever comes: on_refused() is called with `error` before anything is read.
   void reject(core::Error error) { refuse(error); }
-  // Ends the connection in the middle of an answer, so that the client sees that it is cut.
+  // Sends what is queued and ends the connection in the middle of the answer: the client sees that it is cut.
+  void cut();
+  // The same at once; what is queued is lost.
   void abort();
+  // Closes now, from outside: a request being answered ends with on_client_gone(reason).
+  void close(core::Error reason);
 
   // The bytes of the current request (head and body), for holding on to them past end_response().
   const core::Slice& request_bytes() const { return request_; }
@@ -123,9 +129,9 @@ class ServerSession final : private ConnectionHandler {
   void parse_head(core::Slice data);
   void begin_body(core::Slice data, const RequestHead& head, uint32_t head_size);
   void append_body(core::Slice data);
-  bool append(std::span<const uint8_t> bytes);
+  bool append(core::Slice& to, std::span<const uint8_t> bytes);
   void complete(core::Slice request, uint32_t head_size, core::Slice rest);
-  void keep_for_later(core::Slice data);
+  bool keep_for_later(core::Slice data);
   void refuse(core::Error error);
   void become_idle();
 

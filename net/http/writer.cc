@@ -43,11 +43,6 @@ constexpr size_t kMaxDecimalBytes = 20;
 
 }  // namespace
 
-bool is_token(std::string_view text) {
-  return !text.empty() &&
-         std::ranges::all_of(text, [](char c) { return is_token_character(static_cast<uint8_t>(c)); });
-}
-
 bool HeadWriter::reserve(size_t size) {
   if (static_cast<size_t>(end_ - cursor_) < size) overflowed_ = true;
   return !overflowed_;

@@ -52,7 +52,9 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
     case Type::ARRAY: {
       out += '[';
       bool first = true;
-      for (const simdjson::dom::element item : element.get_array().value_unsafe()) {
+      // A named copy: the temporary result would be gone before the loop begins.
+      const simdjson::dom::array items = element.get_array().value_unsafe();
+      for (const simdjson::dom::element item : items) {
         if (!first) out += ',';
         first = false;
         append_canonical(out, item);
@@ -95,14 +97,29 @@ void append_json_string_body(std::string& out, std::string_view text) {
     out.append(text, copied, at - copied);
     copied = at + 1;
     switch (c) {
-      case '\b': out += "\\b"; break;
-      case '\t': out += "\\t"; break;
-      case '\n': out += "\\n"; break;
-      case '\f': out += "\\f"; break;
-      case '\r': out += "\\r"; break;
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      default: out += fmt::format("\\u{:04x}", c);
+      case '\b':
+        out += "\\b";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      default:
+        out += fmt::format("\\u{:04x}", c);
     }
   }
   out.append(text, copied);

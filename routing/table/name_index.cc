@@ -31,7 +31,8 @@ uint64_t hash_name(std::string_view name) {
   uint64_t low = 0, high = 0;
   if (length >= 8) {
     size_t left = length;
-    for (; left > 16; left -= 16, p += 16) state = fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
+    for (; left > 16; left -= 16, p += 16)
+      state = fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
     const char* end = name.data() + length;
     // The last 1..16 bytes, overlapping what came before where fewer are left.
     low = load<uint64_t>(length >= 16 ? end - 16 : name.data());

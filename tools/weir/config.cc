@@ -126,8 +126,9 @@ class ConfigReader {
     if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.listen_tls);
     object.for_each(certificates, [&](const Path& item_path, Element item) {
       const Object<ConfigCertificateProperty> files(problems_, item_path, item);
-      config_.certificates.push_back({.cert = read_file_path(files, ConfigCertificateProperty::cert),
-                                      .key = read_file_path(files, ConfigCertificateProperty::key)});
+      config_.certificates.push_back(
+          {.certificate_chain_path = read_file_path(files, ConfigCertificateProperty::cert),
+           .private_key_path = read_file_path(files, ConfigCertificateProperty::key)});
     });
     if (object.has(certificates) && object[certificates].is_array() && config_.certificates.empty()) {
       problems_.add(object.at(certificates),

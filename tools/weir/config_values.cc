@@ -20,11 +20,13 @@ bool is_variable_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || digit(c); });
 }
 
-std::string missing_variable(std::string_view name) {
-  return fmt::format("the environment variable {} is not set", name);
-}
-
 }  // namespace
+
+std::expected<std::string, std::string> read_variable(std::string_view name, const Environment& environment) {
+  std::optional<std::string> value = environment(name);
+  if (!value) return std::unexpected(fmt::format("the environment variable {} is not set", name));
+  return *std::move(value);
+}
 
 std::expected<std::string, std::string> expand_variables(std::string_view text,
                                                          const Environment& environment) {
@@ -40,8 +42,8 @@ std::expected<std::string, std::string> expand_variables(std::string_view text,
     if (!is_variable_name(name)) {
       return std::unexpected(fmt::format("'${{{}}}' does not name an environment variable", name));
     }
-    std::optional<std::string> value = environment(name);
-    if (!value) return std::unexpected(missing_variable(name));
+    auto value = read_variable(name, environment);
+    if (!value) return value;
     expanded += *value;
     text.remove_prefix(end + 1);
   }
@@ -85,9 +87,7 @@ std::expected<std::string, std::string> resolve_secret(std::string_view referenc
     return std::unexpected(
         "a secret is not written here in plain text; refer to it as ${NAME}, env:NAME or file:/path");
   }
-  std::optional<std::string> value = environment(name);
-  if (!value) return std::unexpected(missing_variable(name));
-  return *value;
+  return read_variable(name, environment);
 }
 
 std::string resolve_path(const std::string& folder, const std::string& path) {

@@ -14,6 +14,9 @@ namespace weir::tools {
 std::expected<std::string, std::string> expand_variables(std::string_view text,
                                                          const Environment& environment);
 
+// The variable's value. The error is one sentence.
+std::expected<std::string, std::string> read_variable(std::string_view name, const Environment& environment);
+
 // Reads a whole file. The error is one sentence with the system's reason.
 std::expected<std::string, std::string> read_file(const std::string& path);
 

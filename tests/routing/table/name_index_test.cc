@@ -84,7 +84,8 @@ TEST(KeyHashIndex, ComparesAllBytes) {
 TEST(ShortHashIndex, FindsWhatWasInserted) {
   ShortHashIndex index;
   EXPECT_EQ(index.find(0), std::nullopt);
-  for (uint32_t i = 0; i < 1000; i++) ASSERT_TRUE(index.insert(uint64_t{i} << 32, i));  // all on one probe path
+  for (uint32_t i = 0; i < 1000; i++)
+    ASSERT_TRUE(index.insert(uint64_t{i} << 32, i));  // all on one probe path
   EXPECT_FALSE(index.insert(0, 5));
   for (uint32_t i = 0; i < 1000; i++) ASSERT_EQ(index.find(uint64_t{i} << 32), i);
   EXPECT_EQ(index.find(1), std::nullopt);
