@@ -3,6 +3,7 @@
 #include "routing/decide/row_index.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
+#include "routing/decide/row_index.h"
 
 namespace weir::routing {
 
@@ -32,6 +33,7 @@ CompileResult compile(Document document, const CompileOptions& options) {
   build_units(state);
   index_rows(*body);
   body->source_json = document.take_json();
+  index_rows(*body);
   return body;
 }
 

@@ -56,7 +56,9 @@ void read_attribute(CompileState& state, const Path& path, Element element, Attr
   }
   attribute.kind = AttributeKind::enumeration;
   size_t position = 0;
-  for (const Element item : element.get_array().value_unsafe()) {
+  // A named copy: the temporary result would be gone before the loop begins.
+  const simdjson::dom::array items = element.get_array().value_unsafe();
+  for (const Element item : items) {
     const Path at(path, position++);
     const auto value = read_text(state.problems, at, item, core::limits::kMaxIdentifierBytes);
     if (!value) continue;
@@ -147,7 +149,9 @@ class ConditionReader {
     }
     ConditionStep step{.kind = Kind::one_of, .attribute = index};
     size_t position = 0;
-    for (const Element item : value.get_array().value_unsafe()) {
+    // A named copy: the temporary result would be gone before the loop begins.
+    const simdjson::dom::array items = value.get_array().value_unsafe();
+    for (const Element item : items) {
       const Path at(path, position++);
       if (const auto text = read_operand(at, item, index, Whole::yes)) step.operands.emplace_back(*text);
     }

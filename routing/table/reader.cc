@@ -228,12 +228,15 @@ std::optional<simdjson::dom::object> read_object(Problems& problems, const Path&
 void check_duplicates(Problems& problems, const Path& path, Element element) {
   if (element.type() == Type::ARRAY) {
     size_t position = 0;
-    for (const Element item : element.get_array().value_unsafe()) {
+    // A named copy: the temporary result would be gone before the loop begins.
+    const simdjson::dom::array items = element.get_array().value_unsafe();
+    for (const Element item : items) {
       check_duplicates(problems, Path(path, position++), item);
     }
   } else if (element.type() == Type::OBJECT) {
     std::vector<std::string_view> keys;
-    for (const auto [key, value] : element.get_object().value_unsafe()) {
+    const simdjson::dom::object members = element.get_object().value_unsafe();
+    for (const auto [key, value] : members) {
       keys.push_back(key);
       check_duplicates(problems, Path(path, key), value);
     }
