@@ -64,22 +64,29 @@ AddressBook::~AddressBook() {
   thread_.join();
 }
 
-void AddressBook::set_hosts(std::vector<Host> hosts) {
+void AddressBook::add(const Host& host) {
+  Entry& entry = book_[{host.name, host.port}];
+  entry.wanted = true;
+  entry.allow_link_local |= host.allow_link_local;
+  if (const auto address = parse_numeric(host.name, host.port)) {
+    entry.numeric = entry.tried = true;
+    entry.addresses = {*address};
+  }
+}
+
+void AddressBook::add_hosts(const std::vector<Host>& hosts) {
   {
     const std::lock_guard guard(mutex_);
-    for (auto& [key, entry] : book_) {
-      entry.wanted = false;
-      entry.allow_link_local = false;
-    }
-    for (Host& host : hosts) {
-      const auto address = parse_numeric(host.name, host.port);
-      Entry& entry = book_[{std::move(host.name), host.port}];
-      entry.wanted = true;
-      entry.allow_link_local |= host.allow_link_local;
-      if (!address) continue;
-      entry.numeric = entry.tried = true;
-      entry.addresses = {*address};
-    }
+    for (const Host& host : hosts) add(host);
+  }
+  changed_.notify_all();
+}
+
+void AddressBook::set_hosts(const std::vector<Host>& hosts) {
+  {
+    const std::lock_guard guard(mutex_);
+    for (auto& [key, entry] : book_) entry.wanted = entry.allow_link_local = false;
+    for (const Host& host : hosts) add(host);
     std::erase_if(book_, [](const auto& item) { return !item.second.wanted; });
   }
   changed_.notify_all();

@@ -1,7 +1,7 @@
 // Where the providers are: names to addresses, so that no shard ever waits for a name server.
 //
 //   control thread                        resolver thread                          shards
-//     set_hosts() at each publish ──▶ resolves new names at once, ──▶ book ──▶ addresses(), when a
+//     add_hosts() at each publish ──▶ resolves new names at once, ──▶ book ──▶ addresses(), when a
 //                                     all names every 30 s                     connection is opened
 //
 // Invariants
@@ -11,7 +11,7 @@
 //      unless the host was registered with allow_link_local: a name must not lead a gateway to the machine's own
 //      credentials, whatever its zone says today.
 //
-// Thread: set_hosts() the control thread; addresses() and the waits any. A mutex guards the book; it is taken for
+// Thread: any. A mutex guards the book; it is taken for
 // a look-up and never across a resolution.
 #pragma once
 
@@ -52,8 +52,10 @@ class AddressBook final : public AddressSource {
   AddressBook(const AddressBook&) = delete;
   AddressBook& operator=(const AddressBook&) = delete;
 
-  // These hosts and no others are kept up to date from now on; what is known of them stays.
-  void set_hosts(std::vector<Host> hosts);
+  // These hosts are kept up to date too from now on.
+  void add_hosts(const std::vector<Host>& hosts);
+  // These and no others; what is known of them stays.
+  void set_hosts(const std::vector<Host>& hosts);
 
   size_t addresses(const std::string& host, uint16_t port, core::SocketAddress* out, size_t count) override;
 
@@ -86,6 +88,7 @@ class AddressBook final : public AddressSource {
   };
 
   void run();
+  void add(const Host& host);
   bool all_tried() const;
 
   const Options options_;
