@@ -52,7 +52,8 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
     case Type::ARRAY: {
       out += '[';
       bool first = true;
-      for (const simdjson::dom::element item : element.get_array().value_unsafe()) {
+      const simdjson::dom::array array = element.get_array().value_unsafe();
+      for (const simdjson::dom::element item : array) {
         if (!first) out += ',';
         first = false;
         append_canonical(out, item);

@@ -227,13 +227,15 @@ std::optional<simdjson::dom::object> read_object(Problems& problems, const Path&
 // Recursion is bounded by limits::kMaxJsonDepth.
 void check_duplicates(Problems& problems, const Path& path, Element element) {
   if (element.type() == Type::ARRAY) {
+    const simdjson::dom::array array = element.get_array().value_unsafe();
     size_t position = 0;
-    for (const Element item : element.get_array().value_unsafe()) {
+    for (const Element item : array) {
       check_duplicates(problems, Path(path, position++), item);
     }
   } else if (element.type() == Type::OBJECT) {
+    const simdjson::dom::object object = element.get_object().value_unsafe();
     std::vector<std::string_view> keys;
-    for (const auto [key, value] : element.get_object().value_unsafe()) {
+    for (const auto [key, value] : object) {
       keys.push_back(key);
       check_duplicates(problems, Path(path, key), value);
     }
