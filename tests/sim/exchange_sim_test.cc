@@ -146,7 +146,7 @@ class Client final : public net::ConnectionHandler {
       EXPECT_NE(received_.find(tag()), std::string::npos) << "an answer to another request: " << received_;
       EXPECT_EQ(received_.find("usage"), stream() ? std::string::npos : received_.find("usage")) << received_;
       EXPECT_NE(received_.find("x-weir-unit: u-1"), std::string::npos);
-      if (stream()) EXPECT_NE(received_.find("data: [DONE]"), std::string::npos);
+      EXPECT_EQ(received_.find("data: [DONE]") != std::string::npos, stream());
     } else {
       ++errors;
       EXPECT_NE(received_.find("\"error\""), std::string::npos) << received_;
@@ -265,7 +265,7 @@ Outcome simulate(uint64_t seed, const Faults& faults) {
     gateway.records[0]->drain([&](routing::Record& record) {
       ++outcome.records;
       EXPECT_TRUE(ids.insert({record.id.high, record.id.low}).second) << "an exchange settled twice";
-      if (record.usage_reported) EXPECT_EQ(record.cost_nano_usd, 10 * 1000 + 5 * 2000);
+      EXPECT_EQ(record.cost_nano_usd, record.usage_reported ? 10 * 1000 + 5 * 2000 : record.cost_nano_usd);
     });
     clients.clear();
     shard.reset();
