@@ -19,7 +19,8 @@ using net::TlsSession;
 using net::TlsVersion;
 using ReadState = TlsSession::ReadState;
 
-// Watches what OpenSSL allocates on this thread. It must be told before its first allocation, hence before main().
+// Watches what OpenSSL allocates on this thread. It must be told before its first allocation, hence before
+// main().
 thread_local size_t openssl_allocations = 0;
 thread_local size_t largest_openssl_allocation = 0;
 void note_allocation(size_t size) {
@@ -339,6 +340,16 @@ TEST_F(TlsSessionTest, WritesNoRecordForNothing) {
   EXPECT_EQ(pair->server.write(""), 0u);
   EXPECT_EQ(pair->server.session->write(std::span<const iovec>()), 0u);
   EXPECT_TRUE(pair->server.sink.bytes().empty());
+}
+
+TEST_F(TlsSessionTest, AsksTheSinkForWholeRecordsOfAtMost16Kibibytes) {
+  const auto pair = joined();
+  ASSERT_TRUE(pair->server.write(random_text(200)).has_value());
+  EXPECT_EQ(pair->server.sink.last_minimum(), pair->server.sink.bytes().size());
+  pair->settle();
+  ASSERT_TRUE(pair->server.write(random_text(TlsSession::kTlsRecordBytes)).has_value());
+  EXPECT_EQ(pair->server.sink.largest_minimum(), TlsSession::kTlsRecordBytes);
+  EXPECT_EQ(pair->server.sink.last_minimum(), pair->server.sink.bytes().size() - TlsSession::kTlsRecordBytes);
 }
 
 TEST_F(TlsSessionTest, FailsForGoodWhenTheSinkHasNoRoom) {
