@@ -1,6 +1,5 @@
 #include "routing/table/compile.h"
 
-#include "routing/decide/row_index.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
 #include "routing/decide/row_index.h"
@@ -31,7 +30,6 @@ CompileResult compile(Document document, const CompileOptions& options) {
   }
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
   build_units(state);
-  index_rows(*body);
   body->source_json = document.take_json();
   index_rows(*body);
   return body;
