@@ -292,7 +292,7 @@ TEST(SimulatedExchange, LosesNothingToShortTransfersAndRearming) {
   faults.reorder = 0.5;
   faults.socket_buffer_bytes = 300;
   faults.max_receive_bytes = 50;
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
     const Outcome outcome = simulate(seed, faults);
     EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
     if (testing::Test::HasFailure()) return;
@@ -310,7 +310,7 @@ TEST(SimulatedExchange, EveryRequestEndsUnderResetsAndRefusals) {
   faults.reset = 0.01;
   faults.late_cancel = 0.5;
   int cut = 0, errors = 0, whole = 0;
-  for (uint64_t seed = 1; seed <= 300; ++seed) {
+  for (uint64_t seed = 1; seed <= 3000; ++seed) {
     const Outcome outcome = simulate(seed, faults);
     cut += outcome.cut;
     errors += outcome.errors;
