@@ -50,7 +50,9 @@ struct TlsSession::Transport {
     BIO_clear_retry_flags(bio);
     *taken = 0;
     while (*taken < size) {
-      const std::span<uint8_t> room = self.sink_.reserve(1);
+      // A full record is a little more than 16 KiB: two reservations waste less than a buffer of twice the
+      // size.
+      const std::span<uint8_t> room = self.sink_.reserve(std::min(size - *taken, kTlsRecordBytes));
       if (room.empty()) {
         self.sink_refused_ = true;
         return 0;

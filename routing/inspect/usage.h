@@ -20,7 +20,6 @@
 
 #include "core/limits.h"
 #include "routing/inspect/inspect.h"
-#include "routing/inspect/json_index.h"
 
 namespace weir::routing {
 
@@ -64,12 +63,12 @@ class UsageReader {
 
   explicit UsageReader(Endpoint endpoint) : endpoint_(endpoint) {}
 
-  // Reads the data of one stream event ("[DONE]" included), after which JsonIndex::kPadding bytes must be readable.
-  EventFacts read_event(JsonIndex& index, std::span<const uint8_t> data);
+  // Reads the data of one stream event ("[DONE]" included), after which Inspector::kPadding bytes must be readable.
+  EventFacts read_event(std::span<const uint8_t> data);
 
   enum class Position : uint8_t { first, middle, last, whole };
   // Reads the next piece of a plain JSON body. Padding is needed for `whole` only.
-  void feed(JsonIndex& index, std::span<const uint8_t> piece, Position position);
+  void feed(std::span<const uint8_t> piece, Position position);
 
   const Usage& usage() const { return usage_; }
   // Model named by the provider, possibly cut; empty if none was seen.
@@ -78,14 +77,6 @@ class UsageReader {
   bool saw_error() const { return saw_error_; }
 
  private:
-  friend class UsageEventWalk;
-
-  // Follows an object of token counts byte by byte, across pieces, storing nothing but what is listed here.
-  enum class Phase : uint8_t { searching, before_colon, before_value, in_object, in_model };
-  void keep_model(std::string_view raw);
-  bool read_exact(JsonIndex& index, std::span<const uint8_t> data, EventFacts& facts);
-  void search(const uint8_t* data, uint32_t size);
-
   Usage usage_;
   std::array<char, kMaxModelBytes> model_;
   uint8_t model_size_ = 0;

@@ -52,9 +52,8 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
     case Type::ARRAY: {
       out += '[';
       bool first = true;
-      // A named copy: the temporary result would be gone before the loop begins.
-      const simdjson::dom::array items = element.get_array().value_unsafe();
-      for (const simdjson::dom::element item : items) {
+      const simdjson::dom::array array = element.get_array().value_unsafe();
+      for (const simdjson::dom::element item : array) {
         if (!first) out += ',';
         first = false;
         append_canonical(out, item);

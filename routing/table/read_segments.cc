@@ -55,10 +55,9 @@ void read_attribute(CompileState& state, const Path& path, Element element, Attr
     return;
   }
   attribute.kind = AttributeKind::enumeration;
+  const simdjson::dom::array array = element.get_array().value_unsafe();
   size_t position = 0;
-  // A named copy: the temporary result would be gone before the loop begins.
-  const simdjson::dom::array items = element.get_array().value_unsafe();
-  for (const Element item : items) {
+  for (const Element item : array) {
     const Path at(path, position++);
     const auto value = read_text(state.problems, at, item, core::limits::kMaxIdentifierBytes);
     if (!value) continue;
@@ -148,10 +147,9 @@ class ConditionReader {
                                  "a list of values is for text attributes; use any with one condition each");
     }
     ConditionStep step{.kind = Kind::one_of, .attribute = index};
+    const simdjson::dom::array array = value.get_array().value_unsafe();
     size_t position = 0;
-    // A named copy: the temporary result would be gone before the loop begins.
-    const simdjson::dom::array items = value.get_array().value_unsafe();
-    for (const Element item : items) {
+    for (const Element item : array) {
       const Path at(path, position++);
       if (const auto text = read_operand(at, item, index, Whole::yes)) step.operands.emplace_back(*text);
     }

@@ -150,6 +150,7 @@ struct Scenario {
   std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
+  uint32_t first_rank = 0;                // rank of flags[0], all flags counted by scenario and bit; by index_rows()
   std::vector<Budget> budgets;
 };
 
@@ -245,32 +246,43 @@ struct Segment {
   std::vector<ConditionStep> steps;  // an absent attribute makes its step false
 };
 
-// A TenantFlag again, packed for decide(): half a cache line, no pointers.
+// A TenantFlag again, packed for decide(): eight bytes.
 struct PackedRow {
-  int64_t start_ns;
-  int64_t expires_ns;
-  uint32_t milli_percent;
-  uint32_t first_segment;                  // into PackedRows::segments
-  uint16_t segment_count;
-  uint8_t bit;                             // Flag::bit
-  FlagState state;
-  ExpiryAction on_expiry;
-  OnRollback on_rollback;
-  bool limited;                            // a limit of the pilot is set
+  uint32_t terms = 0;                      // into PackedRows::terms
+  uint32_t milli_percent : 17 = 0;
+  uint32_t present : 1 = 0;                // 0: the tenant has no row on this flag
+  uint32_t limited : 1 = 0;                // a limit of the pilot is set
+  uint32_t state : 2 = 0;                  // FlagState
+  uint32_t on_rollback : 2 = 0;            // OnRollback
+  uint32_t bit : 9 = 0;                    // Flag::bit
 };
 
-// One tenant's rows on the flags of one scenario; they end where the next group's begin.
-struct RowGroup {
-  ScenarioIndex scenario{};
-  uint32_t first_row = 0;
+// When a row runs and whom it admits beside its percentage. Rows of many tenants share the same.
+struct RowTerms {
+  int64_t start_ns = INT64_MIN;
+  int64_t expires_ns = INT64_MAX;
+  uint32_t first_segment = 0;              // into PackedRows::segments
+  uint16_t segment_count = 0;
+  ExpiryAction on_expiry = ExpiryAction::off;
 };
 
-// The rows of all tenants, laid out so that a decision reads one line of groups and the rows it needs, whatever
-// the number of tenants and flags. Built by index_rows() (routing/decide/row_index.h), the last step of compile.
+// The rows of all tenants, laid out so that a decision reads one or two cache lines of them whatever the number of
+// tenants and flags. Built by index_rows() (routing/decide/row_index.h, which has the picture), the last step of
+// compile().
 struct PackedRows {
-  std::vector<uint32_t> groups_of_tenant;  // by TenantIndex: its first group; one more at the end
-  std::vector<RowGroup> groups;            // of one tenant: sorted by scenario; one more at the end
-  std::vector<PackedRow> rows;             // of one group: sorted by bit
+  static constexpr uint32_t kDense = UINT32_MAX;
+  struct Block {
+    uint32_t first = 0;                    // into words
+    uint32_t groups = 0;                   // kDense: a row for every flag, by rank
+  };
+  struct Group {
+    ScenarioIndex scenario{};
+    uint32_t first : 24 = 0;               // its first row, from the start of the block
+    uint32_t count : 8 = 0;                // of its rows
+  };
+  std::vector<Block> blocks;               // by TenantIndex
+  std::vector<PackedRow> words;            // rows, and groups cast to rows
+  std::vector<RowTerms> terms;
   std::vector<SegmentIndex> segments;
 };
 

@@ -13,7 +13,7 @@
 
 #include "net/tls/tls_server_context.h"
 #include "routing/decide/identify.h"
-#include "routing/table/schema.h"
+#include "routing/table/table_schema.h"
 #include "tools/weir/config.h"
 #include "tools/weir/load_table.h"
 

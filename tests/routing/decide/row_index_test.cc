@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "tests/routing/decide/table_builder.h"
 
 namespace weir::routing {
@@ -19,7 +23,9 @@ class RowIndex : public ::testing::Test {
 
   std::vector<int> bits(TenantIndex tenant, int scenario) const {
     std::vector<int> found;
-    for (const PackedRow& row : find_rows(*table.body, tenant, scenarios[scenario])) found.push_back(row.bit);
+    for (const PackedRow& row : find_rows(*table.body, tenant, scenarios[scenario])) {
+      if (row.present != 0) found.push_back(row.bit);
+    }
     return found;
   }
 
@@ -59,16 +65,51 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   row.limit_rpm = 5;
   table = build.build();
   const PackedRow& packed = find_rows(*table.body, tenant, scenarios[2])[0];
-  EXPECT_EQ(packed.start_ns, 11);
-  EXPECT_EQ(packed.expires_ns, 22);
   EXPECT_EQ(packed.milli_percent, 12'345u);
-  EXPECT_EQ(packed.state, FlagState::production);
-  EXPECT_EQ(packed.on_expiry, ExpiryAction::alert);
-  EXPECT_EQ(packed.on_rollback, OnRollback::finish);
+  EXPECT_EQ(packed.state, std::to_underlying(FlagState::production));
+  EXPECT_EQ(packed.on_rollback, std::to_underlying(OnRollback::finish));
   EXPECT_TRUE(packed.limited);
-  ASSERT_EQ(packed.segment_count, 2);
-  EXPECT_EQ(table.body->rows.segments[packed.first_segment], second);
-  EXPECT_EQ(table.body->rows.segments[packed.first_segment + 1], first);
+  const RowTerms& terms = table.body->rows.terms[packed.terms];
+  EXPECT_EQ(terms.start_ns, 11);
+  EXPECT_EQ(terms.expires_ns, 22);
+  EXPECT_EQ(terms.on_expiry, ExpiryAction::alert);
+  ASSERT_EQ(terms.segment_count, 2);
+  EXPECT_EQ(table.body->rows.segments[terms.first_segment], second);
+  EXPECT_EQ(table.body->rows.segments[terms.first_segment + 1], first);
+}
+
+TEST_F(RowIndex, KeepsTermsThatManyRowsShareOnce) {
+  for (int t = 0; t < 10; t++) {
+    const TenantIndex tenant = build.tenant("t" + std::to_string(t));
+    build.row(tenant, flags[0], FlagState::pilot).expires_ns = 50;
+    build.row(tenant, flags[1], FlagState::pilot).expires_ns = t < 5 ? 50 : 60;
+    build.row(tenant, flags[2], FlagState::pilot);
+  }
+  table = build.build();
+  EXPECT_EQ(table.body->rows.terms.size(), 3u);
+}
+
+// Both layouts and their border: a tenant with rows on any subset of the flags finds exactly those.
+TEST_F(RowIndex, FindsExactlyTheRowsOfEverySubset) {
+  for (unsigned subset = 0; subset < 1u << flags.size(); subset++) {
+    const TenantIndex tenant = build.tenant("t" + std::to_string(subset));
+    for (uint32_t f = 0; f < flags.size(); f++) {
+      if ((subset >> f & 1) != 0) build.row(tenant, flags[f], FlagState::pilot, 1 + f);
+    }
+  }
+  table = build.build();
+  for (unsigned subset = 0; subset < 1u << flags.size(); subset++) {
+    unsigned found = 0;
+    for (const ScenarioIndex scenario : scenarios) {
+      for (const PackedRow& row : find_rows(*table.body, TenantIndex{subset}, scenario)) {
+        if (row.present == 0) continue;
+        ASSERT_EQ(table.body->scenarios[static_cast<uint32_t>(scenario)].flags[row.bit],
+                  flags[row.milli_percent - 1]);
+        found |= 1u << (row.milli_percent - 1);
+      }
+    }
+    EXPECT_EQ(found, subset);
+  }
 }
 
 TEST_F(RowIndex, FindsTheWholeRowOfAFlag) {
