@@ -75,7 +75,6 @@ class AddressBook final : public AddressSource {
   void refresh_now();
 
  private:
-  using Clock = std::chrono::steady_clock;
   using Key = std::pair<std::string, uint16_t>;
   struct Entry {
     std::vector<core::SocketAddress> addresses;
@@ -84,7 +83,7 @@ class AddressBook final : public AddressSource {
     bool numeric = false;
     bool tried = false;
     bool wanted = true;  // by the last set_hosts()
-    Clock::time_point due;
+    uint64_t due_ns = 0;
   };
 
   void run();

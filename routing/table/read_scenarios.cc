@@ -15,6 +15,18 @@ constexpr uint8_t kDefaultCauses =
 constexpr uint8_t kAllCauses = (1u << kFallbackCauses.size()) - 1;
 static_assert(cause_bit(5) == static_cast<uint8_t>(FallbackCause::refusal));
 
+// Position in kFallbackCauses. In YAML a bare 429 is a number.
+std::optional<size_t> read_cause(CompileState& state, const Path& path, Element element) {
+  int64_t status = 0;
+  if (element.get_int64().get(status) != simdjson::SUCCESS) {
+    return read_choice(state.problems, path, element, kFallbackCauses);
+  }
+  const auto found = std::ranges::find(kFallbackCauses, std::to_string(status));
+  if (found != kFallbackCauses.end()) return static_cast<size_t>(found - kFallbackCauses.begin());
+  state.problems.add(path, fmt::format("must be one of {}, not {}", list_names(kFallbackCauses), status));
+  return std::nullopt;
+}
+
 FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
   using enum HopProperty;
   FallbackHop hop;
@@ -33,7 +45,7 @@ FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
       state.problems.add(object.at(on), "is for units; cached and static answer to every cause");
     hop.on = 0;
     object.for_each(on, [&](const Path& at, Element cause) {
-      const auto position = read_choice(state.problems, at, cause, kFallbackCauses);
+      const auto position = read_cause(state, at, cause);
       if (!position) return;
       if ((hop.on & cause_bit(*position)) != 0) state.problems.add(at, "stands in the list twice; keep one");
       hop.on |= cause_bit(*position);

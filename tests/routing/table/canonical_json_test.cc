@@ -24,7 +24,8 @@ TEST(CanonicalJson, SortsByUtf16) {
 }
 
 TEST(CanonicalJson, EscapesOnlyWhatItMust) {
-  EXPECT_EQ(canonical(R"("\u0000\u001f\b\t\n\f\r\"\\\/\u00e9")"), "\"\\u0000\\u001f\\b\\t\\n\\f\\r\\\"\\\\/é\"");
+  EXPECT_EQ(canonical(R"("\u0000\u001f\b\t\n\f\r\"\\\/\u00e9")"),
+            "\"\\u0000\\u001f\\b\\t\\n\\f\\r\\\"\\\\/é\"");
 }
 
 TEST(CanonicalJson, WritesEqualNumbersAlike) {
@@ -33,7 +34,9 @@ TEST(CanonicalJson, WritesEqualNumbersAlike) {
             "[9223372036854775807,18446744073709551615,-9223372036854775808]");
 }
 
-TEST(CanonicalJson, KeepsBothOfTwoEqualMembers) { EXPECT_EQ(canonical(R"({"a":1,"a":2})"), R"({"a":1,"a":2})"); }
+TEST(CanonicalJson, KeepsBothOfTwoEqualMembers) {
+  EXPECT_EQ(canonical(R"({"a":1,"a":2})"), R"({"a":1,"a":2})");
+}
 
 }  // namespace
 }  // namespace weir::routing

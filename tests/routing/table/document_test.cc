@@ -25,7 +25,8 @@ TEST(Yaml, ResolvesPlainScalarsByTheCoreSchema) {
   EXPECT_EQ(json_of("[null, ~, Null, NULL, ]"), "[null,null,null,null]");
   EXPECT_EQ(json_of("a:\nb: 1"), R"({"a":null,"b":1})");
   EXPECT_EQ(json_of("[0, 12, -12, +12, 007, -0, 0o17, 0x1F]"), "[0,12,-12,12,7,-0,15,31]");
-  EXPECT_EQ(json_of("[18446744073709551615, -9223372036854775808]"), "[18446744073709551615,-9223372036854775808]");
+  EXPECT_EQ(json_of("[18446744073709551615, -9223372036854775808]"),
+            "[18446744073709551615,-9223372036854775808]");
   EXPECT_EQ(json_of("[0.15, .5, 5., 1e3, 1.5E-3, +1.5, -00.5]"), "[0.15,0.5,5,1e3,1.5e-3,1.5,-0.5]");
 }
 
@@ -39,10 +40,13 @@ TEST(Yaml, LeavesEverythingElseAsText) {
 }
 
 TEST(Yaml, WritesKeysAsText) {
-  EXPECT_EQ(json_of("429: a\ntrue: b\n\"x y\": c\n1.50: d"), R"({"429":"a","true":"b","x y":"c","1.50":"d"})");
+  EXPECT_EQ(json_of("429: a\ntrue: b\n\"x y\": c\n1.50: d"),
+            R"({"429":"a","true":"b","x y":"c","1.50":"d"})");
 }
 
-TEST(Yaml, KeepsDuplicateKeysForTheReader) { EXPECT_EQ(json_of("{a: 1, a: 2}"), R"({"a":1,"a":2})"); }
+TEST(Yaml, KeepsDuplicateKeysForTheReader) {
+  EXPECT_EQ(json_of("{a: 1, a: 2}"), R"({"a":1,"a":2})");
+}
 
 TEST(Yaml, EscapesText) {
   EXPECT_EQ(json_of(R"(["a\"b\\c\n\t\0", 'it''s', "é€😀"])"), R"(["a\"b\\c\n\t\u0000","it's","é€😀"])");
@@ -50,7 +54,8 @@ TEST(Yaml, EscapesText) {
 }
 
 TEST(Yaml, NestsCollectionsInBothStyles) {
-  EXPECT_EQ(json_of("a:\n  - b: 1\n    c: [ ]\n  - { }\n  - [1, [2]]\n"), R"({"a":[{"b":1,"c":[]},{},[1,[2]]]})");
+  EXPECT_EQ(json_of("a:\n  - b: 1\n    c: [ ]\n  - { }\n  - [1, [2]]\n"),
+            R"({"a":[{"b":1,"c":[]},{},[1,[2]]]})");
 }
 
 TEST(Yaml, CopiesAnchors) {
@@ -88,16 +93,18 @@ TEST(Yaml, RefusesWhatHasNoPlaceInATable) {
             "problem: line 1, column 4: \".inf\" is not a number a table can hold; quote it if it is text");
   EXPECT_EQ(json_of("a: -.INF").find("problem"), 0u);
   EXPECT_EQ(json_of("a: .nan").find("problem"), 0u);
-  EXPECT_EQ(json_of("a: 123456789012345678901234567890"),
-            "problem: line 1, column 4: the number \"123456789012345678901234567890\" is out of range; quote it if "
-            "it is text");
+  EXPECT_EQ(
+      json_of("a: 123456789012345678901234567890"),
+      "problem: line 1, column 4: the number \"123456789012345678901234567890\" is out of range; quote it if "
+      "it is text");
   EXPECT_EQ(json_of("a: 1e999").find("problem"), 0u);
 }
 
 // yaml-cpp takes U+0004 for the end of the text: what follows it would be ignored without a word.
 TEST(Yaml, RefusesControlCharacters) {
   EXPECT_EQ(json_of("a: é1\nb: \x04x"), "problem: line 2, column 4: control character U+0004 in the text");
-  EXPECT_EQ(json_of(std::string_view("a\0b", 3)), "problem: line 1, column 2: control character U+0000 in the text");
+  EXPECT_EQ(json_of(std::string_view("a\0b", 3)),
+            "problem: line 1, column 2: control character U+0000 in the text");
 }
 
 TEST(Yaml, ReportsSyntaxErrorsWithTheirPlace) {
@@ -132,7 +139,9 @@ TEST(Document, SkipsAByteOrderMark) {
 }
 
 TEST(Document, ReportsJsonErrorsWithTheirPlace) {
-  EXPECT_EQ(problem_of("{\n  \"a\": 1,\n  \"é\": x\n}", TableFormat::json).find("line 3, column 8: not valid JSON"), 0u);
+  EXPECT_EQ(
+      problem_of("{\n  \"a\": 1,\n  \"é\": x\n}", TableFormat::json).find("line 3, column 8: not valid JSON"),
+      0u);
   EXPECT_EQ(problem_of("{\"a\": 1,}", TableFormat::json).find("line 1, column 9: not valid JSON"), 0u);
   EXPECT_EQ(problem_of("{} {}", TableFormat::json).find("line 1, column 4: not valid JSON"), 0u);
   EXPECT_EQ(problem_of("{\"a\": 1e999}", TableFormat::json).find("line 1, column "), 0u);
