@@ -132,6 +132,11 @@ uint64_t AddressBook::attempts() const {
   return attempts_;
 }
 
+bool AddressBook::wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [&] { return attempts_ >= count; });
+}
+
 void AddressBook::refresh_now() {
   {
     const std::lock_guard guard(mutex_);

@@ -69,8 +69,10 @@ class AddressBook final : public AddressSource {
   // The registered names whose last attempt failed.
   std::vector<Failure> failures() const;
 
-  // How many resolutions have been tried, for tests and metrics.
+  // How many resolutions have ended.
   uint64_t attempts() const;
+  // Waits until so many have; false when the time is over first.
+  bool wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout);
   // Tries all names again now instead of at the next refresh.
   void refresh_now();
 
