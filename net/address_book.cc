@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/log.h"
 
 namespace weir::net {
@@ -131,10 +132,15 @@ uint64_t AddressBook::attempts() const {
   return attempts_;
 }
 
+bool AddressBook::wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [&] { return attempts_ >= count; });
+}
+
 void AddressBook::refresh_now() {
   {
     const std::lock_guard guard(mutex_);
-    for (auto& [key, entry] : book_) entry.due = {};
+    for (auto& [key, entry] : book_) entry.due_ns = 0;
   }
   changed_.notify_all();
 }
@@ -142,18 +148,18 @@ void AddressBook::refresh_now() {
 void AddressBook::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const auto now = Clock::now();
+    const uint64_t now_ns = core::monotonic_now_ns();
     auto next = book_.end();
     for (auto at = book_.begin(); at != book_.end(); ++at) {
       if (at->second.numeric) continue;
-      if (next == book_.end() || at->second.due < next->second.due) next = at;
+      if (next == book_.end() || at->second.due_ns < next->second.due_ns) next = at;
     }
     if (next == book_.end()) {
       changed_.wait(lock);
       continue;
     }
-    if (next->second.due > now) {
-      changed_.wait_until(lock, next->second.due);
+    if (next->second.due_ns > now_ns) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(next->second.due_ns - now_ns));
       continue;
     }
     const Key key = next->first;
@@ -164,7 +170,7 @@ void AddressBook::run() {
     const auto found = book_.find(key);  // set_hosts() may have dropped it meanwhile
     if (found != book_.end()) {
       Entry& entry = found->second;
-      entry.due = Clock::now() + options_.refresh;
+      entry.due_ns = core::monotonic_now_ns() + static_cast<uint64_t>(std::chrono::nanoseconds(options_.refresh).count());
       entry.tried = true;
       if (resolved) {
         entry.addresses = std::move(*resolved);

@@ -69,13 +69,14 @@ class AddressBook final : public AddressSource {
   // The registered names whose last attempt failed.
   std::vector<Failure> failures() const;
 
-  // How many resolutions have been tried, for tests and metrics.
+  // How many resolutions have ended.
   uint64_t attempts() const;
+  // Waits until so many have; false when the time is over first.
+  bool wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout);
   // Tries all names again now instead of at the next refresh.
   void refresh_now();
 
  private:
-  using Clock = std::chrono::steady_clock;
   using Key = std::pair<std::string, uint16_t>;
   struct Entry {
     std::vector<core::SocketAddress> addresses;
@@ -84,7 +85,7 @@ class AddressBook final : public AddressSource {
     bool numeric = false;
     bool tried = false;
     bool wanted = true;  // by the last set_hosts()
-    Clock::time_point due;
+    uint64_t due_ns = 0;
   };
 
   void run();

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "core/strong.h"
+#include "routing/table/canonical_json.h"
 
 namespace weir::routing {
 namespace {
@@ -107,6 +108,16 @@ void ControlThread::validate(std::string text, TableFormat format, std::function
         return loaded ? std::vector<Problem>() : std::move(loaded.error());
       },
       [done = std::move(done)](std::vector<Problem> problems) { done(std::move(problems)); });
+}
+
+void ControlThread::export_table(std::function<void(uint64_t revision, const std::string& json)> done) {
+  in_background(
+      [body = current_.body] {
+        // It was parsed when it was loaded, so it parses.
+        auto document = Document::parse(body->source_json, TableFormat::json);
+        return document ? canonical_json(document->root()) : body->source_json;
+      },
+      [done = std::move(done), revision = revision_](const std::string& json) { done(revision, json); });
 }
 
 bool ControlThread::names_something(KillScope scope, const std::string& name) const {

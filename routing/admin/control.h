@@ -81,6 +81,9 @@ class ControlThread {
   // All problems; none = the table would be accepted.
   void validate(std::string text, TableFormat format, std::function<void(std::vector<Problem>)> done);
 
+  // The table that serves, as canonical JSON (routing/table/canonical_json.h), with its revision.
+  void export_table(std::function<void(uint64_t revision, const std::string& json)> done);
+
   // A name that the table does not hold is refused; one killed already is answered as done.
   void kill(KillScope scope, std::string name, Change change, Done done);
   void unkill(KillScope scope, const std::string& name, Change change, Done done);
@@ -94,9 +97,10 @@ class ControlThread {
 
   const Table& table() const { return *gateway_.tables.newest(); }
   const std::vector<Kill>& kills() const { return kills_.kills(); }
-  Gateway& gateway() { return gateway_; }
+  Gateway& gateway() const { return gateway_; }
+  const net::AddressBook& addresses() const { return addresses_; }
   const AccessLog& access_log() const { return log_; }
-  core::Loop& loop() { return loop_; }
+  core::Loop& loop() const { return loop_; }
   uint64_t records_drained() const { return records_drained_; }
 
  private:

@@ -128,6 +128,7 @@ class Server {
   std::vector<std::string> bound_, bound_tls_;
   int admin_listener_ = -1;
   uint32_t shards_ended_ = 0;
+  bool serving_ = false;
   bool draining_ = false;
   bool closing_ = false;
 };
@@ -229,6 +230,7 @@ void Server::make_gateway() {
                                         .upstream_idle_ms = limits.upstream_idle_ms,
                                         .process_seed = random_seed()};
   gateway_ = std::make_unique<routing::Gateway>(options, *addresses_, [this] {
+    if (!serving_) return;  // a shard begins with the newest table anyway
     for (const auto& shard : shards_) shard->wake();
   });
 }
@@ -302,6 +304,7 @@ void Server::begin_serving() {
       loop_->post([this] { ++shards_ended_; });
     });
   }
+  serving_ = true;
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);
   rotate_ = std::make_unique<core::Timer>(on_rotate, this);
   if (tls_ != nullptr) on_rotate(*rotate_);
