@@ -69,6 +69,7 @@ inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
 
 }  // namespace weir::core::limits

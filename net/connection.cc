@@ -93,6 +93,7 @@ void Connection::connect(const core::SocketAddress& address, std::shared_ptr<Tls
     if (!session) return fail_later(session.error().code);
     tls_->session = std::move(*session);
   }
+  loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(connect_timeout_ms_));
   loop_.io().connect(connect_, descriptor_, tls_->address.get(), tls_->address.size());
 }
 
@@ -102,6 +103,7 @@ void Connection::on_connected(void* self_pointer, core::Completion& completion) 
   if (completion.result < 0) return self.fail(ErrorCode::connect_failed);
   if (self.tls_->session == nullptr) {
     self.tls_.reset();
+    self.timer_.cancel();
     self.state_ = State::open;
     self.arm_receive();
     self.handler_.on_open();
@@ -193,6 +195,7 @@ bool Connection::drive_tls() {
       return false;
     }
     if (*step == TlsSession::HandshakeStep::want_more) return true;
+    timer_.cancel();
     state_ = State::open;
     handler_.on_open();
   }
@@ -287,6 +290,7 @@ void Connection::flush() {
   iovec pieces[SliceQueue::kCapacity];
   const uint32_t count = cut(pieces, wire_.lock(pieces));
   loop_.io().send(send_, descriptor_, std::span<const iovec>(pieces, count));
+  if (state_ == State::handshaking) return;  // the clock of connecting runs on
   // Moved on with every send, looked at only when it fires: a store per send.
   loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(write_stall_timeout_ms_));
 }
@@ -333,6 +337,7 @@ void Connection::after_drained() {
 void Connection::on_timer(core::Timer& timer) {
   auto& self = timer.owner<Connection>();
   if (self.state_ == State::lingering) return self.start_closing();
+  if (self.state_ == State::connecting || self.state_ == State::handshaking) return self.fail(ErrorCode::connect_timeout);
   if (self.send_.armed() && self.state_ != State::closing) {
     self.fail(self.leg_ == Leg::downstream ? ErrorCode::client_stalled : ErrorCode::idle_timeout);
   }

@@ -63,6 +63,10 @@ class Connection final : private CiphertextSink {
   void connect(const core::SocketAddress& address, std::shared_ptr<TlsClientContext> tls = nullptr,
                const TlsPeer& peer = {});
 
+  // How long connect() and its TLS handshake may take. A request's own connect clock may be shorter, but it
+  // only abandons the request; the connection would go on for as long as the kernel tries.
+  void set_connect_timeout(uint32_t timeout_ms) { connect_timeout_ms_ = timeout_ms; }
+
   // Queues bytes; they leave at the end of the turn. Ignored when the connection is not open (any more).
   void send(core::Slice data);
   // The queue is at its high-water mark: the producer should pause; on_send_queue_low() tells when to go on.
@@ -125,9 +129,10 @@ class Connection final : private CiphertextSink {
   core::Operation connect_;
   core::TurnTask flush_task_;
   core::TurnTask starved_task_;
-  core::Timer timer_;              // write stall while open, the bound on lingering after
+  core::Timer timer_;              // connecting, write stall while open, the bound on lingering after
   SliceQueue wire_;                // bytes as they go over the wire
   int descriptor_ = -1;
+  uint32_t connect_timeout_ms_ = core::limits::kUpstreamConnectMs;
   uint32_t write_stall_timeout_ms_ = core::limits::kWriteStallTimeoutMs;
   State state_ = State::closed;
   Leg leg_;
