@@ -26,7 +26,7 @@
 #include "routing/admin/admin_api.h"
 #include "routing/admin/control.h"
 #include "tools/weir/commands.h"
-#include "tools/weir/load_table.h"
+#include "tools/weir/credentials.h"
 #include "tools/weir/shard_thread.h"
 #include "tools/weir/signal_thread.h"
 
