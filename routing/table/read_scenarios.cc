@@ -44,13 +44,15 @@ FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
     if (!object.has(unit))
       state.problems.add(object.at(on), "is for units; cached and static answer to every cause");
     hop.on = 0;
+    size_t listed = 0;
     object.for_each(on, [&](const Path& at, Element cause) {
+      listed++;
       const auto position = read_cause(state, at, cause);
       if (!position) return;
       if ((hop.on & cause_bit(*position)) != 0) state.problems.add(at, "stands in the list twice; keep one");
       hop.on |= cause_bit(*position);
     });
-    if (hop.on == 0) state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
+    if (listed == 0 && object[on].is_array()) state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
   }
   if (object.has(cached)) {
     hop.kind = FallbackHop::Kind::cached;
