@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/poison.h"
+
 namespace weir::core {
 namespace {
 
@@ -19,7 +21,11 @@ uint32_t keep_at_most(uint32_t size_class) {
 
 BufferPool::~BufferPool() {
   for (Block*& head : free_) {
-    while (head != nullptr) free_block(std::exchange(head, head->next_free));
+    while (head != nullptr) {
+      Block* block = std::exchange(head, head->next_free);
+      unpoison(block->base, block->capacity);
+      free_block(block);
+    }
   }
 }
 
@@ -33,6 +39,7 @@ Block* BufferPool::take(uint32_t size_class) {
   if (Block* block = free_[size_class]; block != nullptr) {
     free_[size_class] = block->next_free;
     --free_count_[size_class];
+    unpoison(block->base, block->capacity);
     return block;
   }
   const uint32_t capacity = 1u << size_class;
@@ -82,6 +89,7 @@ void BufferPool::release(Block* block) {
     free_block(block);
     return;
   }
+  poison(block->base, block->capacity);
   block->next_free = free_[size_class];
   free_[size_class] = block;
   ++free_count_[size_class];

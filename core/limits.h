@@ -31,6 +31,7 @@ inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, 
 inline constexpr uint32_t kMaxUnitCombinations = 64;         // per scenario
 inline constexpr uint32_t kMaxFallbackHops = 8;              // per scenario
 inline constexpr uint32_t kMaxSegmentDepth = 16;             // nested conditions
+inline constexpr uint32_t kMaxPendingConditions = 64;        // results a segment's evaluation may hold at once
 inline constexpr uint32_t kMaxTableProblems = 1000;          // reported at once; the rest is counted
 inline constexpr uint32_t kMaxTableBytes = 1024u * 1024 * 1024;
 inline constexpr uint32_t kMaxYamlAliasBytes = 16 * 1024 * 1024;  // copied by YAML aliases, all together
@@ -49,6 +50,10 @@ inline constexpr uint32_t kMaxQueuedSendBytes = 256 * 1024;  // high-water mark:
 inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark: reading goes on
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
+// ---- control thread -------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxAdminBodyBytes = 64 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
+inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
+inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
 inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten
@@ -56,11 +61,15 @@ inline constexpr uint32_t kMaxTlsSessionsPerPeer = 8;        // per shard; the o
 inline constexpr uint32_t kTlsTicketKeysKept = 3;            // the newest seals, all open; the oldest is forgotten
 inline constexpr uint32_t kTlsTicketLifetimeS = 7200;        // a ticket older than this means a full handshake
 inline constexpr uint32_t kTlsTicketRotationMs = 12 * 3600 * 1000;
+// ---- operational log ----------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxLogLineBytes = 4096;           // PIPE_BUF: lines of threads never mix; fields left out
+inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value is cut, and ends in an ellipsis
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
 
 }  // namespace weir::core::limits

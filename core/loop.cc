@@ -67,8 +67,9 @@ void Loop::turn(uint64_t max_wait_ns) {
   io_->dispatch();
   timers_.advance(now_ns_);
   if (has_posted_.load(std::memory_order_relaxed)) run_posted();
-  if (io_->take_buffers_returned()) starved_.run_all();
   end_of_turn_.run_all();
+  // Last, because all of the above may give memory back, and the next turn may wait.
+  if (io_->take_buffers_returned()) starved_.run_all();
 }
 
 void Loop::post(std::function<void()> work) {

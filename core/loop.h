@@ -1,9 +1,9 @@
 // The turn of one thread: a shard's, or the control thread's. Owns the ring, the buffers, the timers and
 // the cached time. A turn:
 //
-//      submit and wait ─▶ read the clocks ─▶ turn hook ─▶ handlers ─▶ timers ─▶ end-of-turn tasks ─┐
-//      ▲                                                                                           │
-//      └───────────────────────────────────────────────────────────────────────────────────────────┘
+//      submit and wait ─▶ read the clocks ─▶ turn hook ─▶ handlers ─▶ timers ─▶ posted work ─┐
+//      ▲                                                                                     │
+//      └──────────────── starved receives, if memory came back ◀─ end-of-turn tasks ◀────────┘
 //
 // Handlers, timers and tasks run to completion, never nested. What they want to do "later in this turn"
 // (flush a connection's queue, free an object) they put on the end-of-turn list.

@@ -154,12 +154,19 @@ class SnapshotPublisher {
   bool everyone_uses(uint64_t version) const { return oldest_position() >= version; }
 
   // Frees the versions that nobody can read any more and answers how many. T's destructor runs here, on the
-  // control thread.
-  size_t reclaim() {
+  // control thread. `before_free` runs between the finding and the freeing, if there is anything to free: what
+  // the readers handed over before they dropped their pins, and still points into a version, is used up there.
+  size_t reclaim(const std::function<void()>& before_free = {}) {
     const uint64_t oldest = oldest_position();  // first the positions, then the pins: proof, 2
-    return std::erase_if(versions_, [&](const std::unique_ptr<Version>& version) {
-      return version->number < newest_ && version->number < oldest && !pinned(*version);
-    });
+    const auto first = std::stable_partition(
+        versions_.begin(), versions_.end(), [&](const std::unique_ptr<Version>& version) {
+          return !(version->number < newest_ && version->number < oldest && !pinned(*version));
+        });
+    const auto count = static_cast<size_t>(versions_.end() - first);
+    if (count == 0) return 0;
+    if (before_free) before_free();
+    versions_.erase(first, versions_.end());
+    return count;
   }
 
   // How many versions have not been freed, the newest included.

@@ -12,6 +12,20 @@ using core::ErrorCode;
 constexpr uint32_t kLingerMs = 2'000;
 constexpr uint32_t kPlaintextBytes = 16 * 1024;
 
+// Shortens `count` pieces to what one send may take. The kernel tells of a send only when all of it has gone,
+// so without a bound a large answer to a slow but willing reader would look like a stall.
+uint32_t cut(iovec* pieces, uint32_t count) {
+  size_t room = core::limits::kMaxQueuedSendBytes;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (pieces[i].iov_len >= room) {
+      pieces[i].iov_len = room;
+      return i + 1;
+    }
+    room -= pieces[i].iov_len;
+  }
+  return count;
+}
+
 }  // namespace
 
 struct Connection::Tls {
@@ -44,16 +58,16 @@ void Connection::adopt(int descriptor, std::shared_ptr<const TlsServerContext> t
   descriptor_ = descriptor;
   closed_told_ = false;
   want_receive_ = true;
+  receive_ended_ = false;
+  failure_pending_ = false;
+  send_queue_high_ = false;
   state_ = State::open;
   if (tls != nullptr) {
     auto session = TlsSession::accept(std::move(tls), *this);
     tls_ = std::make_unique<Tls>();
-    if (!session) {
-      fail(session.error().code);
-      return;
-    }
-    tls_->session = std::move(*session);
     state_ = State::handshaking;
+    if (!session) return fail_later(session.error().code);
+    tls_->session = std::move(*session);
   }
   arm_receive();
 }
@@ -63,23 +77,23 @@ void Connection::connect(const core::SocketAddress& address, std::shared_ptr<Tls
   WEIR_ASSERT(state_ == State::closed);
   closed_told_ = false;
   want_receive_ = true;
+  receive_ended_ = false;
+  failure_pending_ = false;
+  send_queue_high_ = false;
   state_ = State::connecting;
   tls_ = std::make_unique<Tls>();
   tls_->address = address;
   descriptor_ = core::open_tcp_socket(address.family());
   if (descriptor_ < 0) {
     descriptor_ = -1;
-    fail(ErrorCode::connect_failed);
-    return;
+    return fail_later(ErrorCode::connect_failed);
   }
   if (tls != nullptr) {
     auto session = TlsSession::connect(std::move(tls), *this, peer);
-    if (!session) {
-      fail(session.error().code);
-      return;
-    }
+    if (!session) return fail_later(session.error().code);
     tls_->session = std::move(*session);
   }
+  loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(connect_timeout_ms_));
   loop_.io().connect(connect_, descriptor_, tls_->address.get(), tls_->address.size());
 }
 
@@ -89,6 +103,7 @@ void Connection::on_connected(void* self_pointer, core::Completion& completion) 
   if (completion.result < 0) return self.fail(ErrorCode::connect_failed);
   if (self.tls_->session == nullptr) {
     self.tls_.reset();
+    self.timer_.cancel();
     self.state_ = State::open;
     self.arm_receive();
     self.handler_.on_open();
@@ -105,7 +120,7 @@ bool Connection::receiving() const {
 }
 
 void Connection::arm_receive() {
-  if (receive_.armed() || !want_receive_ || !receiving()) return;
+  if (receive_.armed() || !want_receive_ || receive_ended_ || !receiving()) return;
   loop_.io().receive(receive_, descriptor_);
 }
 
@@ -131,7 +146,7 @@ void Connection::on_receive(void* self_pointer, core::Completion& completion) {
   if (result > 0) {
     self.transport_received(std::move(completion.data));
   } else if (result == 0) {
-    self.want_receive_ = false;
+    self.receive_ended_ = true;
     self.transport_ended();
   } else if (result == -ENOBUFS) {
     self.loop_.when_buffers_return(self.starved_task_);
@@ -143,10 +158,8 @@ void Connection::on_receive(void* self_pointer, core::Completion& completion) {
 }
 
 void Connection::transport_received(core::Slice data) {
-  if (tls_ == nullptr) {
-    if (state_ == State::open) handler_.on_received(std::move(data));
-    return;
-  }
+  if (state_ != State::open && state_ != State::handshaking) return;  // we are leaving; nobody wants it
+  if (tls_ == nullptr) return handler_.on_received(std::move(data));
   tls_->session->feed(data.bytes());
   if (drive_tls()) {
     if (auto released = tls_->session->release_input(); !released) fail(released.error().code);
@@ -182,6 +195,7 @@ bool Connection::drive_tls() {
       return false;
     }
     if (*step == TlsSession::HandshakeStep::want_more) return true;
+    timer_.cancel();
     state_ = State::open;
     handler_.on_open();
   }
@@ -216,10 +230,10 @@ bool Connection::drive_tls() {
 }
 
 void Connection::send(core::Slice data) {
-  if (state_ != State::open) return;
+  if (state_ != State::open || failure_pending_) return;
   SliceQueue& queue = tls_ != nullptr ? tls_->plaintext : wire_;
   const auto keep = send_.armed() ? SliceQueue::Keep::copy : SliceQueue::Keep::reference;
-  if (!queue.push(std::move(data), keep, loop_.buffers())) return fail(ErrorCode::out_of_buffers);
+  if (!queue.push(std::move(data), keep, loop_.buffers())) return fail_later(ErrorCode::out_of_buffers);
   if (queued_bytes() >= core::limits::kMaxQueuedSendBytes) send_queue_high_ = true;
   loop_.at_end_of_turn(flush_task_);
 }
@@ -265,6 +279,7 @@ void Connection::encrypt_queue() {
 void Connection::on_flush(core::TurnTask& task) {
   auto& self = task.owner<Connection>();
   if (self.state_ == State::closing) return self.check_closed();
+  if (self.failure_pending_) return self.fail(self.pending_failure_);
   self.flush();
 }
 
@@ -273,11 +288,11 @@ void Connection::flush() {
   if (send_.armed() || state_ == State::closing || state_ == State::closed || state_ == State::connecting) return;
   if (wire_.empty()) return after_drained();
   iovec pieces[SliceQueue::kCapacity];
-  const uint32_t count = wire_.lock(pieces);
+  const uint32_t count = cut(pieces, wire_.lock(pieces));
   loop_.io().send(send_, descriptor_, std::span<const iovec>(pieces, count));
-  send_armed_ns_ = loop_.now_ns();
+  if (state_ == State::handshaking) return;  // the clock of connecting runs on
   // Moved on with every send, looked at only when it fires: a store per send.
-  loop_.timers().schedule(timer_, send_armed_ns_ + core::milliseconds(core::limits::kWriteStallTimeoutMs));
+  loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(write_stall_timeout_ms_));
 }
 
 void Connection::on_sent(void* self_pointer, core::Completion& completion) {
@@ -288,7 +303,7 @@ void Connection::on_sent(void* self_pointer, core::Completion& completion) {
   if (failed && completion.result != -EINTR && completion.result != -EAGAIN) return self.fail(self.reset_code());
   if (self.send_queue_high_ && self.queued_bytes() <= core::limits::kResumeQueuedSendBytes) {
     self.send_queue_high_ = false;
-    self.handler_.on_send_queue_low();
+    if (self.state_ == State::open) self.handler_.on_send_queue_low();
   }
   if (self.state_ == State::closing) return;
   if (!self.wire_.empty() || self.state_ == State::finishing) self.loop_.at_end_of_turn(self.flush_task_);
@@ -312,16 +327,17 @@ void Connection::finish() {
 void Connection::after_drained() {
   if (state_ != State::finishing) return;
   state_ = State::lingering;
+  if (receive_ended_) return start_closing();
   loop_.io().shutdown_write(descriptor_);
   loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(kLingerMs));
-  if (!want_receive_ && !receive_.armed()) return start_closing();  // the peer's end has been seen
-  want_receive_ = true;
+  want_receive_ = true;  // also when the handler had paused: what arrives is dropped
   if (!starved_task_.queued()) arm_receive();
 }
 
 void Connection::on_timer(core::Timer& timer) {
   auto& self = timer.owner<Connection>();
   if (self.state_ == State::lingering) return self.start_closing();
+  if (self.state_ == State::connecting || self.state_ == State::handshaking) return self.fail(ErrorCode::connect_timeout);
   if (self.send_.armed() && self.state_ != State::closing) {
     self.fail(self.leg_ == Leg::downstream ? ErrorCode::client_stalled : ErrorCode::idle_timeout);
   }
@@ -332,6 +348,12 @@ void Connection::fail(ErrorCode code) {
   const bool told = state_ == State::finishing || state_ == State::lingering;
   start_closing();
   if (!told) handler_.on_failed({code});
+}
+
+void Connection::fail_later(ErrorCode code) {
+  failure_pending_ = true;
+  pending_failure_ = code;
+  loop_.at_end_of_turn(flush_task_);
 }
 
 void Connection::close() {

@@ -11,8 +11,9 @@
 //   2. closing cancels every armed operation, waits for its last completion, closes the descriptor, and only
 //      then, at the end of a turn, tells on_closed(); after that the owner may free the connection, not before.
 //   3. After on_failed() only on_closed() follows. After close() only on_closed() follows.
-//   4. Handlers may call anything here from inside any event.
-//   5. What is sent in one turn leaves in one system operation (and, over TLS, in one record per 16 KiB).
+//   4. Handlers may call anything here from inside any event; no call here leads to an event before it returns.
+//   5. What is sent in one turn leaves in one system operation (and, over TLS, in one record per 16 KiB), up to
+//      limits::kMaxQueuedSendBytes; more takes several.
 //
 // Thread: its loop's.
 #pragma once
@@ -22,6 +23,7 @@
 
 #include "core/error.h"
 #include "core/io.h"
+#include "core/limits.h"
 #include "core/loop.h"
 #include "core/socket.h"
 #include "net/slice_queue.h"
@@ -61,11 +63,18 @@ class Connection final : private CiphertextSink {
   void connect(const core::SocketAddress& address, std::shared_ptr<TlsClientContext> tls = nullptr,
                const TlsPeer& peer = {});
 
+  // How long connect() and its TLS handshake may take. A request's own connect clock may be shorter, but it
+  // only abandons the request; the connection would go on for as long as the kernel tries.
+  void set_connect_timeout(uint32_t timeout_ms) { connect_timeout_ms_ = timeout_ms; }
+
   // Queues bytes; they leave at the end of the turn. Ignored when the connection is not open (any more).
   void send(core::Slice data);
   // The queue is at its high-water mark: the producer should pause; on_send_queue_low() tells when to go on.
   bool send_queue_high() const { return send_queue_high_; }
   uint64_t queued_bytes() const;
+
+  // How long one send (of at most limits::kMaxQueuedSendBytes) may take before the peer counts as stalled.
+  void set_write_stall_timeout(uint32_t timeout_ms) { write_stall_timeout_ms_ = timeout_ms; }
 
   // Stops or resumes on_received(); a little may still arrive after pausing.
   void pause_receiving();
@@ -107,6 +116,7 @@ class Connection final : private CiphertextSink {
   void encrypt_queue();
   void after_drained();
   void fail(core::ErrorCode code);
+  void fail_later(core::ErrorCode code);
   void start_closing();
   void check_closed();
   core::ErrorCode reset_code() const;
@@ -119,13 +129,17 @@ class Connection final : private CiphertextSink {
   core::Operation connect_;
   core::TurnTask flush_task_;
   core::TurnTask starved_task_;
-  core::Timer timer_;              // write stall while open, the bound on lingering after
+  core::Timer timer_;              // connecting, write stall while open, the bound on lingering after
   SliceQueue wire_;                // bytes as they go over the wire
-  uint64_t send_armed_ns_ = 0;
   int descriptor_ = -1;
+  uint32_t connect_timeout_ms_ = core::limits::kUpstreamConnectMs;
+  uint32_t write_stall_timeout_ms_ = core::limits::kWriteStallTimeoutMs;
   State state_ = State::closed;
   Leg leg_;
+  core::ErrorCode pending_failure_ = core::ErrorCode::internal;  // meaningful when failure_pending_
+  bool failure_pending_ = false;   // a call of the handler's failed: told at the end of the turn, not from inside
   bool want_receive_ = false;
+  bool receive_ended_ = false;     // the peer has ended its side; nothing more can be received
   bool send_queue_high_ = false;
   bool closed_told_ = true;
 };

@@ -97,7 +97,11 @@ struct Io::Impl {
 };
 
 Io::Impl::~Impl() {
-  if (ring_ready) io_uring_queue_exit(&ring);
+  if (ring_ready) {
+    // What was asked for last: descriptors to close, as a rule. Left in the queue they would stay open.
+    if (ring.sq.sqe_head != ring.sq.sqe_tail) enter(0, 0);
+    io_uring_queue_exit(&ring);
+  }
   if (wake_descriptor >= 0) ::close(wake_descriptor);
   for (Block* block : blocks) {
     if (block == nullptr) continue;
@@ -311,7 +315,10 @@ void Io::Impl::dispatch() {
     reinterpret_cast<Operation*>(entry.user_data)->complete(completion);
   }
   if (starved) ++stats.no_buffers;
-  if ((starved || kernel_blocks == 0) && add_block()) buffers_returned = true;
+  if (starved || kernel_blocks == 0) {
+    // A receive may report its want of buffers after they have come back, and nothing else would tell it.
+    if (add_block() || kernel_blocks > 0) buffers_returned = true;
+  }
   stats.overflows = *queue.koverflow;
 }
 
@@ -377,10 +384,9 @@ void Io::cancel(Operation& operation) {
 }
 
 void Io::shutdown_write(int socket) {
-  io_uring_sqe* entry = impl_->next_entry();
-  io_uring_prep_shutdown(entry, socket, SHUT_WR);
-  entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  entry->user_data = kIgnored;
+  // Not through the ring: there the operation is always handed to a worker thread (REQ_F_FORCE_ASYNC), which
+  // takes ten times as long and leaves a thread behind. Once per connection, at its end.
+  ::shutdown(socket, SHUT_WR);
 }
 
 void Io::close(int descriptor) {

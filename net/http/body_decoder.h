@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 #include "core/error.h"
@@ -16,8 +15,6 @@
 #include "net/http/head.h"
 
 namespace weir::net {
-
-inline constexpr uint64_t kNoBodyLimit = std::numeric_limits<uint64_t>::max();
 
 class BodyDecoder {
  public:
@@ -40,14 +37,11 @@ class BodyDecoder {
   bool at_chunk_boundary() const { return kind_ == BodyKind::chunked && chunked_.at_chunk_boundary(); }
 
  private:
-  core::Result<void> check_announced(uint64_t announced) const;
-
   MessageSide side_ = MessageSide::request;
   BodyKind kind_ = BodyKind::none;
   bool done_ = true;
   uint64_t received_ = 0;
-  uint64_t max_bytes_ = 0;
-  uint64_t content_length_ = 0;
+  uint64_t content_length_ = 0;  // until_close: the bound
   ChunkedDecoder chunked_;
 };
 

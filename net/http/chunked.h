@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "core/error.h"
@@ -24,6 +25,8 @@
 namespace weir::net {
 
 enum class MessageSide : uint8_t { request, response };
+
+inline constexpr uint64_t kNoBodyLimit = std::numeric_limits<uint64_t>::max();
 
 // One step of decoding: in[payload_offset, payload_offset + payload_size) is payload, in[0, consumed) is used
 // up.
@@ -36,9 +39,9 @@ struct BodyStep {
 
 class ChunkedDecoder {
  public:
-  explicit ChunkedDecoder(MessageSide side = MessageSide::request) : side_(side) {}
-
-  void reset(MessageSide side) { *this = ChunkedDecoder(side); }
+  // `max_payload` bytes may be announced in all.
+  explicit ChunkedDecoder(MessageSide side = MessageSide::request, uint64_t max_payload = kNoBodyLimit)
+      : allowed_(max_payload), side_(side) {}
 
   // Consumes from the front of `in` up to one range of payload and the framing around it. Call again with the
   // rest until `consumed` equals the size of the input or the step is done; each call with input makes
@@ -49,19 +52,19 @@ class ChunkedDecoder {
   // may be inserted into a relayed body here and nowhere else.
   bool at_chunk_boundary() const { return state_ == State::size && line_bytes_ == 0; }
 
-  // Payload bytes announced and not yet consumed.
-  uint64_t remaining() const { return remaining_; }
+  // Payload bytes of the current chunk that are still to come.
+  uint64_t remaining() const { return state_ == State::data ? remaining_ : 0; }
 
   bool done() const { return state_ == State::done; }
 
  private:
   enum class State : uint8_t {
     size,
-    extension_space,       // BWS before ';'
-    extension_name_begin,  // BWS after ';'
+    extension_space,       // white space before ';'
+    extension_name_begin,  // after ';', white space allowed
     extension_name,
-    extension_name_end,     // BWS after the name
-    extension_value_begin,  // BWS after '='
+    extension_name_end,     // white space after the name
+    extension_value_begin,  // after '=', white space allowed
     extension_value,
     extension_quoted,
     extension_quoted_pair,
@@ -78,17 +81,20 @@ class ChunkedDecoder {
     done,
   };
 
-  core::Result<void> step(uint8_t byte);
-  core::Result<void> step_size(uint8_t byte);
-  core::Result<void> step_extension(uint8_t byte);
-  core::Result<void> step_trailer(uint8_t byte);
-  std::unexpected<core::Error> malformed() const;
+  // Each takes one byte of framing and returns false if it may not stand there.
+  bool take(uint8_t byte);
+  bool take_size(uint8_t byte);
+  bool take_extension(uint8_t byte);
+  bool take_trailer(uint8_t byte);
+  core::Error error_here(uint8_t byte) const;
 
-  uint64_t remaining_ = 0;   // of the current chunk; the size while it is read
-  uint32_t line_bytes_ = 0;  // of the current size line, without CR LF
+  uint64_t remaining_ = 0;   // of the current chunk; its size while that is read
+  uint64_t allowed_;         // payload bytes that further chunks may announce
+  uint32_t line_bytes_ = 0;  // of the current size line, its CR included
   uint32_t trailer_bytes_ = 0;
   uint32_t trailer_count_ = 0;
   uint8_t digits_ = 0;
+  bool too_large_ = false;
   MessageSide side_;
   State state_ = State::size;
 };

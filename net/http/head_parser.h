@@ -43,27 +43,25 @@ enum class ParseStatus : uint8_t { need_more, done };
 
 inline constexpr uint32_t kMaxMethodBytes = 20;
 
-// The part both directions share: finding lines, cutting fields, resuming.
+// The part both directions share: finding lines, cutting them into fields, resuming.
 class HeadParser {
  public:
   // Bytes of the complete head, with its empty line; the body begins there. Valid after done.
   uint32_t head_size() const { return line_begin_; }
 
  protected:
+  class Lines;
+  enum class Phase : uint8_t { start_line, fields, done, failed };
+
   HeadParser() = default;
-  void restart() {
-    line_begin_ = 0;
-    scanned_ = 0;
-    start_line_done_ = false;
-  }
+  void restart() { *this = HeadParser(); }
 
-  template <class StartLine>
-  core::Result<ParseStatus> parse_lines(std::span<const uint8_t> bytes, FieldTable& fields,
-                                        StartLine parse_start_line);
+  core::Result<ParseStatus> parse_fields(const Lines& from, FieldTable& fields);
 
-  uint32_t line_begin_ = 0;  // offset of the first line not yet parsed
-  uint32_t scanned_ = 0;     // no line ends in [line_begin_, scanned_)
-  bool start_line_done_ = false;
+  Phase phase_ = Phase::start_line;
+  bool line_has_text_ = false;  // obs-text (0x80–0xff) was seen in [line_begin_, scanned_)
+  uint32_t line_begin_ = 0;     // offset of the first line not yet parsed
+  uint32_t scanned_ = 0;        // no line ends in [line_begin_, scanned_)
 };
 
 class RequestHeadParser : public HeadParser {
@@ -78,8 +76,8 @@ class RequestHeadParser : public HeadParser {
   void reset();
 
  private:
+  core::Result<ParseStatus> parse_head(std::span<const uint8_t> bytes);
   core::Result<void> parse_request_line(const uint8_t* base, uint32_t size);
-  core::Result<void> check(const uint8_t* base);
 
   RequestHead head_;
 };
@@ -97,8 +95,8 @@ class ResponseHeadParser : public HeadParser {
   void reset(Method request_method);
 
  private:
+  core::Result<ParseStatus> parse_head(std::span<const uint8_t> bytes);
   core::Result<void> parse_status_line(const uint8_t* base, uint32_t size);
-  core::Result<void> check(const uint8_t* base);
 
   Method request_method_;
   ResponseHead head_;

@@ -19,22 +19,17 @@
 
 namespace weir::net {
 
-// True if every byte is a token character (RFC 9110 section 5.6.2) and there is at least one.
-bool is_token(std::string_view text);
-
-namespace internal {
-void field_name_is_not_a_token();  // never defined: calling it in a constant expression does not compile
-}
+void field_name_is_not_a_token();  // never defined: a FieldName that would call it does not compile
 
 // A field name written in our source: a literal, checked by the compiler.
 class FieldName {
  public:
   template <size_t N>
   consteval FieldName(const char (&literal)[N]) : text_(literal, N - 1) {  // NOLINT: implicit by design
-    if (N < 2) internal::field_name_is_not_a_token();
+    if (N < 2) field_name_is_not_a_token();
     for (const char c : text_) {
       const bool letter_or_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-      if (!letter_or_digit && c != '-') internal::field_name_is_not_a_token();
+      if (!letter_or_digit && c != '-') field_name_is_not_a_token();
     }
   }
   constexpr std::string_view text() const { return text_; }
@@ -67,7 +62,6 @@ class HeadWriter {
 
  private:
   bool reserve(size_t size);
-  void append(std::string_view text);
 
   char* begin_;
   char* cursor_;

@@ -34,7 +34,7 @@ struct ssl_session_st;  // SSL_SESSION, missing from <openssl/types.h>
 namespace weir::net {
 
 struct TlsClientOptions {
-  std::string ca_path;  // PEM file of the trusted roots; empty = the system's
+  std::string ca_path = {};  // PEM file of the trusted roots; empty = the system's
   TlsVersion minimum_version = TlsVersion::tls_1_2;
 };
 

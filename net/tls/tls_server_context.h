@@ -49,8 +49,8 @@ struct TlsCertificateFiles {
 struct TlsServerOptions {
   std::vector<TlsCertificateFiles> certificates;  // the first answers clients that name no known server
   TlsVersion minimum_version = TlsVersion::tls_1_2;
-  std::shared_ptr<TlsTicketKeys>
-      ticket_keys;  // null = fresh ones; a reload hands over the previous context's
+  std::shared_ptr<TlsTicketKeys> ticket_keys =
+      nullptr;  // null = fresh ones; a reload hands over the previous context's
 };
 
 class TlsServerContext {

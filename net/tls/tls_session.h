@@ -31,10 +31,10 @@
 //      ended without it: a body that lasts until close is then incomplete (RFC 9112 section 9.8).
 //   4. write() leaves all bytes in the sink: one record per call up to kTlsRecordBytes, however many pieces
 //   it has.
-//   5. Between handshake and release_idle_buffers() nothing is allocated, neither here nor inside OpenSSL
-//   (back
-//      pressure that makes release_input() copy is the exception). The price is OpenSSL's two record buffers,
-//      about 33 KiB per active session, which release_idle_buffers() gives back.
+//   5. Between handshake and release_idle_buffers() nothing is allocated here (back pressure that makes
+//      release_input() copy is the exception) and OpenSSL keeps its two record buffers, about 33 KiB per
+//      active session, which release_idle_buffers() gives back. OpenSSL 3.0 itself still takes and frees 40
+//      bytes of bookkeeping once or twice per record.
 //
 // Limits: kMaxTlsCarryBytes (out_of_buffers).
 //
@@ -106,7 +106,7 @@ class TlsSession {
   // 0.
   core::Result<void> release_input();
 
-  // Ciphertext that has been fed and not yet looked at, in bytes.
+  // Ciphertext that has been fed and not yet taken in by OpenSSL (which holds a record or so), in bytes.
   size_t unread_ciphertext() const { return borrowed_.size() + (carry_.size() - carry_begin_); }
 
   // ---- handshake ----

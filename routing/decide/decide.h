@@ -6,11 +6,14 @@
 //     kill -> pin -> tenant's row (off, before start, past expiry) -> exclude -> segments -> split -> stable
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "core/assert.h"
 #include "core/error.h"
+#include "core/limits.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -46,17 +49,43 @@ std::string_view token(Reason reason);
 std::string_view sentence(Reason reason);
 std::string_view token(Arm arm);
 std::string_view token(FlagState state);
+std::string_view token(StickyKey key);
 
 // Values of declared attributes for one request; views must outlive the decide() call. An attribute that
-// was not sent is absent; what is sent is checked against its declaration by parse_attribute().
-struct AttributeValues {
+// was not sent is absent; what is sent is checked against its declaration by parse_attribute()
+// (routing/decide/segments.h). Cheap to make: only what was sent is ever written.
+class AttributeValues {
+ public:
   struct Value {
-    bool present = false;
-    bool boolean = false;
-    double number = 0;
-    std::string_view text;
+    const char* data;
+    size_t size;
+    double number;
+    bool boolean;
+    std::string_view text() const { return {data, size}; }
   };
-  std::array<Value, core::limits::kMaxAttributes> values;  // by AttributeIndex; a table declares at most that many
+
+  AttributeValues() {}  // not defaulted: `{}` would write all of values_
+
+  void clear() { present_ = 0; }
+  bool empty() const { return present_ == 0; }
+
+  // Null when the attribute was not sent.
+  const Value* find(AttributeIndex attribute) const {
+    const auto at = static_cast<uint32_t>(attribute);
+    return at < core::limits::kMaxAttributes && (present_ >> at & 1) != 0 ? &values_[at] : nullptr;
+  }
+
+  void set(AttributeIndex attribute, const Value& value) {
+    const auto at = static_cast<uint32_t>(attribute);
+    WEIR_ASSERT(at < core::limits::kMaxAttributes);
+    values_[at] = value;
+    present_ |= uint32_t{1} << at;
+  }
+
+ private:
+  static_assert(core::limits::kMaxAttributes <= 32);
+  uint32_t present_ = 0;                                     // bit i: values_[i] was sent
+  std::array<Value, core::limits::kMaxAttributes> values_;  // by AttributeIndex; a table declares at most that many
 };
 
 // Everything the decision depends on besides the table.
@@ -75,16 +104,24 @@ struct DecideInput {
 struct Decision {
   TenantIndex tenant{};
   std::optional<ScenarioIndex> scenario;  // none: a model named directly
-  std::optional<FlagIndex> flag;          // the flag that explains the outcome
+  std::optional<FlagIndex> flag;          // the flag that explains the outcome: the first that applies, else the
+                                          // first on which the tenant has a row
   FlagState state = FlagState::off;       // the tenant's state on that flag
   Arm arm = Arm::stable;
   UnitIndex unit{};
   Reason reason = Reason::no_flag;
+  uint8_t combination = 0;                // the flags that apply: `unit` is the scenario's combination of that number
   bool pin = false;                       // the conversation should be pinned to `unit` from now on
+  bool limited = false;                   // a pilot that applies has limits: ask them, and past_pilot_limit() when
+                                          // used up. A pinned conversation counts but is not bound by them.
+  std::optional<uint8_t> hop;             // arm fallback: the hop of the scenario's chain that answers. If it is a
+                                          // static_text, the caller answers with it and `unit` is the stable unit,
+                                          // not to be called. Further fallbacks begin at *hop + 1.
 };
+static_assert(core::limits::kMaxUnitCombinations <= 256);  // Decision::combination
 
 // Finds the scenario (or direct model) a request asks for, without deciding the unit: the caller needs it
-// to look up the conversation's pin. Errors: model_not_found.
+// to look up the conversation's pin. Errors: model_not_found with the field at fault.
 struct ScenarioChoice {
   std::optional<ScenarioIndex> scenario;
   std::optional<ModelIndex> model;
@@ -92,12 +129,32 @@ struct ScenarioChoice {
 core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInput& input);
 
 // Decides. `choice` comes from choose_scenario with the same table and input.
-// Errors: killed (nothing that may answer is left).
+//
+// Per flag of the scenario, in declared order, the flag applies or not:
+//   flag killed | no row | off | before start | at or past expires (ExpiryAction::off)   -> no
+//   a segment of `exclude` matches                                                        -> no
+//   production                                                                            -> yes
+//   pilot: a segment of the row matches -> yes; sticky key in the percentage -> yes; else -> no
+// and the flags that apply select one of the scenario's combinations.
+//
+// Pins: an open conversation keeps the unit it began on if that is one of the scenario's combinations, whatever
+// percentages, segments and exclusions say now. It loses it when a flag of that combination is killed, or has been
+// rolled back (no row, off, not started, expired) and its row does not say `finish`.
+//
+// Kills: global, tenant and scenario refuse. A killed unit (or its provider) drops to the stable unit, a killed
+// stable unit to the first hop of the chain that may answer (a `cached` hop may not: it would repeat what was
+// killed), and if none is left the request is refused.
+//
+// Errors: killed.
 core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, const DecideInput& input);
 
-// The unit that answers instead of `unit` when a hop failed for `cause`: the first hop at or after
-// `*next_hop` of the scenario's chain that answers to `cause` and is not killed; moves *next_hop past it.
-// Null when the chain is exhausted.
+// What answers when the limits of a pilot are used up: the `previous` unit of the tenant's row on `flag`, under the
+// same kills. `decision` has arm candidate and comes from decide() with the same table and input. Errors: killed.
+core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input, const Decision& decision,
+                                        FlagIndex flag);
+
+// The hop that answers when an attempt failed for `cause`: the first hop at or after `*next_hop` of the scenario's
+// chain that answers to `cause` and is not killed; moves *next_hop past it. Null when the chain is exhausted.
 const FallbackHop* next_fallback(const Table& table, ScenarioIndex scenario, FallbackCause cause, uint32_t* next_hop);
 
 }  // namespace weir::routing

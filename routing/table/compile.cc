@@ -2,6 +2,7 @@
 
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
+#include "routing/decide/row_index.h"
 
 namespace weir::routing {
 
@@ -30,6 +31,7 @@ CompileResult compile(Document document, const CompileOptions& options) {
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
   build_units(state);
   body->source_json = document.take_json();
+  index_rows(*body);
   return body;
 }
 

@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "net/tls/tls_client_context.h"
+#include "core/murmur3.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/name_index.h"
@@ -144,15 +146,18 @@ struct Scenario {
   std::string name;
   UnitIndex stable{};
   std::vector<FallbackHop> fallback;
-  std::vector<StickyKey> sticky_by;     // first one present is the sticky key
-  std::vector<FlagIndex> flags;         // declared order; bit i of a combination = flags[i] applies
-  std::vector<UnitIndex> combinations;  // 2^flags.size() units; [0] == stable
+  std::vector<StickyKey> sticky_by;       // first one present is the sticky key
+  std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
+  std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
+  std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
+  uint32_t first_rank = 0;                // rank of flags[0], all flags counted by scenario and bit; by index_rows()
   std::vector<Budget> budgets;
 };
 
 struct Flag {
   std::string name;
-  std::string salt;  // default: the flag's name
+  std::string salt;                       // default: the flag's name
+  core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
   ScenarioIndex scenario{};
   uint8_t bit = 0;  // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
@@ -211,7 +216,7 @@ struct Attribute {
 };
 
 // One step of a segment's condition in postfix order, evaluated on a stack of booleans
-// (depth <= limits::kMaxSegmentDepth).
+// (never more than limits::kMaxPendingConditions on it; peak_pending() in routing/decide/segments.h tells).
 struct ConditionStep {
   enum class Kind : uint8_t {
     equals,  // string, enumeration: text == operand
@@ -241,6 +246,46 @@ struct Segment {
   std::vector<ConditionStep> steps;  // an absent attribute makes its step false
 };
 
+// A TenantFlag again, packed for decide(): eight bytes.
+struct PackedRow {
+  uint32_t terms = 0;                      // into PackedRows::terms
+  uint32_t milli_percent : 17 = 0;
+  uint32_t present : 1 = 0;                // 0: the tenant has no row on this flag
+  uint32_t limited : 1 = 0;                // a limit of the pilot is set
+  uint32_t state : 2 = 0;                  // FlagState
+  uint32_t on_rollback : 2 = 0;            // OnRollback
+  uint32_t bit : 9 = 0;                    // Flag::bit
+};
+
+// When a row runs and whom it admits beside its percentage. Rows of many tenants share the same.
+struct RowTerms {
+  int64_t start_ns = INT64_MIN;
+  int64_t expires_ns = INT64_MAX;
+  uint32_t first_segment = 0;              // into PackedRows::segments
+  uint16_t segment_count = 0;
+  ExpiryAction on_expiry = ExpiryAction::off;
+};
+
+// The rows of all tenants, laid out so that a decision reads one or two cache lines of them whatever the number of
+// tenants and flags. Built by index_rows() (routing/decide/row_index.h, which has the picture), the last step of
+// compile().
+struct PackedRows {
+  static constexpr uint32_t kDense = UINT32_MAX;
+  struct Block {
+    uint32_t first = 0;                    // into words
+    uint32_t groups = 0;                   // kDense: a row for every flag, by rank
+  };
+  struct Group {
+    ScenarioIndex scenario{};
+    uint32_t first : 24 = 0;               // its first row, from the start of the block
+    uint32_t count : 8 = 0;                // of its rows
+  };
+  std::vector<Block> blocks;               // by TenantIndex
+  std::vector<PackedRow> words;            // rows, and groups cast to rows
+  std::vector<RowTerms> terms;
+  std::vector<SegmentIndex> segments;
+};
+
 // Everything but the kills. Built once by compile() (routing/table/compile.h).
 struct TableBody {
   std::vector<Provider> providers;
@@ -254,10 +299,11 @@ struct TableBody {
   std::vector<Key> keys;
   std::vector<UnitIndex> direct_units;  // by ModelIndex: the plain unit used when a model is named directly
 
-  NameIndex provider_names, model_names, unit_names, attribute_names, scenario_names, flag_names,
-      tenant_names;
-  KeyHashIndex key_hashes;     // HMAC -> KeyIndex
-  ShortHashIndex unit_hashes;  // Unit::short_hash -> UnitIndex
+  PackedRows rows;
+
+  NameIndex provider_names, model_names, unit_names, attribute_names, scenario_names, flag_names, tenant_names;
+  KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
+  ShortHashIndex unit_hashes;              // Unit::short_hash -> UnitIndex
 
   std::vector<Budget> budgets;  // of everything together
 
@@ -288,6 +334,9 @@ struct Table {
   int64_t published_wall_ns = 0;
   std::shared_ptr<const TableBody> body;
   Kills kills;
+  // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its own
+  // with for_another_shard().
+  std::vector<std::shared_ptr<net::TlsClientContext>> trust;
 };
 
 }  // namespace weir::routing

@@ -50,7 +50,7 @@ void add_extension(X509* certificate, int kind, const std::string& value) {
 
 struct CertificateOptions {
   std::string name;
-  std::string alternatives;  // subject alternative names in OpenSSL's configuration form
+  std::string alternatives = {};  // subject alternative names in OpenSSL's configuration form
   Validity validity = Validity::now;
   bool authority = false;
 };

@@ -20,8 +20,8 @@ enum class Validity { now, expired, not_yet };
 enum class KeyKind { p256, rsa_2048, rsa_1024 };
 
 struct LeafOptions {
-  std::vector<std::string> dns_names;
-  std::vector<std::string> addresses;  // IP literals
+  std::vector<std::string> dns_names = {};
+  std::vector<std::string> addresses = {};  // IP literals
   Validity validity = Validity::now;
   KeyKind key = KeyKind::p256;
   bool through_intermediate = false;  // root -> intermediate -> leaf; the chain file holds the last two

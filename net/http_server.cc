@@ -1,0 +1,95 @@
+#include "net/http_server.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "core/log.h"
+
+namespace weir::net {
+namespace {
+
+// Connections past the limit that may still be told so.
+constexpr uint32_t kRefusalRoom = 64;
+constexpr uint32_t kAcceptRetryMs = 100;
+
+}  // namespace
+
+HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServerContextHolder* holder)
+    : server(owner), descriptor(listening), accept(this, on_accepted), retry(on_retry, this) {
+  if (holder != nullptr) tls = std::make_unique<TlsServerContextView>(*holder);
+}
+
+HttpServer::HttpServer(core::Loop& loop, RequestHandler& handler, uint32_t max_connections)
+    : loop_(loop), handler_(handler), sessions_(max_connections + kRefusalRoom), max_connections_(max_connections) {}
+
+HttpServer::~HttpServer() { WEIR_ASSERT(closed()); }
+
+void HttpServer::listen(int listener, const TlsServerContextHolder* tls) {
+  listeners_.push_back(std::make_unique<Listener>(*this, listener, tls));
+  ++open_listeners_;
+  loop_.io().accept(listeners_.back()->accept, listener);
+}
+
+void HttpServer::on_accepted(void* listener_pointer, core::Completion& completion) {
+  auto& listener = *static_cast<Listener*>(listener_pointer);
+  HttpServer& self = listener.server;
+  if (completion.result >= 0) {
+    ServerSession* session = self.draining_ ? nullptr
+                                            : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
+                                                                     self.handler_, self.settings_);
+    if (session == nullptr) {
+      ++self.refused_;
+      self.loop_.io().close(completion.result);
+    } else {
+      ++self.accepted_;
+      session->adopt(completion.result, listener.tls != nullptr ? listener.tls->current() : nullptr);
+      if (self.sessions_.live() > self.max_connections_) {
+        ++self.refused_;
+        session->reject({core::ErrorCode::too_many_connections});
+      }
+    }
+  }
+  if (listener.accept.armed()) return;
+  if (self.draining_) {
+    self.loop_.io().close(std::exchange(listener.descriptor, -1));
+    --self.open_listeners_;
+    return;
+  }
+  const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
+                         completion.result == -ENOBUFS || completion.result == -ENOMEM;
+  if (!exhausted) return self.loop_.io().accept(listener.accept, listener.descriptor);
+  static core::RateLimitedLog limited(1);
+  limited.log(self.loop_.now_ns(), core::LogLevel::warning, "accept_failed",
+              {{"hint", "no descriptors or memory left; raise the limit on open files"},
+               {"errno", -completion.result}});
+  self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
+}
+
+void HttpServer::on_retry(core::Timer& timer) {
+  auto& listener = timer.owner<Listener>();
+  if (listener.accept.armed() || listener.descriptor < 0) return;
+  listener.server.loop_.io().accept(listener.accept, listener.descriptor);
+}
+
+void HttpServer::begin_drain() {
+  if (std::exchange(draining_, true)) return;
+  settings_.draining = true;
+  for (auto& listener : listeners_) {
+    if (listener->accept.armed()) {
+      loop_.io().cancel(listener->accept);
+    } else {
+      listener->retry.cancel();
+      loop_.io().close(std::exchange(listener->descriptor, -1));
+      --open_listeners_;
+    }
+  }
+  sessions_.for_each([](ServerSession& session) { session.begin_drain(); });
+}
+
+void HttpServer::close_all() {
+  sessions_.for_each([](ServerSession& session) { session.close({core::ErrorCode::shutting_down}); });
+}
+
+void HttpServer::on_session_closed(ServerSession& session) { sessions_.release(&session); }
+
+}  // namespace weir::net

@@ -1,0 +1,66 @@
+// Listeners and the sessions they accept, for one loop. What to answer is the handler's business.
+//
+// Thread: its loop's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/loop.h"
+#include "core/slab.h"
+#include "net/server_session.h"
+
+namespace weir::net {
+
+class HttpServer final : private ServerSessionOwner {
+ public:
+  HttpServer(core::Loop& loop, RequestHandler& handler, uint32_t max_connections);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // Takes over a listening descriptor and accepts from it; with `tls`, every connection speaks TLS.
+  void listen(int listener, const TlsServerContextHolder* tls = nullptr);
+  // Stops accepting; idle connections end, busy ones after their answer.
+  void begin_drain();
+  // Closes every connection now; requests being answered end with on_client_gone(shutting_down).
+  void close_all();
+  bool closed() const { return sessions_.live() == 0 && open_listeners_ == 0; }
+
+  ServerSettings& settings() { return settings_; }
+  uint32_t connections() const { return sessions_.live(); }
+  uint64_t accepted() const { return accepted_; }
+  uint64_t refused() const { return refused_; }
+  template <typename Visitor>
+  void for_each_session(Visitor&& visit) {
+    sessions_.for_each(visit);
+  }
+
+ private:
+  struct Listener {
+    Listener(HttpServer& owner, int listening, const TlsServerContextHolder* holder);
+    HttpServer& server;
+    int descriptor;
+    core::Operation accept;
+    core::Timer retry;             // after the process ran out of descriptors
+    std::unique_ptr<TlsServerContextView> tls;
+  };
+
+  void on_session_closed(ServerSession& session) override;
+  static void on_accepted(void* listener, core::Completion& completion);
+  static void on_retry(core::Timer& timer);
+
+  core::Loop& loop_;
+  RequestHandler& handler_;
+  ServerSettings settings_;
+  core::Slab<ServerSession> sessions_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  uint32_t max_connections_;
+  uint32_t open_listeners_ = 0;
+  uint64_t accepted_ = 0;
+  uint64_t refused_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace weir::net

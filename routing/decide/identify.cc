@@ -1,0 +1,133 @@
+// OpenSSL 3 deprecates the SHA256_* functions in favour of EVP, whose contexts allocate on every copy
+// (EVP_MD_CTX_copy_ex duplicates the provider's state). A SHA256_CTX is a plain value.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "routing/decide/identify.h"
+
+#include <openssl/crypto.h>
+
+#include <array>
+#include <optional>
+
+#include "core/limits.h"
+
+namespace weir::routing {
+
+namespace {
+
+using core::ErrorCode;
+
+constexpr std::string_view kScheme = "bearer";
+constexpr const char* kField = "authorization";
+
+bool is_bearer(std::string_view scheme) {
+  if (scheme.size() != kScheme.size()) return false;
+  for (size_t i = 0; i < scheme.size(); i++) {
+    if ((scheme[i] | 0x20) != kScheme[i]) return false;
+  }
+  return true;
+}
+
+// All characters are 0x21 to 0x7e. No early exit: the loop becomes a few vector operations.
+bool is_visible_ascii(std::string_view text) {
+  unsigned outside = 0;
+  for (const char c : text) outside |= static_cast<uint8_t>(static_cast<uint8_t>(c) - 0x21) > 0x7e - 0x21;
+  return outside == 0;
+}
+
+// The token in "Bearer <token>"; none if the value has another form.
+std::optional<std::string_view> parse_bearer(std::string_view value) {
+  if (value.size() < kScheme.size() + 2 || value[kScheme.size()] != ' ') return std::nullopt;
+  if (!is_bearer(value.substr(0, kScheme.size()))) return std::nullopt;
+  const std::string_view token = value.substr(kScheme.size() + 1);
+  if (token.size() > core::limits::kMaxIdentifierBytes || !is_visible_ascii(token)) return std::nullopt;
+  return token;
+}
+
+bool same_tag(const core::Hash128& a, const core::Hash128& b) {
+  return ((a.low ^ b.low) | (a.high ^ b.high)) == 0;
+}
+
+void start(SHA256_CTX& state, const std::array<uint8_t, SHA256_CBLOCK>& key, uint8_t pad) {
+  std::array<uint8_t, SHA256_CBLOCK> block;
+  for (size_t i = 0; i < block.size(); i++) block[i] = key[i] ^ pad;
+  SHA256_Init(&state);
+  SHA256_Update(&state, block.data(), block.size());
+  OPENSSL_cleanse(block.data(), block.size());
+}
+
+}  // namespace
+
+KeyHasher::KeyHasher(std::string_view secret) {
+  std::array<uint8_t, SHA256_CBLOCK> key{};
+  if (secret.size() > key.size()) {
+    SHA256(reinterpret_cast<const uint8_t*>(secret.data()), secret.size(), key.data());
+  } else if (!secret.empty()) {
+    std::memcpy(key.data(), secret.data(), secret.size());
+  }
+  start(inner_, key, 0x36);
+  start(outer_, key, 0x5c);
+  OPENSSL_cleanse(key.data(), key.size());
+}
+
+KeyHasher::~KeyHasher() {
+  OPENSSL_cleanse(&inner_, sizeof(inner_));
+  OPENSSL_cleanse(&outer_, sizeof(outer_));
+}
+
+Digest KeyHasher::hash(std::string_view token) const {
+  Digest digest;
+  SHA256_CTX state = inner_;
+  SHA256_Update(&state, token.data(), token.size());
+  SHA256_Final(digest.data(), &state);
+  OPENSSL_cleanse(&state, sizeof(state));  // it may hold the token's end
+  state = outer_;
+  SHA256_Update(&state, digest.data(), digest.size());
+  SHA256_Final(digest.data(), &state);
+  return digest;
+}
+
+std::string hash_key(std::string_view secret, std::string_view token) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string text = "hmac-sha256:";
+  for (const uint8_t byte : KeyHasher(secret).hash(token)) {
+    text += kHex[byte >> 4];
+    text += kHex[byte & 15];
+  }
+  return text;
+}
+
+Identifier::Identifier(const KeyHasher& hasher, core::SipKey secret)
+    : hasher_(hasher), secret_(secret), cache_(kCacheEntries) {}
+
+core::Result<KeyIndex> Identifier::identify(const Table& table, std::string_view authorization) {
+  if (authorization.empty()) return core::fail(ErrorCode::missing_key, kField);
+  const std::optional<std::string_view> token = parse_bearer(authorization);
+  if (!token) return core::fail(ErrorCode::malformed_authorization, kField);
+
+  const TableBody& body = *table.body;
+  const core::Hash128 tag = core::siphash128(secret_, *token);
+  Entry& entry = cache_[tag.low & (kCacheEntries - 1)];
+  const bool cached = same_tag(entry.tag, tag);
+  if (cached && entry.key < body.keys.size() &&
+      CRYPTO_memcmp(body.keys[entry.key].hash.data(), entry.digest.data(), entry.digest.size()) == 0) {
+    return KeyIndex{entry.key};
+  }
+
+  Digest digest;
+  if (cached) {
+    digest = entry.digest;  // the table has changed: look the key up again
+  } else {
+    digest = hasher_.hash(*token);
+    cache_misses_++;
+  }
+  const std::optional<uint32_t> key = body.key_hashes.find(digest);
+  if (!key) {
+    if (cached) entry = Entry{};
+    return core::fail(ErrorCode::unknown_key, kField);
+  }
+  entry = Entry{.tag = tag, .digest = digest, .key = *key};
+  return KeyIndex{*key};
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,53 @@
+#include "routing/exchange/attempt_policy.h"
+
+namespace weir::routing {
+
+using core::ErrorCode;
+
+std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) {
+  switch (code) {
+    case ErrorCode::upstream_status:
+      if (upstream_status == 429) return FallbackCause::rate_limited;
+      return FallbackCause::server_error;
+    case ErrorCode::connect_timeout:
+    case ErrorCode::connect_failed:
+    case ErrorCode::name_not_resolved:
+    case ErrorCode::upstream_tls_failed:
+    case ErrorCode::upstream_queue_full:
+      return FallbackCause::connect;
+    case ErrorCode::header_timeout:
+    case ErrorCode::first_token_timeout:
+    case ErrorCode::idle_timeout:
+    case ErrorCode::total_timeout:
+      return FallbackCause::timeout;
+    case ErrorCode::upstream_closed:
+    case ErrorCode::upstream_reset:
+    case ErrorCode::upstream_malformed:
+    case ErrorCode::upstream_head_too_large:
+    case ErrorCode::upstream_truncated:
+    case ErrorCode::upstream_frame_too_large:
+      return FallbackCause::server_error;
+    default:
+      return std::nullopt;
+  }
+}
+
+AfterFailure after_failure(const AttemptFailure& failure) {
+  if (failure.committed) return AfterFailure::cut;
+  if (failure.time_left) {
+    if (failure.stale_connection && failure.free_retry_left) return AfterFailure::same_hop_free;
+    const bool retryable = core::describe(failure.code).retry_on_next_hop;
+    if (retryable && failure.retries_left > 0) return AfterFailure::same_hop;
+    if (failure.hop_answers) return AfterFailure::next_hop;
+  }
+  const bool has_answer = failure.code == ErrorCode::upstream_status && !is_hidden_status(failure.upstream_status);
+  return has_answer ? AfterFailure::forward : AfterFailure::answer;
+}
+
+bool is_attempt_failure(uint16_t upstream_status) { return upstream_status == 429 || upstream_status >= 500; }
+
+bool is_hidden_status(uint16_t upstream_status) {
+  return upstream_status == 401 || upstream_status == 403 || (upstream_status >= 300 && upstream_status < 400);
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,43 @@
+// What happens after an attempt failed: pure.
+//
+//   nothing has gone downstream              something has
+//   ──────────────────────────────           ─────────────
+//   stale pooled connection ─▶ same hop, once more, free of charge
+//   retries left            ─▶ same hop
+//   a hop answers to it     ─▶ next hop       cut: the client must see that the answer is not whole
+//   provider's own answer   ─▶ forward it
+//   else                    ─▶ answer the error
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "core/error.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+
+enum class AfterFailure : uint8_t { same_hop_free, same_hop, next_hop, forward, answer, cut };
+
+struct AttemptFailure {
+  core::ErrorCode code;
+  uint16_t upstream_status = 0;      // upstream_status only
+  bool committed = false;            // bytes of this answer have gone downstream
+  bool stale_connection = false;     // a reused connection died before a byte of the answer came
+  bool free_retry_left = false;
+  uint32_t retries_left = 0;
+  bool hop_answers = false;          // a hop of the chain answers to cause_of() this
+  bool time_left = true;             // of the total deadline
+};
+
+// The cause that a fallback hop may answer to; none for failures no hop can help with.
+std::optional<FallbackCause> cause_of(core::ErrorCode code, uint16_t upstream_status);
+
+AfterFailure after_failure(const AttemptFailure& failure);
+
+// Statuses of a provider that are failures of the attempt (429 and 5xx), and those that must never be shown
+// to a client because they speak of weir's own credential (401, 403) or lead elsewhere (3xx).
+bool is_attempt_failure(uint16_t upstream_status);
+bool is_hidden_status(uint16_t upstream_status);
+
+}  // namespace weir::routing

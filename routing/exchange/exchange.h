@@ -1,0 +1,153 @@
+// The life of one request, from the whole body to the settled record.
+//
+//   start() ─▶ acquiring ──▶ waiting_head ──▶ [holding] ──▶ relaying ──▶ settled, released
+//                 ▲  │            │               │             │
+//                 │  ▼            ▼               ▼             ▼
+//                 └─ attempt failed: same hop | next hop | forward | answer     cut (the client sees it)
+//
+//   holding: a stream whose scenario may still fall back keeps what has come so far until the first token, so
+//   that a candidate that misses its first-token deadline is answered by another unit in the same request.
+//
+// Invariants
+//   1. Each exchange settles exactly once, on every path, and is released at the end of that turn: whoever is
+//      in the middle of an event may still look at phase_.
+//   2. Nothing of one attempt's answer goes downstream after another attempt has begun.
+//   3. While it lives, `table_` pins the table its decision was made with; no other table is looked at.
+//   4. At most one attempt is under way; its session is released to its pool exactly once.
+//   5. A client that has gone ends the attempt at once.
+//
+// Thread: its shard's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/snapshot.h"
+#include "net/client_session.h"
+#include "net/http/sse.h"
+#include "net/server_session.h"
+#include "net/upstream_pool.h"
+#include "routing/decide/decide.h"
+#include "routing/exchange/attempt_policy.h"
+#include "routing/exchange/record.h"
+#include "routing/inspect/inspect.h"
+#include "routing/inspect/usage.h"
+
+namespace weir::routing {
+
+class Shard;
+
+// What of the request head the exchange still needs when it is under way; fixed copies, since the head's
+// parser serves the next connection by then.
+struct RequestFacts {
+  Endpoint endpoint = Endpoint::chat_completions;
+  uint32_t head_size = 0;                    // where the body begins in the session's request bytes
+  bool accepts_stream = false;
+  uint8_t traceparent_size = 0;
+  char traceparent[55];                      // W3C trace context, version 00: 55 bytes
+};
+
+class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter {
+ public:
+  Exchange(Shard& shard, net::ServerSession& session, const RequestFacts& facts, const Record& record);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
+  void start(const Decision& decision, const Inspection& inspection, std::string_view user);
+  // The session's side of things.
+  void on_client_gone(core::Error error);
+  void on_send_queue_low();
+  // Ends it for shutdown.
+  void abandon();
+
+ private:
+  enum class Phase : uint8_t { acquiring, waiting_head, holding, relaying, ended };
+  enum class Mode : uint8_t { plain, events };
+
+  // net::UpstreamWaiter
+  void on_upstream_ready(net::ClientSession& session) override;
+  void on_upstream_refused(core::Error error) override;
+  // net::ResponseHandler
+  void on_response_head(const net::ResponseHead& head, const uint8_t* base) override;
+  void on_response_body(net::BodyPiece piece) override;
+  void on_response_end(Reuse reuse) override;
+  void on_response_failed(core::Error error) override;
+  static void on_timer(core::Timer& timer);
+  static void on_release(core::TurnTask& task);
+
+  const Table& table() const { return *table_; }
+  const Unit& unit() const;
+
+  // attempts (exchange.cc)
+  void begin_attempt(UnitIndex unit, const Inspection* inspection);
+  void send_request(const Inspection& inspection);
+  void send_request();
+  AfterFailure fail_attempt(core::Error error, uint16_t upstream_status);
+  void take_next_hop(const FallbackHop& hop);
+  void end_attempt(Reuse reuse);
+  void set_deadline(uint64_t timeout_ns);
+
+  // answers (exchange_answer.cc)
+  void render_head(const net::ResponseHead& head, const uint8_t* base);
+  void send_downstream(core::Slice data);
+  void relay_plain(net::BodyPiece piece);
+  void end_plain();
+  void answer_error(core::Error error);
+  void answer_static(std::string_view text);
+  void cut(core::Error error);
+  void finish();
+  void settle();
+
+  // streams (exchange_stream.cc)
+  void relay_events(net::BodyPiece piece);
+  bool take_event(std::span<uint8_t> bytes);
+  void send_chunk(core::Slice payload);
+  bool keep_partial(std::span<const uint8_t> bytes);
+  void end_events(Reuse reuse);
+  void on_first_token();
+  bool stream_complete() const;
+
+  Shard& shard_;
+  net::ServerSession& session_;
+  net::ClientSession* upstream_ = nullptr;
+  net::UpstreamPool* pool_ = nullptr;
+  core::SnapshotRef<Table> table_;
+  core::Timer timer_;
+  core::TurnTask release_task_;
+  Decision decision_;
+  RequestFacts facts_;
+  Record record_;
+  UsageReader usage_;
+  net::SseSplitter splitter_;
+  core::Slice partial_event_;      // bytes of an event whose end has not come
+  core::Slice held_;               // head and events kept back while holding
+  core::Slice user_;               // for prompts that mention {{user}}
+  uint64_t started_ns_;
+  uint64_t total_deadline_ns_ = 0;
+  uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
+  uint64_t sent_ns_ = 0;           // the request of this attempt was handed to the connection
+  int64_t content_events_ = 0;
+  UnitIndex unit_{};
+  uint32_t next_hop_ = 0;
+  uint32_t retries_left_ = 0;
+  uint32_t input_bytes_ = 0;
+  uint16_t hops_taken_ = 0;
+  std::optional<core::ErrorCode> first_failure_;   // why the first hop was left
+  Phase phase_ = Phase::acquiring;
+  Mode mode_ = Mode::plain;
+  bool stream_ = false;            // the client asked for a stream
+  bool usage_hidden_ = false;
+  bool committed_ = false;         // something of an answer has gone downstream
+  bool chunked_downstream_ = false;
+  bool free_retry_left_ = true;
+  bool reused_session_ = false;
+  bool saw_done_ = false;
+  bool saw_terminal_ = false;
+  bool upstream_paused_ = false;
+  bool first_piece_ = true;
+};
+
+}  // namespace weir::routing

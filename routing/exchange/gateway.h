@@ -1,0 +1,62 @@
+// What the shards and the control thread of one process share.
+//
+//      control thread                                             shards
+//   Table ── tables (RCU) ─────────────────────────────────────▶ decide
+//   addresses (resolver thread writes) ────────────────────────▶ when a connection is opened
+//   pins ◀────────────────────── lock-free ────────────────────▶ pins
+//   access log ◀── records (one queue per shard) ───────────────
+//   /metrics ◀── ShardMetrics (read at any time) ───────────────
+//
+// Made before the threads start and destroyed after they have ended.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/limits.h"
+#include "core/snapshot.h"
+#include "core/spsc_queue.h"
+#include "net/upstream_pool.h"
+#include "routing/decide/identify.h"
+#include "routing/exchange/metrics.h"
+#include "routing/exchange/record.h"
+#include "routing/guard/pin_table.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+
+struct GatewayOptions {
+  uint32_t shards = 1;
+  std::string key_hash_secret;
+  uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
+  uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
+  uint32_t head_timeout_ms = core::limits::kHeadTimeoutMs;
+  uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
+  uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
+  uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
+  uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
+  uint64_t pin_memory_bytes = uint64_t{64} << 20;                    // for all shards; touched as it is used
+  uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
+  uint64_t process_seed = 0;              // for hash keys and request ids; random in production
+};
+
+struct Gateway {
+  // `wake_shards` wakes the loops of all shards; it is called at every publish.
+  Gateway(const GatewayOptions& gateway_options, net::AddressSource& address_source,
+          std::function<void()> wake_shards);
+
+  const GatewayOptions options;
+  net::AddressSource& addresses;
+  core::SnapshotPublisher<Table> tables;
+  PinTable pins;
+  std::vector<std::unique_ptr<core::SpscQueue<Record>>> records;   // by shard
+  std::vector<std::unique_ptr<ShardMetrics>> metrics;              // by shard
+  std::atomic<bool> ready{false};         // /readyz; relaxed: nothing else depends on it
+  std::atomic<bool> draining{false};
+};
+
+}  // namespace weir::routing

@@ -1,0 +1,87 @@
+// One shard of the data plane: a loop with its listeners, its exchanges, its upstream pools, its counters.
+// It shares nothing with other shards but what stands in Gateway.
+//
+// Thread: made and run on the shard's own thread. begin_drain() and the like go there with Loop::post().
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/bump_block.h"
+#include "core/loop.h"
+#include "core/slab.h"
+#include "core/snapshot.h"
+#include "net/http_server.h"
+#include "net/upstream_pool.h"
+#include "routing/decide/identify.h"
+#include "routing/exchange/gateway.h"
+#include "routing/exchange/metrics.h"
+#include "routing/inspect/inspect.h"
+
+namespace weir::routing {
+
+class DataPlane;
+class Exchange;
+
+class Shard {
+ public:
+  Shard(core::Loop& loop, Gateway& gateway, uint32_t index);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  void listen(int listener, const net::TlsServerContextHolder* tls = nullptr);
+  // Stops accepting; exchanges under way end; then closed() becomes true.
+  void begin_drain();
+  // Ends whatever is still open, at once.
+  void close_all();
+  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each turn.
+  bool closed();
+
+  // ---- for the exchange and the data plane ----
+  core::Loop& loop() { return loop_; }
+  Gateway& gateway() { return gateway_; }
+  const Table& table() const { return reader_.current(); }
+  bool has_table() const { return reader_.has_current(); }
+  uint64_t table_version() const { return reader_.current_version(); }
+  core::SnapshotRef<Table> pin_table() { return reader_.pin(); }
+  Inspector& inspector() { return inspector_; }
+  Identifier& identifier() { return identifier_; }
+  core::BumpBlock& small_bytes() { return small_bytes_; }
+  ShardMetrics& metrics() { return metrics_; }
+  core::Slab<Exchange>& exchanges() { return exchanges_; }
+  net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider);
+  RequestId next_request_id();
+  std::string_view date();                 // "2026-12-01", UTC
+  // Counts the exchange and hands its record to the control thread.
+  void settle(const Record& record);
+
+ private:
+  static void on_turn(void* self);
+  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider);
+
+  core::Loop& loop_;
+  Gateway& gateway_;
+  const uint32_t index_;
+  ShardMetrics& metrics_;
+  core::SpscQueue<Record>& records_;
+  core::SnapshotReader<Table> reader_;
+  KeyHasher hasher_;
+  Identifier identifier_;
+  Inspector inspector_;
+  core::BumpBlock small_bytes_;
+  net::ResponseHeadParser response_parser_;
+  core::Slab<Exchange> exchanges_;
+  std::unordered_map<std::string, std::unique_ptr<net::UpstreamPool>> pools_;  // by scheme, host, port, trust
+  std::vector<net::UpstreamPool*> pool_of_provider_;   // of the current table; null = not looked up yet
+  std::unique_ptr<DataPlane> data_plane_;
+  net::HttpServer server_;
+  RequestId next_id_;
+  int64_t date_day_ = -1;
+  char date_[11] = {};
+};
+
+}  // namespace weir::routing

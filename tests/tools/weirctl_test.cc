@@ -1,0 +1,209 @@
+// weirctl from the outside: the real binary against a stand-in for the admin socket.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_admin.h"
+#include "tests/support/process.h"
+#include "tools/exit_codes.h"
+
+namespace weir::tools {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using weir::testing::FakeAdmin;
+using weir::testing::RunResult;
+using weir::testing::TemporaryFolder;
+
+const std::string kStatus =
+    R"({"version":"0.1.0","pid":7,"uptime_s":3723,"ready":true,"revision":42,"published":"2026-12-01T09:00:00Z","shards":2,)"
+    R"("table":{"tenants":2,"scenarios":1,"flags":1,"units":2,"keys":2},)"
+    R"("kills":[{"scope":"unit","name":"support-41","reason":"incident 311","since":"2026-12-01T10:00:00Z"}],)"
+    R"("connections":12,"exchanges":1,"live_tables":1})";
+
+const std::string kProblems =
+    R"({"error":{"message":"The table was refused.","type":"invalid_request_error","param":null,"code":"invalid_table"},)"
+    R"("problems":[{"path":"units.a.model","message":"there is no model 'x'"},{"path":"","message":"too large"}],"problem_count":5})";
+
+class Weirctl : public ::testing::Test {
+ protected:
+  RunResult weirctl(std::vector<std::string> arguments, std::string input = "") {
+    return weir::testing::run(WEIRCTL_BINARY, {.arguments = std::move(arguments),
+                                               .environment = {{"WEIR_ADMIN_SOCKET", admin.socket_path()}},
+                                               .input = std::move(input)});
+  }
+
+  FakeAdmin admin;
+  TemporaryFolder folder;
+};
+
+TEST_F(Weirctl, ShowsTheStatusToPeople) {
+  admin.answer("GET", "/v1/status", 200, kStatus);
+  RunResult result = weirctl({"status"});
+  EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
+  EXPECT_EQ(result.output,
+            "weir 0.1.0  ready  revision 42  up 1h2m  2 shards  12 connections  1 exchange in flight\n"
+            "pid      7\n"
+            "table    published 2026-12-01T09:00:00Z: 2 tenants, 1 scenario, 1 flag, 2 units, 2 keys\n"
+            "killed   unit support-41 since 2026-12-01T10:00:00Z: incident 311\n");
+}
+
+TEST_F(Weirctl, PrintsTheAnswerAsItCameWithJson) {
+  admin.answer("GET", "/v1/status", 200, kStatus);
+  EXPECT_EQ(weirctl({"status", "--json"}).output, kStatus + "\n");
+  EXPECT_EQ(weirctl({"--json", "status"}).output, kStatus + "\n");
+}
+
+TEST_F(Weirctl, SaysThatWeirCannotBeReached) {
+  RunResult result = weirctl({"--socket", folder.file("none.sock"), "status"});
+  EXPECT_EQ(result.exit_code, kExitUnreachable);
+  EXPECT_THAT(result.errors,
+              StartsWith("cannot reach weir at " + folder.file("none.sock") + ": No such file or directory"));
+  EXPECT_EQ(weirctl({"--socket", folder.file("none.sock"), "top", "--once"}).exit_code, kExitUnreachable);
+  EXPECT_EQ(weirctl({"--socket", "/" + std::string(200, 'x'), "status"}).exit_code, kExitUnreachable);
+}
+
+TEST_F(Weirctl, RefusesBadArgumentsWithoutCalling) {
+  EXPECT_EQ(weirctl({}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"frobnicate"}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"kill", "planet", "earth", "--reason", "r"}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"kill", "unit", "support-41"}).exit_code, kExitBadInput) << "a reason is required";
+  EXPECT_EQ(weirctl({"kill", "unit", "--reason", "r"}).exit_code, kExitBadInput) << "a name is required";
+  EXPECT_EQ(weirctl({"kill", "global", "all", "--reason", "r"}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"explain", "--tenant", "t", "--attr", "plan"}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"apply", folder.file("none.yaml")}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"validate", folder.path()}).exit_code, kExitBadInput);
+  EXPECT_THAT(admin.requests(), IsEmpty());
+}
+
+TEST_F(Weirctl, AppliesATableOnTheRevisionThatServes) {
+  admin.answer("GET", "/v1/status", 200, kStatus);
+  admin.answer("PUT", "/v1/table", 200, R"({"revision":43,"applied_in_ms":1.25})");
+  RunResult result =
+      weirctl({"apply", folder.write("table.yaml", "tenants: {}\n"), "--reason", "5 % → 25 %"});
+  EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
+  EXPECT_EQ(result.output, "revision 43 answers on every shard, after 1.25 ms\n");
+  ASSERT_THAT(admin.requests(), SizeIs(2));
+  FakeAdmin::Request put = admin.requests()[1];
+  EXPECT_EQ(put.method, "PUT");
+  EXPECT_EQ(put.target, "/v1/table?reason=5%20%25%20%E2%86%92%2025%20%25");
+  EXPECT_EQ(put.body, "tenants: {}\n");
+  EXPECT_EQ(put.headers["content-type"], "application/yaml");
+  EXPECT_EQ(put.headers["if-match"], "\"42\"");
+}
+
+TEST_F(Weirctl, AppliesOnTheRevisionItWasToldWithoutAsking) {
+  admin.answer(
+      "PUT", "/v1/table", 409,
+      R"({"error":{"message":"Revision 42 serves now, not 40.","type":"x","param":null,"code":null}})");
+  RunResult result = weirctl({"apply", folder.write("table.json", "{}"), "--revision", "40"});
+  EXPECT_EQ(result.exit_code, kExitFailure);
+  EXPECT_EQ(result.errors, "Revision 42 serves now, not 40.\n");
+  ASSERT_THAT(admin.requests(), SizeIs(1));
+  EXPECT_EQ(admin.requests()[0].headers["if-match"], "\"40\"");
+  EXPECT_EQ(admin.requests()[0].headers["content-type"], "application/json");
+  EXPECT_EQ(admin.requests()[0].target, "/v1/table");
+}
+
+TEST_F(Weirctl, PrintsEveryProblemOfARefusedTable) {
+  admin.answer("POST", "/v1/table:validate", 422, kProblems);
+  for (std::vector<std::string> command :
+       {std::vector<std::string>{"validate", "-"}, {"apply", "-", "--dry-run"}}) {
+    RunResult result = weirctl(command, "  {\"units\": {}}");
+    EXPECT_EQ(result.exit_code, kExitBadInput);
+    EXPECT_EQ(result.errors,
+              "The table was refused.\nunits.a.model: there is no model 'x'\ntoo large\nand 3 more\n");
+  }
+  EXPECT_EQ(admin.requests()[0].headers["content-type"], "application/json");
+  EXPECT_EQ(admin.requests()[0].body, "  {\"units\": {}}");
+}
+
+TEST_F(Weirctl, SaysThatATableIsValid) {
+  admin.answer("POST", "/v1/table:validate", 200, R"({"valid":true})");
+  std::string file = folder.write("table.yaml", "units: {}");
+  EXPECT_EQ(weirctl({"validate", file}).output, file + " is valid\n");
+}
+
+TEST_F(Weirctl, KillsAndUnkills) {
+  admin.answer("POST", "/v1/kill", 200, R"({"revision":44})");
+  admin.answer("POST", "/v1/unkill", 200, R"({"revision":45})");
+  EXPECT_EQ(weirctl({"kill", "unit", "support-41", "--reason", "incident \"311\""}).output,
+            "unit support-41 is switched off as of revision 44\n");
+  EXPECT_EQ(weirctl({"unkill", "global", "--reason", "over"}).output, "global is back as of revision 45\n");
+  ASSERT_THAT(admin.requests(), SizeIs(2));
+  EXPECT_EQ(nlohmann::json::parse(admin.requests()[0].body),
+            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}, {"reason", "incident \"311\""}}));
+  EXPECT_EQ(nlohmann::json::parse(admin.requests()[1].body),
+            nlohmann::json({{"scope", "global"}, {"reason", "over"}}));
+}
+
+TEST_F(Weirctl, ExplainsADecisionRuleByRule) {
+  admin.answer(
+      "GET", "/v1/explain", 200,
+      R"({"tenant":"bank-17","scenario":"support-chat","unit":"support-41","arm":"candidate","flag":"support-v2",)"
+      R"("state":"pilot","reason":"split_in","revision":42,"steps":[)"
+      R"({"rule":"kill","matched":false,"detail":"nothing is killed"},)"
+      R"({"rule":"split","matched":true,"detail":"3.412 % < 5 %"}]})");
+  RunResult result = weirctl({"explain", "--tenant", "bank-17", "--scenario", "support-chat", "--user", "a b",
+                              "--attr", "plan=pro", "--attr", "region=eu=1"});
+  EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
+  EXPECT_EQ(result.output,
+            "support-chat for tenant bank-17 gets unit support-41\n"
+            "arm candidate, flag support-v2, state pilot, reason split_in, revision 42\n"
+            "\n"
+            "RULE   MATCHED  DETAIL\n"
+            "kill   no       nothing is killed\n"
+            "split  yes      3.412 % < 5 %\n");
+  EXPECT_EQ(admin.requests()[0].target,
+            "/v1/explain?tenant=bank-17&scenario=support-chat&user=a%20b&attr.plan=pro&attr.region=eu%3D1");
+}
+
+TEST_F(Weirctl, PassesAnUnknownPathOnAsBadInput) {
+  RunResult result = weirctl({"explain", "--tenant", "nobody"});
+  EXPECT_EQ(result.exit_code, kExitBadInput);
+  EXPECT_EQ(result.errors, "There is no such path here.\n");
+}
+
+TEST_F(Weirctl, SurvivesAnAnswerThatIsNotJson) {
+  admin.answer("GET", "/v1/status", 500, "<html>");
+  RunResult result = weirctl({"status"});
+  EXPECT_EQ(result.exit_code, kExitFailure);
+  EXPECT_EQ(result.errors, "weir answered 500 without saying why\n");
+  admin.answer("GET", "/v1/status", 200, "[1,2");
+  EXPECT_EQ(weirctl({"status"}).exit_code, kExitOk);
+}
+
+TEST_F(Weirctl, KeepsControlCharactersOffTheTerminal) {
+  admin.answer("GET", "/v1/status", 200, R"({"version":"0\u001b[2J"})");
+  EXPECT_THAT(weirctl({"status"}).output, StartsWith("weir 0?[2J"));
+}
+
+TEST_F(Weirctl, PrintsTheTableAndTheMetrics) {
+  admin.answer("GET", "/v1/table", 200, R"({"units":{}})");
+  admin.answer("GET", "/metrics", 200, "# HELP x\nx 1\n");
+  EXPECT_EQ(weirctl({"table"}).output, "{\n  \"units\": {}\n}\n");
+  EXPECT_EQ(weirctl({"table", "--json"}).output, "{\"units\":{}}\n");
+  EXPECT_EQ(weirctl({"metrics"}).output, "# HELP x\nx 1\n");
+}
+
+TEST_F(Weirctl, ShowsSharesOnceAndAgainUntilTheInputEnds) {
+  admin.answer("GET", "/v1/status", 200, kStatus);
+  admin.answer("GET", "/metrics", 200,
+               "weir_exchanges_total{scenario=\"s\",unit=\"a\",arm=\"stable\"} 95\n"
+               "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\"} 5\n"
+               "weir_exchange_errors_total{scenario=\"s\",unit=\"b\",arm=\"candidate\"} 1\n");
+  RunResult once = weirctl({"top", "--once"});
+  EXPECT_EQ(once.exit_code, kExitOk) << once.errors;
+  EXPECT_THAT(once.output, HasSubstr("s         a     stable           95  95.0%    0.0%"));
+  EXPECT_THAT(once.output, HasSubstr("s         b     candidate         5   5.0%   20.0%"));
+  EXPECT_THAT(once.output, Not(HasSubstr("\x1b")));
+  RunResult live = weirctl({"top"}, "q");
+  EXPECT_EQ(live.exit_code, kExitOk);
+  EXPECT_THAT(live.output, HasSubstr("totals since the start"));
+}
+
+}  // namespace
+}  // namespace weir::tools

@@ -1,0 +1,83 @@
+// weir.yaml: what one weir process needs to know before it starts. What it routes is the flag table
+// (routing/table), a file of its own that can change while the process runs; this one is read once.
+//
+//   listen: ["127.0.0.1:8080", "[::1]:8080"]   # address:port; port 0 = any free one; one string will do
+//   tls:                                        # optional: addresses that speak TLS
+//     listen: ["0.0.0.0:8443"]
+//     certificates:                             # chosen by SNI; the first one is the default
+//       - { cert: tls/gw.pem, key: tls/gw.key }
+//   shards: auto                                # or a number; auto = one per CPU this process may use
+//   table: table.yaml                           # required; JSON or YAML
+//   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
+//   admin: { socket: /run/weir/admin.sock, mode: "0660" }
+//   access_log: stdout                          # or a path, or none
+//   limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//
+// Rules
+//   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
+//   2. Relative paths start at the folder of the configuration file.
+//   3. Loading reports all problems at once, each with its path; a Config exists only without problems.
+//   4. A secret in plain text is refused: only references to one are accepted.
+//
+// Cold path, any thread.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/limits.h"
+#include "core/socket.h"
+#include "net/tls/tls_server_context.h"
+#include "routing/table/problem.h"
+
+namespace weir::tools {
+
+enum class AccessLog : uint8_t { none, standard_output, file };
+
+// What may be tightened per process; the defaults, and the most that is accepted, stand in core/limits.h.
+struct LimitOverrides {
+  uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
+  uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
+  uint32_t head_timeout_ms = core::limits::kHeadTimeoutMs;
+  uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
+  uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
+  uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
+  uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
+};
+
+struct Config {
+  std::string file;                                    // where it was read from, as given
+  std::vector<core::SocketAddress> listen;             // plain HTTP
+  std::vector<core::SocketAddress> listen_tls;         // at least one address in both lists together
+  std::vector<net::TlsCertificateFiles> certificates;  // empty = no address speaks TLS
+  std::optional<uint32_t> shards;                      // none = auto
+  std::string table_path;
+  std::string key_hash_secret;  // the secret itself: never print, log or serve it
+  std::string admin_socket = "/run/weir/admin.sock";
+  uint32_t admin_socket_mode = 0660;
+  AccessLog access_log = AccessLog::standard_output;
+  std::string access_log_path;  // AccessLog::file
+  LimitOverrides limits;
+};
+
+// Looks a variable up; nothing = it is not set.
+using Environment = std::function<std::optional<std::string>(std::string_view name)>;
+
+// The environment of this process.
+Environment process_environment();
+
+using ConfigResult = std::expected<Config, std::vector<routing::Problem>>;
+
+// Reads a configuration from text. `file` names it in Config::file and gives the folder of relative paths.
+// `file:` references are read; certificates and the table are not opened.
+ConfigResult parse_config(std::string_view text, const std::string& file, const Environment& environment);
+
+// The same from a file; a file that cannot be read is a problem with an empty path.
+ConfigResult load_config(const std::string& file, const Environment& environment = process_environment());
+
+}  // namespace weir::tools

@@ -1,0 +1,66 @@
+// Every key weir.yaml may have, one row each, read with the same machinery as the flag table's
+// (routing/table/properties.h). Included by config.cc only.
+//
+//   X(enumerator, "key", required | optional)
+#pragma once
+
+#include "routing/table/properties.h"
+
+#define WEIR_CONFIG_PROPERTIES(X)                 \
+  X(access_log, "access_log", optional)           \
+  X(admin, "admin", optional)                     \
+  X(key_hash_secret, "key_hash_secret", required) \
+  X(limits, "limits", optional)                   \
+  X(listen, "listen", optional)                   \
+  X(shards, "shards", optional)                   \
+  X(table, "table", required)                     \
+  X(tls, "tls", optional)
+
+#define WEIR_CONFIG_TLS_PROPERTIES(X)       \
+  X(certificates, "certificates", required) \
+  X(listen, "listen", required)
+
+#define WEIR_CONFIG_CERTIFICATE_PROPERTIES(X) \
+  X(cert, "cert", required)                   \
+  X(key, "key", required)
+
+#define WEIR_CONFIG_ADMIN_PROPERTIES(X) \
+  X(mode, "mode", optional)             \
+  X(socket, "socket", optional)
+
+#define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
+  X(body_stall_timeout, "body_stall_timeout", optional)               \
+  X(head_timeout, "head_timeout", optional)                           \
+  X(idle_timeout, "idle_timeout", optional)                           \
+  X(max_body_bytes, "max_body_bytes", optional)                       \
+  X(max_connections_per_shard, "max_connections_per_shard", optional) \
+  X(upstream_idle, "upstream_idle", optional)                         \
+  X(write_stall_timeout, "write_stall_timeout", optional)
+
+#define WEIR_CONFIG_OBJECT_KINDS(Y)                                               \
+  Y(ConfigProperty, "config", WEIR_CONFIG_PROPERTIES)                             \
+  Y(ConfigTlsProperty, "tls", WEIR_CONFIG_TLS_PROPERTIES)                         \
+  Y(ConfigCertificateProperty, "certificate", WEIR_CONFIG_CERTIFICATE_PROPERTIES) \
+  Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
+  Y(ConfigLimitsProperty, "limits", WEIR_CONFIG_LIMITS_PROPERTIES)
+
+namespace weir::tools {
+#define X(enumerator, ...) enumerator,
+#define Y(Enum, kind, TABLE) enum class Enum : uint8_t { TABLE(X) };
+WEIR_CONFIG_OBJECT_KINDS(Y)
+#undef Y
+#undef X
+}  // namespace weir::tools
+
+namespace weir::routing {
+#define X(enumerator, property, presence) PropertyRow{property, Presence::presence},
+#define Y(Enum, kind, TABLE)                                              \
+  template <>                                                             \
+  struct PropertyTable<tools::Enum> {                                     \
+    static constexpr auto kRows = std::to_array<PropertyRow>({TABLE(X)}); \
+    static constexpr ObjectKind kKind{kind, kRows};                       \
+  };
+WEIR_CONFIG_OBJECT_KINDS(Y)
+#undef Y
+#undef X
+}  // namespace weir::routing

@@ -1,0 +1,59 @@
+// `weirctl top`: which unit answers how much, how well and how fast, from two readings of /metrics.
+//
+// What it reads there (labels it does not know are summed over; a metric that is missing prints as "-"):
+//   weir_exchanges_total{scenario, unit, arm, …}             counter
+//   weir_exchange_errors_total{scenario, unit, arm, …}       counter, a part of the one above
+//   weir_cost_usd_total{…}                                   counter
+//   gen_ai_server_request_duration_seconds_bucket{…, le}     histogram of whole exchanges
+//   gen_ai_server_time_to_first_token_seconds_bucket{…, le}
+//
+// Pure but for run_top, which owns the terminal.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <tuple>
+
+#include "tools/weirctl/admin_client.h"
+
+namespace weir::tools {
+
+// A row of the table: what one unit did in one arm of one scenario.
+struct UnitKey {
+  std::string scenario, unit, arm;
+  auto operator<=>(const UnitKey&) const = default;
+};
+
+// Cumulative buckets of a histogram: upper bound -> count of values at or below it.
+using Buckets = std::map<double, double>;
+
+struct UnitTotals {
+  double exchanges = 0;
+  double errors = 0;
+  double cost_usd = 0;
+  Buckets duration, first_token;
+};
+
+using Totals = std::map<UnitKey, UnitTotals>;
+
+Totals read_totals(std::string_view metrics);
+
+// The value below which `quantile` (0 to 1) of the values lie, interpolated within its bucket as Prometheus
+// does; negative when there are no values.
+double quantile_of(const Buckets& buckets, double quantile);
+
+// What happened between two readings. A counter that went down belongs to a restarted process: its new value
+// counts whole.
+Totals difference(const Totals& before, const Totals& after);
+
+// The table; `seconds` is the time between the readings, 0 = totals since the start, without rates.
+std::string render_units(const Totals& totals, double seconds);
+
+// Shows and refreshes until q, Ctrl-C or the end of the input; `once` prints the totals and returns.
+// Returns an exit code.
+int run_top(AdminClient& client, bool once, std::chrono::milliseconds interval);
+
+}  // namespace weir::tools
