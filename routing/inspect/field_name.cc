@@ -22,9 +22,11 @@ constexpr uint64_t kHighBits = 0x8080'8080'8080'8080;
 template <typename Word>
 constexpr Word load(const char* at) {
   Word word = 0;
-  if consteval {
-    for (size_t i = 0; i < sizeof word; ++i) word |= Word{static_cast<uint8_t>(at[i])} << (8 * i);
-  } else {
+  if
+    consteval {
+      for (size_t i = 0; i < sizeof word; ++i) word |= Word{static_cast<uint8_t>(at[i])} << (8 * i);
+    }
+  else {
     std::memcpy(&word, at, sizeof word);
   }
   return word;
@@ -112,7 +114,9 @@ struct Words {
 constexpr size_t kMaxKnownBytes = sizeof(Words);
 
 // The first `size` of 8 bytes.
-constexpr uint64_t head_mask(size_t size) { return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1; }
+constexpr uint64_t head_mask(size_t size) {
+  return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1;
+}
 
 // Perfect for the names in the table (asserted below): no two share a slot.
 constexpr unsigned kSlots = 128;
@@ -166,10 +170,12 @@ const char* to_string(FieldName name) {
 uint32_t key_hash(std::string_view key) {
   uint64_t seen = 0;
   const uint32_t hash = hash_words(key, seen);
-  if ((seen & kHighBits) == 0) [[likely]] return hash;
+  if ((seen & kHighBits) == 0) [[likely]]
+    return hash;
   std::array<char, core::limits::kMaxKeyBytes> folded;
   size_t size = 0;
-  for (std::string_view rest = key.substr(0, folded.size()); !rest.empty();) folded[size++] = take_folded(rest);
+  for (std::string_view rest = key.substr(0, folded.size()); !rest.empty();)
+    folded[size++] = take_folded(rest);
   return hash_words({folded.data(), size}, seen);
 }
 

@@ -75,8 +75,8 @@ bool same_key(std::string_view a, std::string_view b);
 
 enum class NameMatch : uint8_t { none, exact, differs_in_case };
 
-// How a key matches a name that begins with a small letter. Mostly told by the first byte; one above 0x7f may begin
-// one of the two letters that fold onto s and k.
+// How a key matches a name that begins with a small letter. Mostly told by the first byte; one above 0x7f may
+// begin one of the two letters that fold onto s and k.
 NameMatch match_whole_name(std::string_view key, std::string_view name);
 inline NameMatch match_name(std::string_view key, std::string_view name) {
   if (key.empty()) return NameMatch::none;
@@ -85,8 +85,8 @@ inline NameMatch match_name(std::string_view key, std::string_view name) {
   return match_whole_name(key, name);
 }
 
-// The known field of exactly this name, else `other`; `hash` is set to key_hash(key) if it is known. `key` is followed by
-// at least 24 readable bytes. This is the way all well-meant keys go.
+// The known field of exactly this name, else `other`; `hash` is set to key_hash(key) if it is known. `key` is
+// followed by at least 24 readable bytes. This is the way all well-meant keys go.
 FieldName exact_field_name(std::string_view key, uint32_t& hash);
 
 // The known field that `key` (with its key_hash) equals without regard to case, else `other`.

@@ -9,14 +9,16 @@ namespace limits = core::limits;
 
 namespace {
 
-constexpr uint64_t bit_of(FieldName name) { return uint64_t{1} << static_cast<unsigned>(name); }
+constexpr uint64_t bit_of(FieldName name) {
+  return uint64_t{1} << static_cast<unsigned>(name);
+}
 static_assert(kFieldNameCount <= 64);
 
 // What the provider turns into prompt tokens.
-constexpr uint64_t kInputFields =
-    bit_of(FieldName::messages) | bit_of(FieldName::input) | bit_of(FieldName::prompt) |
-    bit_of(FieldName::instructions) | bit_of(FieldName::tools) | bit_of(FieldName::functions) |
-    bit_of(FieldName::response_format) | bit_of(FieldName::text);
+constexpr uint64_t kInputFields = bit_of(FieldName::messages) | bit_of(FieldName::input) |
+                                  bit_of(FieldName::prompt) | bit_of(FieldName::instructions) |
+                                  bit_of(FieldName::tools) | bit_of(FieldName::functions) |
+                                  bit_of(FieldName::response_format) | bit_of(FieldName::text);
 
 constexpr uint32_t kEscapeBytes = 6;  // an escape is at most six times as long as the text it stands for
 
@@ -55,6 +57,7 @@ class Inspector::Walk {
     out.n = out.best_of = 0;
     out.max_tokens = out.max_completion_tokens = out.max_output_tokens = 0;
     out.input_bytes = out.media_bytes = 0;
+    out.prompt_count = 1;
     out.message_count = out.messages_begin = out.messages_end = 0;
     out.system_message_count = 0;
     out.more_system_messages = false;
@@ -78,7 +81,8 @@ class Inspector::Walk {
       return refuse(ErrorCode::missing_field, FieldName::messages);
     }
     out_.media_bytes = cursor_.media_bytes();
-    for (const std::string_view candidate : {metadata_conversation_, conversation_, previous_response_, cache_key_}) {
+    for (const std::string_view candidate :
+         {metadata_conversation_, conversation_, previous_response_, cache_key_}) {
       if (out_.conversation.empty()) out_.conversation = candidate;
     }
     return true;
@@ -157,28 +161,47 @@ class Inspector::Walk {
     const bool chat = out_.endpoint == Endpoint::chat_completions;
     const bool responses = out_.endpoint == Endpoint::responses;
     switch (field.name) {
-      case FieldName::model: return text(field, limits::kMaxModelBytes, out_.model);
-      case FieldName::user: return text(field, limits::kMaxIdentifierBytes, out_.user);
-      case FieldName::safety_identifier: return text(field, limits::kMaxIdentifierBytes, out_.safety_identifier);
-      case FieldName::previous_response_id: return text(field, limits::kMaxIdentifierBytes, previous_response_);
-      case FieldName::prompt_cache_key: return text(field, limits::kMaxIdentifierBytes, cache_key_);
-      case FieldName::conversation: return conversation(field);
-      case FieldName::metadata: return metadata(field);
-      case FieldName::stream: return flag(field, out_.stream);
-      case FieldName::stream_options: return stream_options(field);
-      case FieldName::n: return count(field, out_.n);
-      case FieldName::best_of: return count(field, out_.best_of);
-      case FieldName::max_tokens: return count(field, out_.max_tokens);
-      case FieldName::max_completion_tokens: return count(field, out_.max_completion_tokens);
-      case FieldName::max_output_tokens: return count(field, out_.max_output_tokens);
-      case FieldName::messages: return chat ? messages(field) : cursor_.skip_value();
-      case FieldName::tools: return chat || responses ? tools(field) : cursor_.skip_value();
+      case FieldName::model:
+        return text(field, limits::kMaxModelBytes, out_.model);
+      case FieldName::user:
+        return text(field, limits::kMaxIdentifierBytes, out_.user);
+      case FieldName::safety_identifier:
+        return text(field, limits::kMaxIdentifierBytes, out_.safety_identifier);
+      case FieldName::previous_response_id:
+        return text(field, limits::kMaxIdentifierBytes, previous_response_);
+      case FieldName::prompt_cache_key:
+        return text(field, limits::kMaxIdentifierBytes, cache_key_);
+      case FieldName::conversation:
+        return conversation(field);
+      case FieldName::metadata:
+        return metadata(field);
+      case FieldName::stream:
+        return flag(field, out_.stream);
+      case FieldName::stream_options:
+        return stream_options(field);
+      case FieldName::n:
+        return count(field, out_.n);
+      case FieldName::best_of:
+        return count(field, out_.best_of);
+      case FieldName::max_tokens:
+        return count(field, out_.max_tokens);
+      case FieldName::max_completion_tokens:
+        return count(field, out_.max_completion_tokens);
+      case FieldName::max_output_tokens:
+        return count(field, out_.max_output_tokens);
+      case FieldName::messages:
+        return chat ? messages(field) : cursor_.skip_value();
+      case FieldName::tools:
+        return chat || responses ? tools(field) : cursor_.skip_value();
+      case FieldName::prompt:
+        return out_.endpoint == Endpoint::completions ? prompts(field) : cursor_.skip_value();
       case FieldName::instructions:
         if (responses && field.type != JsonType::string && field.type != JsonType::null) {
           return refuse(ErrorCode::bad_field_type, field.name);
         }
         return cursor_.skip_value();
-      default: return cursor_.skip_value();
+      default:
+        return cursor_.skip_value();
     }
   }
 
@@ -241,7 +264,8 @@ class Inspector::Walk {
   // that differs in case only. `result` says whether it does.
   bool is_member(const JsonString& key, std::string_view name, FieldName field, bool& seen, bool& result) {
     result = false;
-    if (!key.escaped && match_name(key.inside(), name) == NameMatch::none) [[likely]] return true;
+    if (!key.escaped && match_name(key.inside(), name) == NameMatch::none) [[likely]]
+      return true;
     std::string_view text = key.inside();
     std::array<uint8_t, kMaxNestedNameBytes * kEscapeBytes> room;
     if (key.escaped) {
@@ -251,9 +275,12 @@ class Inspector::Walk {
       text = unescaped.text(0, unescaped.size());
     }
     switch (match_name(text, name)) {
-      case NameMatch::none: return true;
-      case NameMatch::differs_in_case: return refuse(ErrorCode::ambiguous_field, field);
-      case NameMatch::exact: break;
+      case NameMatch::none:
+        return true;
+      case NameMatch::differs_in_case:
+        return refuse(ErrorCode::ambiguous_field, field);
+      case NameMatch::exact:
+        break;
     }
     if (seen) return refuse(ErrorCode::duplicate_field, field);
     seen = result = true;
@@ -388,6 +415,21 @@ class Inspector::Walk {
     return true;
   }
 
+  // A prompt is a string or an array of tokens; an array of prompts holds strings or arrays.
+  bool prompts(const Field& field) {
+    if (field.type != JsonType::array) return cursor_.skip_value();
+    cursor_.open_array();
+    uint32_t prompts = 0;
+    while (cursor_.next_element()) {
+      const std::optional<JsonType> type = cursor_.type();
+      if (!type) return false;
+      if (*type == JsonType::string || *type == JsonType::array) ++prompts;
+      if (!cursor_.skip_value()) return false;
+    }
+    out_.prompt_count = std::max(prompts, 1u);
+    return !cursor_.failed();
+  }
+
   // ---- tools ----
 
   bool tools(const Field& field) {
@@ -407,7 +449,8 @@ class Inspector::Walk {
     return !cursor_.failed();
   }
 
-  // {"type":"function","function":{"name":...}} in chat completions, {"type":"function","name":...} in responses.
+  // {"type":"function","function":{"name":...}} in chat completions, {"type":"function","name":...} in
+  // responses.
   bool tool(const Field& field, std::string_view& name) {
     const std::optional<JsonType> type = cursor_.type();
     if (!type) return false;
@@ -464,7 +507,8 @@ class Inspector::Walk {
   JsonCursor cursor_;
   ScratchWriter scratch_;
   const char* param_ = nullptr;
-  uint64_t other_keys_ = 0;  // a bit per hash of the keys that are not in the field table: no bit, no duplicate
+  uint64_t other_keys_ =
+      0;  // a bit per hash of the keys that are not in the field table: no bit, no duplicate
   std::string_view metadata_conversation_;
   std::string_view conversation_;
   std::string_view previous_response_;

@@ -18,8 +18,9 @@
 //   object_begin │            messages.begin                         messages.end
 //                value_begin
 //
-// Nothing is allocated; an Inspector is some 32 KB, one per shard, called from its thread only. An Inspection is valid until the next inspect() of the
-// same Inspector and as long as the body. A later attempt at another unit inspects the body again.
+// Nothing is allocated; an Inspector is some 32 KB, one per shard, called from its thread only. An Inspection
+// is valid until the next inspect() of the same Inspector and as long as the body. A later attempt at another
+// unit inspects the body again.
 #pragma once
 
 #include <array>
@@ -68,14 +69,14 @@ struct Inspection {
   std::string_view model;
   std::string_view user;
   std::string_view safety_identifier;
-  std::string_view conversation;       // first of metadata.conversation_id, conversation(.id),
-                                       // previous_response_id, prompt_cache_key
+  std::string_view conversation;  // first of metadata.conversation_id, conversation(.id),
+                                  // previous_response_id, prompt_cache_key
 
   // ---- streaming ----
   bool stream;
-  bool include_usage_requested;        // stream_options.include_usage is true
-  ByteRange include_usage;             // its value if the member is there, else empty
-  uint32_t stream_options_begin;       // offset after the '{' of stream_options, 0 if it is no object
+  bool include_usage_requested;   // stream_options.include_usage is true
+  ByteRange include_usage;        // its value if the member is there, else empty
+  uint32_t stream_options_begin;  // offset after the '{' of stream_options, 0 if it is no object
   bool stream_options_empty;
 
   // ---- how much may be produced; 0 = not given ----
@@ -88,25 +89,26 @@ struct Inspection {
   // ---- input ----
   uint32_t input_bytes;   // JSON bytes of messages, input, prompt, instructions, tools, functions,
                           // response_format, text: an upper bound of the prompt's text
+  uint32_t prompt_count;  // completions: prompts in an array of them, each with its own choices; else 1
   uint32_t media_bytes;   // part of it that is "data:" URLs under url, image_url, file_data, file_url
 
   // ---- messages (chat completions) ----
   uint32_t message_count;
-  uint32_t messages_begin;             // offset after '['
-  uint32_t messages_end;               // offset of ']'
-  uint32_t system_message_count;       // recorded in system_messages
-  bool more_system_messages;           // there are more than kMaxSystemMessages
+  uint32_t messages_begin;        // offset after '['
+  uint32_t messages_end;          // offset of ']'
+  uint32_t system_message_count;  // recorded in system_messages
+  bool more_system_messages;      // there are more than kMaxSystemMessages
   struct SystemMessage {
     ByteRange range;
-    uint32_t previous_end;             // where the message before it ends; 0 for the first one
-    uint32_t next_begin;               // where the message after it begins; 0 for the last one
+    uint32_t previous_end;  // where the message before it ends; 0 for the first one
+    uint32_t next_begin;    // where the message after it begins; 0 for the last one
   };
   std::array<SystemMessage, kMaxSystemMessages> system_messages;  // roles system and developer
 
   // ---- tools (chat completions, responses) ----
   uint32_t tool_count;
-  uint32_t tools_begin;                // offset after '['
-  uint32_t tools_end;                  // offset of ']'
+  uint32_t tools_begin;  // offset after '['
+  uint32_t tools_end;    // offset of ']'
   std::array<Tool, core::limits::kMaxTools> tools;
 
   uint64_t present;  // bit i: the field FieldName(i) is there, at fields[position[i]]

@@ -12,7 +12,9 @@ using core::limits::kMaxJsonDepth;
 
 namespace {
 
-bool is_digit(uint8_t byte) { return static_cast<uint8_t>(byte - '0') <= 9; }
+bool is_digit(uint8_t byte) {
+  return static_cast<uint8_t>(byte - '0') <= 9;
+}
 
 // Bytes that may stand after a number or literal.
 constexpr std::array<bool, 256> kMayFollow = [] {
@@ -110,8 +112,8 @@ uint32_t JsonCursor::literal_end(uint32_t begin) const {
 // One past the number that begins at `begin`, 0 if there is none.
 uint32_t JsonCursor::number_end(uint32_t begin) const {
   const uint8_t* at = document_.data() + begin;
-  // Up to seven plain digits at once: eight bytes, those above 9 after the exclusive or are no digits. A carry goes
-  // only beyond the first of them.
+  // Up to seven plain digits at once: eight bytes, those above 9 after the exclusive or are no digits. A
+  // carry goes only beyond the first of them.
   uint64_t word;
   std::memcpy(&word, at, sizeof word);
   word ^= 0x3030'3030'3030'3030;

@@ -1,8 +1,9 @@
-// A strict JSON reader that walks a document once, in place, and says exactly where each value begins and ends.
+// A strict JSON reader that walks a document once, in place, and says exactly where each value begins and
+// ends.
 //
-// It walks the positions that TokenIndex finds, so a string of 30 KB costs as much here as one of three bytes.
-// simdjson's own readers were the other choice: its On-Demand front checks only what is touched and gives no
-// exact ends, its DOM copies every string and takes four times as long on a 32 KB prompt
+// It walks the positions that TokenIndex finds, so a string of 30 KB costs as much here as one of three
+// bytes. simdjson's own readers were the other choice: its On-Demand front checks only what is touched and
+// gives no exact ends, its DOM copies every string and takes four times as long on a 32 KB prompt
 // (bench/inspect_bench.cc). Its DOM parser is the oracle of the tests.
 //
 // Grammar: RFC 8259, one document, nothing after it; strings without control characters, with well-formed
@@ -45,8 +46,9 @@ struct ByteRange {
   friend bool operator==(ByteRange, ByteRange) = default;
 };
 
-// A string as it stands: what is between the quotes, not unescaped. (Not a string_view, and filled in place: g++ 12
-// copies one with a 16-byte load right after two 8-byte stores, which cannot be forwarded: 20 cycles for each key.)
+// A string as it stands: what is between the quotes, not unescaped. (Not a string_view, and filled in place:
+// g++ 12 copies one with a 16-byte load right after two 8-byte stores, which cannot be forwarded: 20 cycles
+// for each key.)
 struct JsonString {
   const char* data = nullptr;
   uint32_t size = 0;
@@ -85,11 +87,13 @@ class JsonCursor {
   bool read_null();
   bool read_number(std::string_view& text);
 
-  // Reads an array of objects in one go, at the speed of skip_value(). The visitor is told of each element and of each
-  // member of it (not of deeper ones); when it answers false the walk ends, and it has failed the cursor.
+  // Reads an array of objects in one go, at the speed of skip_value(). The visitor is told of each element
+  // and of each member of it (not of deeper ones); when it answers false the walk ends, and it has failed the
+  // cursor.
   //   bool begin_element(uint32_t begin, bool is_object);  void end_element(uint32_t end);
   //   bool wants(uint8_t first_byte_of_key);               // cheap: most keys are of no interest
-  //   bool member(const JsonString& key, const JsonString* value);   // value: if it is a string, else nullptr
+  //   bool member(const JsonString& key, const JsonString* value);   // value: if it is a string, else
+  //   nullptr
   template <typename Visitor>
   bool read_objects(Visitor& visitor) {
     if (!ensure()) return false;
@@ -100,8 +104,8 @@ class JsonCursor {
   // ---- containers, step by step ----
   bool open_object() { return open('{'); }
   bool open_array() { return open('['); }
-  // Moves to the next member: reads key and colon and stands at the value. False at the end (the closing bracket
-  // has been read) or on error.
+  // Moves to the next member: reads key and colon and stands at the value. False at the end (the closing
+  // bracket has been read) or on error.
   bool next_member(JsonString& key);
   // Moves to the next element. False at the end (the closing bracket has been read) or on error.
   bool next_element();
@@ -130,7 +134,8 @@ class JsonCursor {
   static constexpr std::array<uint8_t, 256> kTypeOf = [] {
     std::array<uint8_t, 256> table;
     table.fill(kNoType);
-    for (int digit = '0'; digit <= '9'; ++digit) table[static_cast<size_t>(digit)] = static_cast<uint8_t>(JsonType::number);
+    for (int digit = '0'; digit <= '9'; ++digit)
+      table[static_cast<size_t>(digit)] = static_cast<uint8_t>(JsonType::number);
     table['-'] = static_cast<uint8_t>(JsonType::number);
     table['"'] = static_cast<uint8_t>(JsonType::string);
     table['{'] = static_cast<uint8_t>(JsonType::object);
@@ -140,10 +145,11 @@ class JsonCursor {
     return table;
   }();
 
-  // Is there a token at `token_`? If so, kLookAhead positions may be read from there on, some perhaps the size of
-  // the document: the byte there may be anything, and finish() finds that they were consumed.
+  // Is there a token at `token_`? If so, kLookAhead positions may be read from there on, some perhaps the
+  // size of the document: the byte there may be anything, and finish() finds that they were consumed.
   bool ensure() {
-    if (token_ < safe_end_) [[likely]] return true;
+    if (token_ < safe_end_) [[likely]]
+      return true;
     return refill();
   }
   bool refill();
@@ -168,13 +174,13 @@ class JsonCursor {
   void note_media(ByteRange key, ByteRange value);
 
   std::span<const uint8_t> document_;
-  const uint32_t* token_ = nullptr;      // the next one
-  const uint32_t* safe_end_ = nullptr;   // before it ensure() holds
+  const uint32_t* token_ = nullptr;     // the next one
+  const uint32_t* safe_end_ = nullptr;  // before it ensure() holds
   const uint32_t* batch_end_ = nullptr;
   uint32_t last_end_ = 0;
   uint32_t depth_ = 0;
   uint32_t media_bytes_ = 0;
-  bool first_ = false;   // just after an opening bracket
+  bool first_ = false;  // just after an opening bracket
   bool failed_ = false;
   core::ErrorCode error_ = core::ErrorCode::body_not_json;
   TokenIndex index_;
@@ -198,18 +204,24 @@ inline bool JsonCursor::string_here(JsonString& string) {
   return true;
 }
 
-inline bool JsonCursor::read_string(JsonString& string) { return ensure() && string_here(string); }
+inline bool JsonCursor::read_string(JsonString& string) {
+  return ensure() && string_here(string);
+}
 
 inline bool JsonCursor::skip_value() {
   if (!ensure()) return false;
   switch (byte()) {
-    case '"': return skip_string();
+    case '"':
+      return skip_string();
     case '{':
-    case '[': return skip_container();
+    case '[':
+      return skip_container();
     case 't':
     case 'f':
-    case 'n': return literal();
-    default: return number();
+    case 'n':
+      return literal();
+    default:
+      return number();
   }
 }
 
@@ -247,7 +259,9 @@ inline bool JsonCursor::next_member(JsonString& key) {
   return true;
 }
 
-inline bool JsonCursor::next_element() { return next_item(']'); }
+inline bool JsonCursor::next_element() {
+  return next_item(']');
+}
 
 // Which of the open containers are objects.
 class ContainerStack {
@@ -268,8 +282,8 @@ class ContainerStack {
 };
 static_assert(core::limits::kMaxJsonDepth <= 128, "ContainerStack holds 128");
 
-// At an opening bracket. The grammar as a loop. The position is kept in a local: through `this` every token would wait
-// for the store of the one before.
+// At an opening bracket. The grammar as a loop. The position is kept in a local: through `this` every token
+// would wait for the store of the one before.
 template <typename Visitor>
 bool JsonCursor::walk_container(Visitor& visitor) {
   const uint8_t* const document = document_.data();
@@ -279,7 +293,8 @@ bool JsonCursor::walk_container(Visitor& visitor) {
   ContainerStack stack;
 
   const auto ensure_here = [&] {
-    if (token < safe_end) [[likely]] return true;
+    if (token < safe_end) [[likely]]
+      return true;
     token_ = token;
     if (!refill()) return false;
     token = token_;
@@ -303,7 +318,8 @@ item:  // at the bracket or comma before it; up to seven positions are read from
     if (document[key[0]] != '"' || key[1] <= key[0] || document[key[2]] != ':') return fail();
     token += 3;
     const bool is_string = document[*token] == '"';
-    if (is_string && token[1] - token[0] >= kMinMediaBytes) note_media({key[0] + 1, key[1]}, {token[0] + 1, token[1]});
+    if (is_string && token[1] - token[0] >= kMinMediaBytes)
+      note_media({key[0] + 1, key[1]}, {token[0] + 1, token[1]});
     if constexpr (Visitor::kVisits) {
       if (depth == 2 && visitor.wants(document[key[0] + 1])) {
         if (is_string && token[1] <= token[0]) return fail();
@@ -323,7 +339,8 @@ item:  // at the bracket or comma before it; up to seven positions are read from
       token += 2;
       break;
     case '{':
-    case '[': goto begin_container;
+    case '[':
+      goto begin_container;
     case 't':
     case 'f':
     case 'n':

@@ -51,12 +51,13 @@ struct Escapees {
   uint64_t u;
 };
 
-// Which bytes of a block are escaped. `carry` says on entry whether the block before ends with a backslash that
-// escapes byte 0, on return the same for the next block.
+// Which bytes of a block are escaped. `carry` says on entry whether the block before ends with a backslash
+// that escapes byte 0, on return the same for the next block.
 //
-// In a run of backslashes every second one, from the first on, escapes the byte after it. So in runs that begin
-// at an even position those at even positions escape, in the other runs those at odd ones. Adding the first bit
-// of a run to the run moves it, as a carry, into the gap behind: that tells the even runs from the odd ones.
+// In a run of backslashes every second one, from the first on, escapes the byte after it. So in runs that
+// begin at an even position those at even positions escape, in the other runs those at odd ones. Adding the
+// first bit of a run to the run moves it, as a carry, into the gap behind: that tells the even runs from the
+// odd ones.
 WEIR_INLINE uint64_t find_escaped(uint64_t backslashes, uint64_t& carry) {
   constexpr uint64_t kEven = 0x5555'5555'5555'5555;
   backslashes &= ~carry;
@@ -138,8 +139,9 @@ struct IndexKernels {
     }
   }
 
-  // Tells strings, punctuation and the starts of other runs apart. `insides` is a bit per byte from an opening quote
-  // up to, not including, the closing one, before what the blocks before have to say. Returns the tokens.
+  // Tells strings, punctuation and the starts of other runs apart. `insides` is a bit per byte from an
+  // opening quote up to, not including, the closing one, before what the blocks before have to say. Returns
+  // the tokens.
   WEIR_INLINE static uint64_t tokens(Run& run, const Block& block, uint64_t insides) {
     const uint64_t strings = insides ^ run.in_string;
     run.in_string = static_cast<uint64_t>(static_cast<int64_t>(strings) >> 63);
@@ -196,25 +198,39 @@ void fill_portable(TokenIndex& index) {
       const uint8_t byte = bytes[i];
       not_ascii |= byte > 0x7f;
       switch (byte) {
-        case '"': block.quotes |= bit, escapees.simple |= bit; break;
-        case '\\': backslashes |= bit, escapees.simple |= bit; break;
+        case '"':
+          block.quotes |= bit, escapees.simple |= bit;
+          break;
+        case '\\':
+          backslashes |= bit, escapees.simple |= bit;
+          break;
         case '/':
         case 'b':
         case 'f':
         case 'n':
         case 'r':
-        case 't': escapees.simple |= bit; break;
-        case 'u': escapees.u |= bit; break;
+        case 't':
+          escapees.simple |= bit;
+          break;
+        case 'u':
+          escapees.u |= bit;
+          break;
         case '{':
         case '}':
         case '[':
         case ']':
         case ':':
-        case ',': block.punctuation |= bit; break;
-        case ' ': block.blanks |= bit; break;
+        case ',':
+          block.punctuation |= bit;
+          break;
+        case ' ':
+          block.blanks |= bit;
+          break;
         case '\t':
         case '\n':
-        case '\r': block.blanks |= bit; [[fallthrough]];
+        case '\r':
+          block.blanks |= bit;
+          [[fallthrough]];
         default:
           if (byte < 0x20) block.controls |= bit;
       }
@@ -233,7 +249,7 @@ void fill_portable(TokenIndex& index) {
 // Tables for shuffles by low nibble. A byte is a blank (punctuation) if the table answers the byte itself
 // (the byte with bit 5 set, which makes one of each pair of brackets). The shuffle answers 0 for bytes above
 // 0x7f; 0 never equals such a byte.
-alignas(16) constexpr uint8_t kBlanks[16] = {' ', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+alignas(16) constexpr uint8_t kBlanks[16] = {' ',  0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                              0xff, '\t', '\n', 0xff, 0xff, '\r', 0xff, 0xff};
 alignas(16) constexpr uint8_t kPunctuation[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
                                                   0xff, 0xff, ':',  '{',  ',',  '}',  0xff, 0xff};
@@ -262,12 +278,14 @@ struct Avx2 {
 WEIR_AVX2 inline Avx2 load_avx2(const uint8_t* at, uint32_t left) {
   Avx2 bytes{_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)),
              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 32))};
-  if (left >= kBlock) [[likely]] return bytes;
+  if (left >= kBlock) [[likely]]
+    return bytes;
   const auto* counting = reinterpret_cast<const __m256i*>(kCounting.data());
   const __m256i limit = _mm256_set1_epi8(static_cast<char>(left));
   const __m256i blank = _mm256_set1_epi8(' ');
   bytes.low = _mm256_blendv_epi8(blank, bytes.low, _mm256_cmpgt_epi8(limit, _mm256_load_si256(counting)));
-  bytes.high = _mm256_blendv_epi8(blank, bytes.high, _mm256_cmpgt_epi8(limit, _mm256_load_si256(counting + 1)));
+  bytes.high =
+      _mm256_blendv_epi8(blank, bytes.high, _mm256_cmpgt_epi8(limit, _mm256_load_si256(counting + 1)));
   return bytes;
 }
 
@@ -340,7 +358,8 @@ WEIR_AVX2 void fill_avx2(TokenIndex& index) {
   IndexKernels::end(index, run, _mm256_movemask_epi8(all) != 0);
 }
 
-#define WEIR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi,bmi2,popcnt,pclmul")))
+#define WEIR_AVX512 \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,avx2,bmi,bmi2,popcnt,pclmul")))
 
 WEIR_AVX512 inline __m512i table_avx512(const uint8_t* table) {
   return _mm512_maskz_broadcast_i32x4(0xffff, _mm_load_si128(reinterpret_cast<const __m128i*>(table)));

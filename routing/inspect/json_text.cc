@@ -10,7 +10,8 @@ uint32_t hex_value(char digit) {
 
 // Of four digits known to be hexadecimal.
 uint32_t code_unit(const char* digits) {
-  return hex_value(digits[0]) << 12 | hex_value(digits[1]) << 8 | hex_value(digits[2]) << 4 | hex_value(digits[3]);
+  return hex_value(digits[0]) << 12 | hex_value(digits[1]) << 8 | hex_value(digits[2]) << 4 |
+         hex_value(digits[3]);
 }
 
 void append_utf8(uint32_t code_point, ScratchWriter& out) {
@@ -44,11 +45,21 @@ void render_json_string_body(std::string_view text, ScratchWriter& out) {
     out.append(text.substr(begin, i - begin));
     begin = i + 1;
     switch (byte) {
-      case '"': out.append("\\\""); break;
-      case '\\': out.append("\\\\"); break;
-      case '\n': out.append("\\n"); break;
-      case '\r': out.append("\\r"); break;
-      case '\t': out.append("\\t"); break;
+      case '"':
+        out.append("\\\"");
+        break;
+      case '\\':
+        out.append("\\\\");
+        break;
+      case '\n':
+        out.append("\\n");
+        break;
+      case '\r':
+        out.append("\\r");
+        break;
+      case '\t':
+        out.append("\\t");
+        break;
       default: {
         constexpr char kHex[] = "0123456789abcdef";
         const char escape[] = {'\\', 'u', '0', '0', kHex[byte >> 4], kHex[byte & 15]};
@@ -73,11 +84,21 @@ void unescape_json_string(std::string_view inside, ScratchWriter& out) {
     out.append(inside.substr(at, backslash - at));
     at = backslash + 2;
     switch (const char kind = inside[backslash + 1]) {
-      case 'b': out.append('\b'); break;
-      case 'f': out.append('\f'); break;
-      case 'n': out.append('\n'); break;
-      case 'r': out.append('\r'); break;
-      case 't': out.append('\t'); break;
+      case 'b':
+        out.append('\b');
+        break;
+      case 'f':
+        out.append('\f');
+        break;
+      case 'n':
+        out.append('\n');
+        break;
+      case 'r':
+        out.append('\r');
+        break;
+      case 't':
+        out.append('\t');
+        break;
       case 'u': {
         uint32_t code_point = code_unit(&inside[at]);
         at += 4;
@@ -88,7 +109,8 @@ void unescape_json_string(std::string_view inside, ScratchWriter& out) {
         append_utf8(code_point, out);
         break;
       }
-      default: out.append(kind);  // the quote, the backslash, the slash
+      default:
+        out.append(kind);  // the quote, the backslash, the slash
     }
   }
   out.append(inside.substr(at));

@@ -23,33 +23,38 @@ constexpr bool contains(Fields set, FieldName name) {
   return name != FieldName::other && (set >> static_cast<unsigned>(name) & 1) != 0;
 }
 
-constexpr Fields kReserved =
-    fields({FieldName::model, FieldName::messages, FieldName::input, FieldName::prompt, FieldName::instructions,
-            FieldName::stream, FieldName::stream_options, FieldName::tools, FieldName::functions,
-            FieldName::function_call, FieldName::user, FieldName::safety_identifier, FieldName::metadata,
-            FieldName::conversation, FieldName::previous_response_id, FieldName::prompt_cache_key});
+constexpr Fields kReserved = fields(
+    {FieldName::model, FieldName::messages, FieldName::input, FieldName::prompt, FieldName::instructions,
+     FieldName::stream, FieldName::stream_options, FieldName::tools, FieldName::functions,
+     FieldName::function_call, FieldName::user, FieldName::safety_identifier, FieldName::metadata,
+     FieldName::conversation, FieldName::previous_response_id, FieldName::prompt_cache_key});
 
 constexpr Fields kOutputBounds =
     fields({FieldName::max_tokens, FieldName::max_completion_tokens, FieldName::max_output_tokens});
 
 // Params that an endpoint refuses or that mean nothing there. Unknown ones are the operator's business.
-constexpr Fields kNotForChat = fields({FieldName::text, FieldName::best_of, FieldName::suffix,
-                                       FieldName::dimensions, FieldName::encoding_format, FieldName::reasoning});
+constexpr Fields kNotForChat =
+    fields({FieldName::text, FieldName::best_of, FieldName::suffix, FieldName::dimensions,
+            FieldName::encoding_format, FieldName::reasoning});
 constexpr Fields kNotForCompletions =
     fields({FieldName::response_format, FieldName::text, FieldName::reasoning, FieldName::reasoning_effort,
             FieldName::tool_choice, FieldName::parallel_tool_calls, FieldName::top_logprobs, FieldName::store,
             FieldName::dimensions, FieldName::encoding_format});
-constexpr Fields kNotForResponses =
-    fields({FieldName::n, FieldName::best_of, FieldName::stop, FieldName::seed, FieldName::frequency_penalty,
-            FieldName::presence_penalty, FieldName::logit_bias, FieldName::logprobs, FieldName::response_format,
-            FieldName::reasoning_effort, FieldName::suffix, FieldName::dimensions, FieldName::encoding_format});
+constexpr Fields kNotForResponses = fields(
+    {FieldName::n, FieldName::best_of, FieldName::stop, FieldName::seed, FieldName::frequency_penalty,
+     FieldName::presence_penalty, FieldName::logit_bias, FieldName::logprobs, FieldName::response_format,
+     FieldName::reasoning_effort, FieldName::suffix, FieldName::dimensions, FieldName::encoding_format});
 
 bool applies(const ParamRewrite& param, Endpoint endpoint) {
   switch (endpoint) {
-    case Endpoint::chat_completions: return !contains(kNotForChat, param.name);
-    case Endpoint::completions: return !contains(kNotForCompletions, param.name);
-    case Endpoint::responses: return !contains(kNotForResponses, param.name);
-    case Endpoint::embeddings: return false;
+    case Endpoint::chat_completions:
+      return !contains(kNotForChat, param.name);
+    case Endpoint::completions:
+      return !contains(kNotForCompletions, param.name);
+    case Endpoint::responses:
+      return !contains(kNotForResponses, param.name);
+    case Endpoint::embeddings:
+      return false;
   }
   return false;
 }
@@ -57,9 +62,12 @@ bool applies(const ParamRewrite& param, Endpoint endpoint) {
 // Under which name a bound on the output goes upstream.
 FieldName output_bound_name(FieldName name, Endpoint endpoint) {
   switch (endpoint) {
-    case Endpoint::responses: return FieldName::max_output_tokens;
-    case Endpoint::completions: return FieldName::max_tokens;
-    default: return name == FieldName::max_output_tokens ? FieldName::max_completion_tokens : name;
+    case Endpoint::responses:
+      return FieldName::max_output_tokens;
+    case Endpoint::completions:
+      return FieldName::max_tokens;
+    default:
+      return name == FieldName::max_output_tokens ? FieldName::max_completion_tokens : name;
   }
 }
 
@@ -130,8 +138,8 @@ namespace {
 
 class Rewriter {
  public:
-  Rewriter(const Inspection& in, std::span<const uint8_t> body, const UnitRewrite& unit, const PromptValues& values,
-           ScratchWriter& scratch, PieceList& pieces)
+  Rewriter(const Inspection& in, std::span<const uint8_t> body, const UnitRewrite& unit,
+           const PromptValues& values, ScratchWriter& scratch, PieceList& pieces)
       : in_(in), unit_(unit), values_(values), scratch_(scratch), out_(body, scratch, pieces) {}
 
   core::Result<RewriteResult> run() {
@@ -196,7 +204,9 @@ class Rewriter {
     for (size_t i = 0; i < unit_.params.size(); ++i) {
       const ParamRewrite& param = unit_.params[i];
       if (!applies(param, in_.endpoint)) continue;
-      if (tools_gone_ && (param.name == FieldName::tool_choice || param.name == FieldName::parallel_tool_calls)) {
+      // Providers refuse these without tools.
+      if (!has_tools_ &&
+          (param.name == FieldName::tool_choice || param.name == FieldName::parallel_tool_calls)) {
         continue;
       }
       if (contains(kOutputBounds, param.name)) {
@@ -219,6 +229,7 @@ class Rewriter {
   }
 
   void plan_tools() {
+    has_tools_ = in_.tool_count != 0;
     if (!unit_.filter_tools) return;
     remove(FieldName::functions);
     remove(FieldName::function_call);
@@ -226,7 +237,7 @@ class Rewriter {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < in_.tool_count; ++i) kept += may_pass(in_.tools[i]) ? 1 : 0;
     if (kept == 0) {
-      tools_gone_ = true;
+      has_tools_ = false;
       remove(FieldName::tools);
       remove(FieldName::tool_choice);
       remove(FieldName::parallel_tool_calls);
@@ -235,12 +246,14 @@ class Rewriter {
     }
   }
   bool may_pass(const Tool& tool) const {
-    return !tool.name.empty() && std::find(unit_.tools.begin(), unit_.tools.end(), tool.name) != unit_.tools.end();
+    return !tool.name.empty() &&
+           std::find(unit_.tools.begin(), unit_.tools.end(), tool.name) != unit_.tools.end();
   }
 
   void plan_instructions() {
     const Field* field = in_.field(FieldName::instructions);
-    if (field != nullptr && field->type == JsonType::string && unit_.prompt_mode == PromptMode::if_absent) return;
+    if (field != nullptr && field->type == JsonType::string && unit_.prompt_mode == PromptMode::if_absent)
+      return;
     replace_or_add(field, Change::instructions);
   }
 
@@ -269,9 +282,15 @@ class Rewriter {
       const Action action = actions_[i];
       kept_last = true;
       switch (action.change) {
-        case Change::keep: out_.keep(continue_at(i), field.value_end); break;
-        case Change::messages: write_messages(field, continue_at(i)); break;
-        case Change::tools: write_tools(field, continue_at(i)); break;
+        case Change::keep:
+          out_.keep(continue_at(i), field.value_end);
+          break;
+        case Change::messages:
+          write_messages(field, continue_at(i));
+          break;
+        case Change::tools:
+          write_tools(field, continue_at(i));
+          break;
         case Change::stream_options:
           if (in_.stream_options_begin != 0) {
             write_stream_options(field, continue_at(i));
@@ -286,9 +305,12 @@ class Rewriter {
             kept_last = write_new(action);
           }
           break;
-        case Change::remove: kept_last = false; break;
+        case Change::remove:
+          kept_last = false;
+          break;
         case Change::model:
-        case Change::param: kept_last = write_new(action);
+        case Change::param:
+          kept_last = write_new(action);
       }
     }
     if (!any_) {
@@ -313,14 +335,19 @@ class Rewriter {
         out_.text("\"model\":");
         out_.text(unit_.model_json);
         return;
-      case Change::param: write_param(unit_.params[param]); return;
-      case Change::stream_options: out_.text("\"stream_options\":{\"include_usage\":true}"); return;
+      case Change::param:
+        write_param(unit_.params[param]);
+        return;
+      case Change::stream_options:
+        out_.text("\"stream_options\":{\"include_usage\":true}");
+        return;
       case Change::instructions:
         out_.text("\"instructions\":\"");
         write_prompt();
         out_.text("\"");
         return;
-      default: WEIR_ASSERT(false);
+      default:
+        WEIR_ASSERT(false);
     }
   }
 
@@ -363,7 +390,8 @@ class Rewriter {
     uint32_t trailing = removed;  // first of the unbroken row of system messages at the end
     if (removed != 0 && in_.system_messages[removed - 1].next_begin == 0) {
       trailing = removed - 1;
-      while (trailing != 0 && in_.system_messages[trailing - 1].next_begin == in_.system_messages[trailing].range.begin) {
+      while (trailing != 0 &&
+             in_.system_messages[trailing - 1].next_begin == in_.system_messages[trailing].range.begin) {
         --trailing;
       }
     }
@@ -414,8 +442,8 @@ class Rewriter {
   const PromptValues& values_;
   ScratchWriter& scratch_;
   RewriteOutput out_;
-  bool any_ = false;  // a member has been written
-  bool tools_gone_ = false;
+  bool any_ = false;        // a member has been written
+  bool has_tools_ = false;  // some remain
   std::array<Action, limits::kMaxTopLevelFields> actions_;
 };
 
@@ -437,8 +465,8 @@ ParamRewrite make_param(std::string_view key, std::string_view key_json, std::st
 }
 
 core::Result<RewriteResult> plan_rewrite(const Inspection& inspection, std::span<const uint8_t> body,
-                                         const UnitRewrite& unit, const PromptValues& values, ScratchWriter& scratch,
-                                         PieceList& pieces) {
+                                         const UnitRewrite& unit, const PromptValues& values,
+                                         ScratchWriter& scratch, PieceList& pieces) {
   return Rewriter(inspection, body, unit, values, scratch, pieces).run();
 }
 
@@ -452,12 +480,15 @@ OutputBound output_bound(const Inspection& inspection, const UnitRewrite& unit) 
       tokens = std::max(inspection.max_tokens, inspection.max_completion_tokens);
       best_of = 0;
       break;
-    case Endpoint::completions: tokens = inspection.max_tokens; break;
+    case Endpoint::completions:
+      tokens = inspection.max_tokens;
+      break;
     case Endpoint::responses:
       tokens = inspection.max_output_tokens;
       n = best_of = 0;
       break;
-    case Endpoint::embeddings: return {0, 1};
+    case Endpoint::embeddings:
+      return {0, 1};
   }
   for (const ParamRewrite& param : unit.params) {
     if (!applies(param, endpoint)) continue;

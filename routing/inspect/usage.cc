@@ -48,7 +48,8 @@ uint32_t find_quoted(const uint8_t* data, uint32_t from, uint32_t size) {
   for (; at + 16 + kKeyBytes - 1 <= size; at += 16) {
     const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data + at));
     const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data + at + kKeyBytes - 1));
-    const int both = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, quote), _mm_cmpeq_epi8(second, quote)));
+    const int both =
+        _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, quote), _mm_cmpeq_epi8(second, quote)));
     if (both != 0) return at + static_cast<uint32_t>(__builtin_ctz(static_cast<uint32_t>(both)));
   }
 #endif
@@ -58,10 +59,12 @@ uint32_t find_quoted(const uint8_t* data, uint32_t from, uint32_t size) {
   return size;
 }
 
-bool is_blank(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
+bool is_blank(uint8_t byte) {
+  return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
 
-// What stands after a key at `at` (one past its closing quote): the first byte of the value, ',' or another byte
-// if it is no key, 0 at the end.
+// What stands after a key at `at` (one past its closing quote): the first byte of the value, ',' or another
+// byte if it is no key, 0 at the end.
 uint8_t value_after(std::span<const uint8_t> data, uint32_t at) {
   while (at < data.size() && is_blank(data[at])) ++at;
   if (at == data.size() || data[at] != ':') return at == data.size() ? 0 : ',';
@@ -79,7 +82,8 @@ struct Hints {
 Hints find_hints(std::span<const uint8_t> data) {
   Hints hints;
   const auto size = static_cast<uint32_t>(data.size());
-  for (uint32_t at = find_quoted(data.data(), 0, size); at < size; at = find_quoted(data.data(), at + 1, size)) {
+  for (uint32_t at = find_quoted(data.data(), 0, size); at < size;
+       at = find_quoted(data.data(), at + 1, size)) {
     const uint64_t key = load_key(data.data() + at);
     if (key != kUsageKey && key != kErrorKey) continue;
     if (at != 0 && data[at - 1] == '\\') continue;
@@ -181,7 +185,8 @@ bool bears_token(std::string_view key) {
          key == "tool_calls" || key == "function_call" || key == "audio";
 }
 
-// {"delta":{"content":...}} of a stream, {"text":...} of completions, {"message":{"content":...}} of a plain answer.
+// {"delta":{"content":...}} of a stream, {"text":...} of completions, {"message":{"content":...}} of a plain
+// answer.
 bool read_choice(JsonCursor& cursor, Answer& answer) {
   const std::optional<JsonType> type = cursor.type();
   if (!type) return false;
@@ -196,7 +201,8 @@ bool read_choice(JsonCursor& cursor, Answer& answer) {
       cursor.open_object();
       JsonString inner;
       while (cursor.next_member(inner)) {
-        if (!(bears_token(inner.inside()) ? skip_filled(cursor, answer.content) : cursor.skip_value())) return false;
+        if (!(bears_token(inner.inside()) ? skip_filled(cursor, answer.content) : cursor.skip_value()))
+          return false;
       }
       if (cursor.failed()) return false;
     } else if (!(name == "text" ? skip_filled(cursor, answer.content) : cursor.skip_value())) {
@@ -260,7 +266,7 @@ int64_t cost(const Usage& usage, const Price& price) {
   const Wide output = std::max<int64_t>(usage.output, 0);
   constexpr Wide kMillion = 1'000'000;
   constexpr Wide kMost = std::numeric_limits<int64_t>::max();
-  // Each product is below 2^126: the sum of three cannot wrap.
+  // At most two products of 63-bit numbers (cached input is part of the input): below 2^127.
   const Wide sum = (input - cached) * price.input + cached * price.cached_input + output * price.output;
   if (sum <= 0) return 0;
   return static_cast<int64_t>(std::min((sum + kMillion - 1) / kMillion, kMost));
@@ -356,7 +362,8 @@ void UsageReader::search(std::span<const uint8_t> piece) {
     const uint32_t found = find_quoted(piece.data(), at, size);
     if (found == size) break;
     const uint64_t key = load_key(piece.data() + found);
-    const bool escaped = found != 0 ? piece[found - 1] == '\\' : carry_size_ != 0 && carry_[carry_size_ - 1] == '\\';
+    const bool escaped =
+        found != 0 ? piece[found - 1] == '\\' : carry_size_ != 0 && carry_[carry_size_ - 1] == '\\';
     at = found + 1;
     if (escaped || (key != kUsageKey && key != kModelKey)) continue;
     start(key == kUsageKey ? 'u' : 'm');
@@ -387,7 +394,8 @@ uint32_t UsageReader::follow(std::span<const uint8_t> bytes) {
     const Phase before = phase_;
     follow_byte(bytes[at]);
     // A byte that ends the attempt may begin the next key.
-    const bool gave_up = phase_ == Phase::searching && before != Phase::usage_object && before != Phase::model_text;
+    const bool gave_up =
+        phase_ == Phase::searching && before != Phase::usage_object && before != Phase::model_text;
     if (gave_up) break;
     ++at;
   }
@@ -396,8 +404,11 @@ uint32_t UsageReader::follow(std::span<const uint8_t> bytes) {
 
 void UsageReader::follow_byte(uint8_t byte) {
   switch (phase_) {
-    case Phase::searching: return;
-    case Phase::usage_object: follow_object(byte); return;
+    case Phase::searching:
+      return;
+    case Phase::usage_object:
+      follow_object(byte);
+      return;
     case Phase::model_text:
       if (byte == '"' || byte == '\\') {
         phase_ = Phase::searching;
@@ -405,14 +416,22 @@ void UsageReader::follow_byte(uint8_t byte) {
         model_[model_size_++] = static_cast<char>(byte);
       }
       return;
-    default: break;
+    default:
+      break;
   }
   if (is_blank(byte)) return;
   switch (phase_) {
-    case Phase::usage_colon: phase_ = byte == ':' ? Phase::usage_value : Phase::searching; return;
-    case Phase::model_colon: phase_ = byte == ':' ? Phase::model_value : Phase::searching; return;
-    case Phase::model_value: phase_ = byte == '"' ? Phase::model_text : Phase::searching; return;
-    default: break;
+    case Phase::usage_colon:
+      phase_ = byte == ':' ? Phase::usage_value : Phase::searching;
+      return;
+    case Phase::model_colon:
+      phase_ = byte == ':' ? Phase::model_value : Phase::searching;
+      return;
+    case Phase::model_value:
+      phase_ = byte == '"' ? Phase::model_text : Phase::searching;
+      return;
+    default:
+      break;
   }
   phase_ = Phase::searching;
   if (byte != '{') return;
@@ -477,7 +496,8 @@ void UsageReader::follow_object(uint8_t byte) {
         phase_ = Phase::searching;
       }
       return;
-    default: end_number();
+    default:
+      end_number();
   }
 }
 

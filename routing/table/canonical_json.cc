@@ -30,7 +30,7 @@ bool before(const Member& a, const Member& b) {
 void append_object(std::string& out, simdjson::dom::object object) {
   std::vector<Member> members;
   for (const auto [key, value] : object) members.push_back({key, value});
-  if (!std::ranges::is_sorted(members, before)) std::ranges::stable_sort(members, before);
+  if (!std::ranges::is_sorted(members, before)) std::ranges::sort(members, before);
   out += '{';
   bool first = true;
   for (const Member& member : members) {

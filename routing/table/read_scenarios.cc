@@ -52,7 +52,8 @@ FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
       if ((hop.on & cause_bit(*position)) != 0) state.problems.add(at, "stands in the list twice; keep one");
       hop.on |= cause_bit(*position);
     });
-    if (listed == 0 && object[on].is_array()) state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
+    if (listed == 0 && object[on].is_array())
+      state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
   }
   if (object.has(cached)) {
     hop.kind = FallbackHop::Kind::cached;

@@ -209,7 +209,8 @@ class ConditionReader {
       read_number(object.at(row.property), object[row.property], index, row.kind);
       count_one();
     }
-    if (value.get_object().value_unsafe().size() == 0) state_.problems.add(path, "has no comparison; name one, such as eq or starts_with");
+    if (value.get_object().value_unsafe().size() == 0)
+      state_.problems.add(path, "has no comparison; name one, such as eq or starts_with");
     if (done > 1 && depth + 1 > core::limits::kMaxSegmentDepth) {
       state_.problems.add(path,
                           fmt::format("is nested deeper than {} levels", core::limits::kMaxSegmentDepth));

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "core/io.h"
@@ -63,6 +64,7 @@ class World {
 
   uint64_t monotonic_ns = 1'000'000'000;
   int64_t wall_ns = 1'700'000'000'000'000'000;
+  std::map<std::string, std::string> files;   // by path
   Faults faults;
 
   void advance(uint64_t ns) {

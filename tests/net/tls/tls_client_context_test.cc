@@ -135,8 +135,7 @@ TEST_F(TlsClientContextTest, RefusesAnExpiredCertificate) {
   }
 }
 
-// ---- resumption
-// -------------------------------------------------------------------------------------------------
+// ---- resumption ------------------------------------------------------------------------------------------
 
 class TlsResumptionTest : public TlsClientContextTest, public testing::WithParamInterface<TlsVersion> {
  protected:

@@ -1,5 +1,5 @@
-// Broken tables by the thousand, from one seed: whatever stands in a table, loading it ends with a body or with
-// problems, and a body keeps its promises.
+// Broken tables by the thousand, from one seed: whatever stands in a table, loading it ends with a body or
+// with problems, and a body keeps its promises.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -28,18 +28,31 @@ class Mutator {
 
   void mutate(std::string& text) {
     if (text.empty()) return;
-    static constexpr std::string_view kPieces[] = {"{", "}", "[", "]", ",", ":", "\"", "'", "\n", "  ", "- ", "&a ", "*a ",
-                                                   "!t ", "<<", "|", ">", "#", "%", "@", "~", "null", "true", "-1", "1e99",
-                                                   "{{", "}}", "\\u0000", "\x04", "\xff", "é", "0x", "---\n", "? "};
+    static constexpr std::string_view kPieces[] = {
+        "{",    "}",   "[",  "]",       ",",    ":",    "\"", "'",  "\n",    "  ",   "- ",   "&a ",
+        "*a ",  "!t ", "<<", "|",       ">",    "#",    "%",  "@",  "~",     "null", "true", "-1",
+        "1e99", "{{",  "}}", "\\u0000", "\x04", "\xff", "é",  "0x", "---\n", "? "};
     const size_t at = pick(text.size());
     const size_t length = std::min(text.size() - at, 1 + pick(12));
     switch (pick(6)) {
-      case 0: text.erase(at, length); break;
-      case 1: text.insert(at, kPieces[pick(std::size(kPieces))]); break;
-      case 2: text.replace(at, length, kPieces[pick(std::size(kPieces))]); break;
-      case 3: text[at] = static_cast<char>(pick(256)); break;
-      case 4: text.insert(pick(text.size()), text.substr(at, length)); break;
-      default: text.insert(at, text.substr(pick(text.size()), 1 + pick(200))); break;
+      case 0:
+        text.erase(at, length);
+        break;
+      case 1:
+        text.insert(at, kPieces[pick(std::size(kPieces))]);
+        break;
+      case 2:
+        text.replace(at, length, kPieces[pick(std::size(kPieces))]);
+        break;
+      case 3:
+        text[at] = static_cast<char>(pick(256));
+        break;
+      case 4:
+        text.insert(pick(text.size()), text.substr(at, length));
+        break;
+      default:
+        text.insert(at, text.substr(pick(text.size()), 1 + pick(200)));
+        break;
     }
   }
 
@@ -52,11 +65,13 @@ void expect_sound(const TableBody& body) {
     ASSERT_LT(static_cast<size_t>(unit.model), body.models.size());
     ASSERT_LT(static_cast<size_t>(unit.base), body.units.size());
   }
-  for (const Model& model : body.models) ASSERT_LT(static_cast<size_t>(model.provider), body.providers.size());
+  for (const Model& model : body.models)
+    ASSERT_LT(static_cast<size_t>(model.provider), body.providers.size());
   for (const Scenario& scenario : body.scenarios) {
     ASSERT_EQ(scenario.combinations.size(), size_t{1} << scenario.flags.size());
     ASSERT_EQ(scenario.combinations[0], scenario.stable);
-    for (const UnitIndex unit : scenario.combinations) ASSERT_LT(static_cast<size_t>(unit), body.units.size());
+    for (const UnitIndex unit : scenario.combinations)
+      ASSERT_LT(static_cast<size_t>(unit), body.units.size());
   }
   for (const Tenant& tenant : body.tenants) {
     ASSERT_FALSE(tenant.id.empty());
@@ -88,9 +103,13 @@ void load_mutations(const std::string& original, TableFormat format) {
   EXPECT_LT(compiled, kRounds);
 }
 
-TEST(Mutations, OfYamlEndInABodyOrInProblems) { load_mutations(example(), TableFormat::yaml); }
+TEST(Mutations, OfYamlEndInABodyOrInProblems) {
+  load_mutations(example(), TableFormat::yaml);
+}
 
-TEST(Mutations, OfJsonEndInABodyOrInProblems) { load_mutations(*yaml_to_json(example()), TableFormat::json); }
+TEST(Mutations, OfJsonEndInABodyOrInProblems) {
+  load_mutations(*yaml_to_json(example()), TableFormat::json);
+}
 
 // A document that is YAML and JSON at once reads the same either way.
 TEST(Mutations, OfJsonMeanTheSameAsYaml) {

@@ -25,7 +25,8 @@ TEST(KillList, ResolvesToNothingWhenEmpty) {
 TEST(KillList, ResolvesEveryScope) {
   const auto body = must_compile(replaced(example(), "tenants:\n", "tenants:\n  a: {}\n"));
   KillList list;
-  EXPECT_TRUE(list.add({.scope = KillScope::tenant, .name = "bank-17", .reason = "fraud", .since_wall_ns = 5}));
+  EXPECT_TRUE(
+      list.add({.scope = KillScope::tenant, .name = "bank-17", .reason = "fraud", .since_wall_ns = 5}));
   EXPECT_TRUE(list.add({.scope = KillScope::tenant, .name = "a", .reason = ""}));
   EXPECT_TRUE(list.add({.scope = KillScope::provider, .name = "openai", .reason = ""}));
   EXPECT_TRUE(list.add({.scope = KillScope::unit, .name = "support-41", .reason = ""}));
@@ -44,12 +45,13 @@ TEST(KillList, ResolvesEveryScope) {
 }
 
 TEST(KillList, KillsWhatIsLayeredOverAUnit) {
-  const auto body = must_compile(
-      replaced(example(), "flags:\n  support-v2:\n",
-               "flags:\n  cool: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n  support-v2:\n"));
+  const auto body = must_compile(replaced(
+      example(), "flags:\n  support-v2:\n",
+      "flags:\n  cool: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n  support-v2:\n"));
   KillList list;
   list.add({.scope = KillScope::unit, .name = "support-41", .reason = ""});
-  EXPECT_EQ(killed_units(*body, list.resolve(*body)), (std::vector<std::string>{"support-41", "support-41+cool"}));
+  EXPECT_EQ(killed_units(*body, list.resolve(*body)),
+            (std::vector<std::string>{"support-41", "support-41+cool"}));
   KillList derived;
   derived.add({.scope = KillScope::unit, .name = "support-41+cool", .reason = ""});
   EXPECT_EQ(killed_units(*body, derived.resolve(*body)), std::vector<std::string>{"support-41+cool"});

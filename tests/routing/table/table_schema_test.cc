@@ -54,7 +54,8 @@ TEST(TableSchema, HasNoObjectTheValidatorDoesNotKnow) {
 }
 
 template <size_t count>
-void expect_values(std::string_view kind, const char* property, const std::array<std::string_view, count>& values) {
+void expect_values(std::string_view kind, const char* property,
+                   const std::array<std::string_view, count>& values) {
   json in_schema = kind_schema(kind)["properties"][property];
   if (in_schema.contains("items")) in_schema = in_schema["items"];
   std::set<std::string> listed;
