@@ -16,6 +16,8 @@ inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
+inline constexpr uint32_t kMaxKeyBytes = 256;                // field_too_long: a top-level key
+inline constexpr uint32_t kMaxInspectScratchBytes = 16 * 1024;  // field_too_long: escaped names, unescaped
 inline constexpr uint32_t kMaxModelBytes = 256;              // field_too_long, param "model"
 inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: user, conversation, attributes
 inline constexpr uint32_t kMaxTools = 128;                   // field_too_long, param "tools"
@@ -48,6 +50,10 @@ inline constexpr uint32_t kMaxQueuedSendBytes = 256 * 1024;  // high-water mark:
 inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark: reading goes on
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
+// ---- control thread -------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxAdminBodyBytes = 64 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
+inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
+inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
 inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten

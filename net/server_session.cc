@@ -187,14 +187,7 @@ void ServerSession::refuse(core::Error error) {
 
 void ServerSession::end_response() {
   if (state_ != State::responding) return;
-  if (must_close()) {
-    state_ = State::closing;
-    exchange = nullptr;
-    request_.reset();
-    pending_.reset();
-    connection_.finish();
-    return;
-  }
+  if (must_close()) return cut();
   become_idle();
   if (pending_.block() != nullptr) loop_.at_end_of_turn(next_task_);
 }
@@ -205,6 +198,15 @@ void ServerSession::on_next(core::TurnTask& task) {
   core::Slice data = std::move(self.pending_);
   self.connection_.resume_receiving();
   self.consume(std::move(data));
+}
+
+void ServerSession::cut() {
+  if (state_ == State::closing) return;
+  state_ = State::closing;
+  exchange = nullptr;
+  request_.reset();
+  pending_.reset();
+  connection_.finish();
 }
 
 void ServerSession::abort() {

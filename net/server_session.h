@@ -96,7 +96,9 @@ class ServerSession final : private ConnectionHandler {
   void end_response();
   // Refuses whatever comes: on_refused() is called with `error` before anything is read.
   void reject(core::Error error) { refuse(error); }
-  // Ends the connection in the middle of an answer, so that the client sees that it is cut.
+  // Sends what is queued and ends the connection in the middle of the answer: the client sees that it is cut.
+  void cut();
+  // The same at once; what is queued is lost.
   void abort();
   // Closes now, from outside: a request being answered ends with on_client_gone(reason).
   void close(core::Error reason);

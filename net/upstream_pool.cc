@@ -176,6 +176,7 @@ void UpstreamPool::on_idle_timer(core::Timer& timer) {
 }
 
 void UpstreamPool::begin_close() {
+  if (closing_ && idle_.empty()) return;
   closing_ = true;
   idle_timer_.cancel();
   while (!idle_.empty()) {

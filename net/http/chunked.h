@@ -90,7 +90,7 @@ class ChunkedDecoder {
 
   uint64_t remaining_ = 0;   // of the current chunk; its size while that is read
   uint64_t allowed_;         // payload bytes that further chunks may announce
-  uint32_t line_bytes_ = 0;  // of the current size line, without CR LF
+  uint32_t line_bytes_ = 0;  // of the current size line, its CR included
   uint32_t trailer_bytes_ = 0;
   uint32_t trailer_count_ = 0;
   uint8_t digits_ = 0;

@@ -5,6 +5,7 @@
 
 #include "core/assert.h"
 #include "net/http/head_rules.h"
+#include "net/http/header_id_table.h"
 #include "net/http/scan.h"
 
 namespace weir::net {
@@ -43,6 +44,10 @@ std::string_view text_of(const uint8_t* base, uint32_t begin, uint32_t end) {
 
 bool is_http_1_1(const uint8_t* bytes) {
   return std::memcmp(bytes, kVersion.data(), kVersion.size()) == 0;
+}
+
+bool is_line_break(const uint8_t* bytes) {
+  return std::memcmp(bytes, "\r\n", 2) == 0;
 }
 
 Method method_of(std::string_view name) {
@@ -90,27 +95,30 @@ class HeadParser::Lines {
         scanner_(bytes.data(), from, static_cast<uint32_t>(std::min<size_t>(bytes.size(), kMaxHeadBytes))) {}
 
   // Finds the end of the current line.
-  Outcome find_end() {
-    for (;;) {
-      end_ = scanner_.next();
-      if (end_ == scanner_.size()) [[unlikely]]
-        return Outcome::partial;
-      const uint8_t byte = base_[end_];
-      if (byte == '\r') [[likely]] {
-        if (end_ + 1 == scanner_.size()) return Outcome::partial;
-        if (base_[end_ + 1] != '\n') return Outcome::bare_break;
-        scanner_.next();  // the LF
+  [[gnu::always_inline]] Outcome find_end() {
+    while (scanner_.next(end_)) {
+      const bool last_byte = end_ + 1 == scanner_.size();
+      if (!last_byte && is_line_break(base_ + end_)) [[likely]] {
+        scanner_.skip(end_ + 1);
         return Outcome::whole;
       }
+      const uint8_t byte = base_[end_];
       if (byte == '\t') continue;
-      if (byte < 0x80) return byte == '\n' ? Outcome::bare_break : Outcome::control_byte;
-      has_text_ = true;
+      if (byte >= 0x80) {
+        has_text_ = true;
+        continue;
+      }
+      if (byte == '\r' && last_byte) return Outcome::partial;
+      return LineEnd::of(byte) ? Outcome::bare_break : Outcome::control_byte;
     }
+    end_ = scanner_.size();
+    return Outcome::partial;
   }
 
   void begin_line() { has_text_ = false; }
 
   const uint8_t* base() const { return base_; }
+  // Bytes that may be read.
   uint32_t size() const { return scanner_.size(); }
   uint32_t end() const { return end_; }
   bool has_text() const { return has_text_; }    // obs-text in the current line
@@ -126,6 +134,18 @@ class HeadParser::Lines {
 
 namespace {
 
+// Offset of the first byte from `begin` on that is not common in names: the CR that ends the line at the
+// latest.
+[[gnu::always_inline]] inline uint32_t name_end(const uint8_t* base, uint32_t begin, uint32_t size) {
+  if (begin + 16 <= size) [[likely]] {
+    const uint32_t bits = lane_bits(NotCommonName::of(load_lanes(base + begin)));
+    if (bits != 0) [[likely]]
+      return begin + static_cast<uint32_t>(std::countr_zero(bits));
+    begin += 16;
+  }
+  return static_cast<uint32_t>(find_first<NotCommonName>(base, begin, size));
+}
+
 // The name of the field line [begin, end), which is not a plain name and a colon; `at` is its first byte that
 // is not common in names. Returns the offset of the colon.
 core::Result<uint32_t> uncommon_name(const uint8_t* base, uint32_t begin, uint32_t at, uint32_t end) {
@@ -137,48 +157,49 @@ core::Result<uint32_t> uncommon_name(const uint8_t* base, uint32_t begin, uint32
 
 }  // namespace
 
-core::Result<ParseStatus> HeadParser::wait_for_more(const Lines& lines) {
-  if (lines.head_full()) return fail(ErrorCode::head_too_large);
-  scanned_ = lines.end();
-  line_has_text_ = lines.has_text();
-  return ParseStatus::need_more;
-}
-
-core::Result<ParseStatus> HeadParser::parse_fields(Lines lines, FieldTable& fields) {
+core::Result<ParseStatus> HeadParser::parse_fields(const Lines& from, FieldTable& fields) {
+  Lines lines = from;  // a local that nobody else can see stays in registers
   const uint8_t* const base = lines.base();
   uint32_t begin = line_begin_;
   for (;;) {
     const Lines::Outcome outcome = lines.find_end();
     const uint32_t end = lines.end();
     if (outcome != Lines::Outcome::whole) [[unlikely]] {
-      if (outcome == Lines::Outcome::partial) {
-        line_begin_ = begin;
-        return wait_for_more(lines);
-      }
       if (outcome == Lines::Outcome::bare_break) return fail(ErrorCode::bare_line_break);
-      const bool in_value = text_of(base, begin, end).contains(':');
-      return fail(in_value ? ErrorCode::bad_header_value : ErrorCode::bad_header_name);
+      if (outcome == Lines::Outcome::control_byte)
+        return fail(text_of(base, begin, end).contains(':') ? ErrorCode::bad_header_value
+                                                            : ErrorCode::bad_header_name);
+      if (lines.head_full()) return fail(ErrorCode::head_too_large);
+      line_begin_ = begin;
+      scanned_ = end;
+      line_has_text_ = lines.has_text();
+      return ParseStatus::need_more;
     }
     if (end == begin) break;  // the empty line
 
-    // The scan stops at the CR at the latest.
-    auto colon = static_cast<uint32_t>(find_first<NotCommonName>(base, begin, lines.size()));
+    uint32_t colon = name_end(base, begin, lines.size());
     if (base[colon] != ':' || colon == begin) [[unlikely]] {
       const core::Result<uint32_t> found = uncommon_name(base, begin, colon, end);
       if (!found) return std::unexpected(found.error());
       colon = *found;
     }
-    uint32_t value_begin = colon + 1;
+    // One space before the value and none behind it is what everybody sends. Nothing below a space is left in
+    // the line but HTAB, and the CR that ends it.
+    uint32_t value_begin = colon + 2;
     uint32_t value_end = end;
-    while (value_begin < value_end && is_white_space(base[value_begin])) ++value_begin;
-    while (value_end > value_begin && is_white_space(base[value_end - 1])) --value_end;
+    if (base[colon + 1] != ' ' || base[value_begin] <= ' ' || base[end - 1] <= ' ') [[unlikely]] {
+      value_begin = colon + 1;
+      while (value_begin < value_end && is_white_space(base[value_begin])) ++value_begin;
+      while (value_end > value_begin && is_white_space(base[value_end - 1])) --value_end;
+    }
 
-    const HeaderId id = header_id(base + begin, colon - begin);
+    const HeaderId id = look_up_header_id(base + begin, colon - begin);
     if (lines.has_text()) [[unlikely]] {
       if (!may_hold_text(id)) return fail(ErrorCode::bad_header_value);
       lines.begin_line();
     }
-    if (fields.full()) return fail(ErrorCode::too_many_headers);
+    if (fields.full()) [[unlikely]]
+      return fail(ErrorCode::too_many_headers);
     fields.append({.name_begin = begin,
                    .value_begin = value_begin,
                    .value_size = value_end - value_begin,
@@ -186,7 +207,7 @@ core::Result<ParseStatus> HeadParser::parse_fields(Lines lines, FieldTable& fiel
                    .id = id});
     begin = end + 2;
   }
-  line_begin_ = lines.end() + 2;
+  line_begin_ = begin + 2;
   return ParseStatus::done;
 }
 
@@ -216,7 +237,10 @@ core::Result<ParseStatus> RequestHeadParser::parse_head(std::span<const uint8_t>
       case Lines::Outcome::whole:
         break;
       case Lines::Outcome::partial:
-        return wait_for_more(lines);
+        if (lines.head_full()) return fail(ErrorCode::head_too_large);
+        scanned_ = lines.end();
+        line_has_text_ = lines.has_text();
+        return ParseStatus::need_more;
       case Lines::Outcome::bare_break:
         return fail(ErrorCode::bare_line_break);
       case Lines::Outcome::control_byte:
@@ -238,12 +262,20 @@ core::Result<ParseStatus> RequestHeadParser::parse_head(std::span<const uint8_t>
 // RFC 9112 section 3: method SP request-target SP HTTP-version, here of `size` bytes and followed by CR LF.
 core::Result<void> RequestHeadParser::parse_request_line(const uint8_t* base, uint32_t size) {
   const std::string_view line = text_of(base, 0, size);
-  const size_t method_size = line.starts_with("POST ") ? 4 : line.starts_with("GET ") ? 3 : line.find(' ');
-  if (method_size == std::string_view::npos) return fail(ErrorCode::bad_request_line);
-  if (method_size == 0 || method_size > kMaxMethodBytes) return fail(ErrorCode::bad_method);
-  const std::string_view method = line.substr(0, method_size);
-  if (!std::ranges::all_of(method, [](char c) { return is_token_character(static_cast<uint8_t>(c)); }))
-    return fail(ErrorCode::bad_method);
+  size_t method_size;
+  if (line.starts_with("POST ")) {
+    head_.method = Method::post;
+    method_size = 4;
+  } else if (line.starts_with("GET ")) {
+    head_.method = Method::get;
+    method_size = 3;
+  } else {
+    method_size = line.find(' ');
+    if (method_size == std::string_view::npos) return fail(ErrorCode::bad_request_line);
+    const std::string_view method = line.substr(0, method_size);
+    if (method_size > kMaxMethodBytes || !is_token(method)) return fail(ErrorCode::bad_method);
+    head_.method = method_of(method);
+  }
 
   const auto target_begin = static_cast<uint32_t>(method_size) + 1;
   const size_t tail_size = 1 + kVersion.size();
@@ -254,7 +286,6 @@ core::Result<void> RequestHeadParser::parse_request_line(const uint8_t* base, ui
     const auto spoiled = static_cast<uint32_t>(find_first<NotTarget>(base, target_begin, size));
     if (spoiled == target_end && base[target_begin] == '/' && target_end - target_begin <= kMaxTargetBytes)
         [[likely]] {
-      head_.method = method_of(method);
       head_.method_text = {0, static_cast<uint32_t>(method_size)};
       head_.target = {target_begin, target_end - target_begin};
       return {};
@@ -295,7 +326,12 @@ core::Result<ParseStatus> ResponseHeadParser::parse_head(std::span<const uint8_t
   Lines lines(bytes, scanned_, line_has_text_);
   if (phase_ == Phase::start_line) {
     const Lines::Outcome outcome = lines.find_end();
-    if (outcome == Lines::Outcome::partial) return wait_for_more(lines);
+    if (outcome == Lines::Outcome::partial) {
+      if (lines.head_full()) return fail(ErrorCode::head_too_large);
+      scanned_ = lines.end();
+      line_has_text_ = lines.has_text();
+      return ParseStatus::need_more;
+    }
     if (outcome != Lines::Outcome::whole) return fail(ErrorCode::upstream_malformed);
     if (const auto parsed = parse_status_line(lines.base(), lines.end()); !parsed)
       return std::unexpected(parsed.error());

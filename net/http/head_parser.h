@@ -56,8 +56,7 @@ class HeadParser {
   HeadParser() = default;
   void restart() { *this = HeadParser(); }
 
-  core::Result<ParseStatus> parse_fields(Lines lines, FieldTable& fields);
-  core::Result<ParseStatus> wait_for_more(const Lines& lines);
+  core::Result<ParseStatus> parse_fields(const Lines& from, FieldTable& fields);
 
   Phase phase_ = Phase::start_line;
   bool line_has_text_ = false;  // obs-text (0x80–0xff) was seen in [line_begin_, scanned_)

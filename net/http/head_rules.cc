@@ -13,17 +13,6 @@ using core::fail;
 constexpr size_t kMaxContentLengthDigits = 19;  // 10^19 - 1 fits in 64 bits, so nothing can overflow
 constexpr size_t kMaxPortDigits = 5;
 
-// Registered names and IPv4 addresses as DNS and URLs in use have them; percent-encoding and sub-delimiters,
-// which RFC 3986 would allow, name no host that exists.
-constexpr std::array<bool, 256> kHostCharacters = [] {
-  std::array<bool, 256> table{};
-  for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
-  for (unsigned c = 'a'; c <= 'z'; ++c) table[c] = true;
-  for (unsigned c = 'A'; c <= 'Z'; ++c) table[c] = true;
-  for (const char c : {'-', '.', '_'}) table[static_cast<unsigned char>(c)] = true;
-  return table;
-}();
-
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
@@ -55,7 +44,8 @@ bool is_host(std::string_view text) {
     if (close == std::string_view::npos || !is_address_literal(text.substr(1, close - 1))) return false;
     host_size = close + 1;
   } else {
-    while (host_size < text.size() && kHostCharacters[static_cast<uint8_t>(text[host_size])]) ++host_size;
+    // Percent-encoding and sub-delimiters, which RFC 3986 would allow, stand in no name that exists.
+    host_size = find_first<NotHostName>(reinterpret_cast<const uint8_t*>(text.data()), 0, text.size());
   }
   if (host_size == 0) return false;
   if (host_size == text.size()) return true;

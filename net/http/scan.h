@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -35,6 +36,13 @@ inline constexpr std::array<bool, 256> kTokenCharacters = [] {
 
 inline bool is_token_character(uint8_t byte) {
   return kTokenCharacters[byte];
+}
+
+// True for a token: at least one byte, all of them token characters.
+inline bool is_token(std::string_view text) {
+  for (const char c : text)
+    if (!is_token_character(static_cast<uint8_t>(c))) return false;
+  return !text.empty();
 }
 
 // Optional white space of RFC 9110 section 5.6.3.
@@ -74,23 +82,23 @@ inline uint32_t lane_bits(Lanes lanes) {
 #endif
 }
 
+// Lanes below `bound` as signed numbers. Written with the operator that x86 has, which saves an inversion.
+inline Lanes below(Lanes lanes, int8_t bound) {
+  return reinterpret_cast<Lanes>((SignedLanes{} + bound) > reinterpret_cast<SignedLanes>(lanes));
+}
+
 // A class of bytes gives two predicates that agree: of(lanes) and of(byte).
 
 // What ends or spoils a run of plain text: everything but 0x20–0x7e. One addition moves DEL and the bytes
 // from 0x80 below zero, so that one signed comparison finds them together with the controls.
 struct NotPlainText {
-  static Lanes of(Lanes lanes) {
-    return reinterpret_cast<Lanes>(reinterpret_cast<SignedLanes>(lanes + 1) < static_cast<int8_t>(0x21));
-  }
+  static Lanes of(Lanes lanes) { return below(lanes + 1, 0x21); }
   static bool of(uint8_t byte) { return byte < 0x20 || byte >= 0x7f; }
 };
 
 // What a request target may not hold: everything but 0x21–0x7e, and '#'.
 struct NotTarget {
-  static Lanes of(Lanes lanes) {
-    return reinterpret_cast<Lanes>(reinterpret_cast<SignedLanes>(lanes + 1) < static_cast<int8_t>(0x22)) |
-           reinterpret_cast<Lanes>(lanes == '#');
-  }
+  static Lanes of(Lanes lanes) { return below(lanes + 1, 0x22) | reinterpret_cast<Lanes>(lanes == '#'); }
   static bool of(uint8_t byte) { return byte <= 0x20 || byte >= 0x7f || byte == '#'; }
 };
 
@@ -106,6 +114,15 @@ struct NotCommonName {
   static bool of(uint8_t byte) {
     return !((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z') && !(byte >= '0' && byte <= '9') && byte != '-';
   }
+};
+
+// Everything but what host names and IPv4 addresses in use consist of.
+struct NotHostName {
+  static Lanes of(Lanes lanes) {
+    return NotCommonName::of(lanes) & reinterpret_cast<Lanes>(lanes != '.') &
+           reinterpret_cast<Lanes>(lanes != '_');
+  }
+  static bool of(uint8_t byte) { return NotCommonName::of(byte) && byte != '.' && byte != '_'; }
 };
 
 // CR and LF.
@@ -141,25 +158,35 @@ class Scanner {
  public:
   // Scans [from, size).
   Scanner(const uint8_t* bytes, uint32_t from, uint32_t size)
-      : bytes_(bytes), size_(size), block_(from), next_block_(from) {}
+      : bytes_(bytes), size_(size), block_(from - 64) {}
 
-  // Offset of the next byte of the class, or size.
-  uint32_t next() {
+  // Moves to the next byte of the class; false if there is none.
+  [[gnu::always_inline]] bool next(uint32_t& at) {
     while (bits_ == 0) {
-      if (next_block_ >= size_) return size_;
-      block_ = next_block_;
-      next_block_ = block_ + 64;
+      block_ += 64;
+      if (block_ >= size_) {
+        block_ -= 64;
+        return false;
+      }
       bits_ = size_ - block_ >= 64 ? whole_block(bytes_ + block_) : last_block();
     }
-    const uint32_t at = block_ + static_cast<uint32_t>(std::countr_zero(bits_));
+    at = block_ + static_cast<uint32_t>(std::countr_zero(bits_));
     bits_ &= bits_ - 1;
-    return at;
+    return true;
+  }
+
+  // Leaves out the next byte, which stands at `at` and is of the class.
+  [[gnu::always_inline]] void skip(uint32_t at) {
+    if (bits_ != 0)
+      bits_ &= bits_ - 1;
+    else
+      block_ = at + 1 - 64;  // it would be the first of the next block
   }
 
   uint32_t size() const { return size_; }
 
  private:
-  static uint64_t whole_block(const uint8_t* bytes) {
+  [[gnu::always_inline]] static uint64_t whole_block(const uint8_t* bytes) {
     const uint64_t b0 = lane_bits(Class::of(load_lanes(bytes)));
     const uint64_t b1 = lane_bits(Class::of(load_lanes(bytes + 16)));
     const uint64_t b2 = lane_bits(Class::of(load_lanes(bytes + 32)));
@@ -168,7 +195,7 @@ class Scanner {
   }
 
   // Fewer than 64 bytes are left.
-  uint64_t last_block() const {
+  [[gnu::noinline]] uint64_t last_block() const {
     if (size_ >= 64) return whole_block(bytes_ + size_ - 64) >> (block_ + 64 - size_);
     uint64_t bits = 0;
     uint32_t at = block_;
@@ -180,8 +207,7 @@ class Scanner {
 
   const uint8_t* bytes_;
   uint32_t size_;
-  uint32_t block_;
-  uint32_t next_block_;
+  uint32_t block_;  // offset of the bytes that bits_ is about; wraps below 0 before the first
   uint64_t bits_ = 0;
 };
 

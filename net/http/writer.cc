@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 #include "core/assert.h"
 #include "net/http/scan.h"
@@ -12,6 +11,10 @@ namespace {
 
 const uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const uint8_t*>(text.data());
+}
+
+char* copy(std::string_view text, char* out) {
+  return std::copy(text.begin(), text.end(), out);
 }
 
 // Copies what is not in the class; returns the new end.
@@ -31,22 +34,12 @@ struct NotValue {
 char* copy_value(std::string_view value, char* out) {
   if (find_first<NotPlainText>(bytes_of(value), 0, value.size()) != value.size())
     return copy_without<NotValue>(value, out);
-  return std::copy(value.begin(), value.end(), out);
-}
-
-char* copy(std::string_view text, char* out) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
+  return copy(value, out);
 }
 
 constexpr size_t kMaxDecimalBytes = 20;
 
 }  // namespace
-
-bool is_token(std::string_view text) {
-  return !text.empty() &&
-         std::ranges::all_of(text, [](char c) { return is_token_character(static_cast<uint8_t>(c)); });
-}
 
 bool HeadWriter::reserve(size_t size) {
   if (static_cast<size_t>(end_ - cursor_) < size) overflowed_ = true;

@@ -19,9 +19,6 @@
 
 namespace weir::net {
 
-// True if every byte is a token character (RFC 9110 section 5.6.2) and there is at least one.
-bool is_token(std::string_view text);
-
 void field_name_is_not_a_token();  // never defined: a FieldName that would call it does not compile
 
 // A field name written in our source: a literal, checked by the compiler.

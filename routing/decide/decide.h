@@ -64,6 +64,8 @@ class AttributeValues {
     std::string_view text() const { return {data, size}; }
   };
 
+  AttributeValues() {}  // not defaulted: `{}` would write all of values_
+
   void clear() { present_ = 0; }
   bool empty() const { return present_ == 0; }
 

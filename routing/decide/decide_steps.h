@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/assert.h"
@@ -95,8 +96,11 @@ class FlagWalk {
     const StickyChoice sticky = choose_sticky(body_, scenario_, input_);
     bool explained = false;
     decision.reason = Reason::no_row;
-    // Rows are sorted by bit, as flags are: a flag without a row needs no look.
+    uint32_t rows = 0;
+    // Rows are sorted by bit, as flags are.
     for (const PackedRow& row : rows_) {
+      if (row.present == 0) continue;
+      rows++;
       const FlagIndex flag = scenario_.flags[row.bit];
       const Outcome outcome = judge(flag, row, sticky);
       trace_.step("flag", outcome.applies, [&] {
@@ -105,15 +109,15 @@ class FlagWalk {
       const bool first_to_apply = outcome.applies && decision.combination == 0;
       if (first_to_apply || !explained) {
         decision.flag = flag;
-        decision.state = row.state;
+        decision.state = state_of(row);
         decision.reason = outcome.reason;
         explained = true;
       }
       if (!outcome.applies) continue;
       decision.combination |= static_cast<uint8_t>(1u << row.bit);
-      decision.limited |= row.state == FlagState::pilot && row.limited;
+      decision.limited |= state_of(row) == FlagState::pilot && row.limited != 0;
     }
-    if (rows_.size() < scenario_.flags.size()) {
+    if (rows < scenario_.flags.size()) {
       trace_.step("flag", false, [&] { return flags_without_row(); });
     }
     decision.unit = scenario_.combinations[decision.combination];
@@ -130,20 +134,24 @@ class FlagWalk {
     return table_.kills.any && is_set(table_.kills.flags, flag);
   }
 
+  static FlagState state_of(const PackedRow& row) { return FlagState{static_cast<uint8_t>(row.state)}; }
+  const RowTerms& terms_of(const PackedRow& row) const { return body_.rows.terms[row.terms]; }
+
   // Why the row does not run at this moment; none if it does.
   std::optional<Reason> stopped(const PackedRow& row) {
-    if (row.state == FlagState::off) return Reason::off;
-    if (input_.wall_now_ns < row.start_ns) {
+    if (state_of(row) == FlagState::off) return Reason::off;
+    const RowTerms& terms = terms_of(row);
+    if (input_.wall_now_ns < terms.start_ns) {
       trace_.step("start", true, [&] {
-        return fmt::format("now {} ns is before the start at {} ns", input_.wall_now_ns, row.start_ns);
+        return fmt::format("now {} ns is before the start at {} ns", input_.wall_now_ns, terms.start_ns);
       });
       return Reason::not_started;
     }
-    if (input_.wall_now_ns >= row.expires_ns) {
-      const bool ends = row.on_expiry == ExpiryAction::off;
+    if (input_.wall_now_ns >= terms.expires_ns) {
+      const bool ends = terms.on_expiry == ExpiryAction::off;
       trace_.step("expiry", ends, [&] {
         return fmt::format("now {} ns is at or past the expiry at {} ns; on expiry the row {}", input_.wall_now_ns,
-                           row.expires_ns, ends ? "ends" : "goes on");
+                           terms.expires_ns, ends ? "ends" : "goes on");
       });
       if (ends) return Reason::expired;
     }
@@ -156,8 +164,9 @@ class FlagWalk {
     if (is_flag_killed(index)) return {false, Reason::killed};
     if (const std::optional<Reason> reason = stopped(row)) return {false, *reason};
     if (matches_any(flag.exclude, "exclude")) return {false, Reason::excluded};
-    if (row.state == FlagState::production) return {true, Reason::production};
-    const std::span<const SegmentIndex> segments(body_.rows.segments.data() + row.first_segment, row.segment_count);
+    if (state_of(row) == FlagState::production) return {true, Reason::production};
+    const RowTerms& terms = terms_of(row);
+    const std::span segments(body_.rows.segments.data() + terms.first_segment, terms.segment_count);
     if (matches_any(segments, "segment")) return {true, Reason::segment};
     if (!sticky.kind) {
       trace_.step("sticky_key", false, [&] { return std::string(sentence(Reason::no_sticky_key)); });
@@ -216,9 +225,16 @@ class FlagWalk {
     return false;
   }
 
+  const PackedRow* first_row() const {
+    for (const PackedRow& row : rows_) {
+      if (row.present != 0) return &row;
+    }
+    return nullptr;
+  }
+
   const PackedRow* row_of(uint8_t bit) const {
     for (const PackedRow& row : rows_) {
-      if (row.bit == bit) return &row;
+      if (row.present != 0 && row.bit == bit) return &row;
     }
     return nullptr;
   }
@@ -239,7 +255,7 @@ class FlagWalk {
       if (is_flag_killed(flag)) return flag;
       const PackedRow* row = row_of(bit);
       if (row == nullptr) return flag;
-      if (row->on_rollback != OnRollback::finish && stopped(*row)) return flag;
+      if (row->on_rollback != std::to_underlying(OnRollback::finish) && stopped(*row)) return flag;
     }
     return std::nullopt;
   }
@@ -249,11 +265,10 @@ class FlagWalk {
     decision.unit = scenario_.combinations[mask];
     decision.arm = mask == 0 ? Arm::stable : Arm::candidate;
     decision.reason = Reason::pinned;
-    const PackedRow* row = mask != 0 ? row_of(static_cast<uint8_t>(std::countr_zero(mask)))
-                                     : (rows_.empty() ? nullptr : &rows_.front());
+    const PackedRow* row = mask != 0 ? row_of(static_cast<uint8_t>(std::countr_zero(mask))) : first_row();
     if (row == nullptr) return;
     decision.flag = scenario_.flags[row->bit];
-    decision.state = row->state;
+    decision.state = state_of(*row);
   }
 
   const Table& table_;

@@ -1,15 +1,13 @@
 // Packs the tenants' rows for decide() (PackedRows in routing/table/table.h).
 //
-// A tenant's row as people wrote it (TenantFlag) is over a hundred bytes with two owned vectors; a hundred of
-// them per tenant are too far apart to search in the time a decision has. Packed, they are 32 bytes each and
-// grouped by scenario:
+// A tenant's row as people wrote it (TenantFlag) is over a hundred bytes with a vector of its own; a hundred of
+// them per tenant are too far apart to search in the time a decision has. Packed, a row is eight bytes: dates and
+// segments, which launches share, stand apart and once. Two layouts:
 //
-//   groups_of_tenant[t] ─▶ groups   {scenario 0, row 0} {scenario 3, row 2} {scenario 4, row 5} ...
-//                                        │                   │
-//                                        ▼                   ▼
-//                          rows     [bit 0][bit 1]      [bit 0][bit 1][bit 5] ...
-//
-// A tenant with rows on every scenario is found without a search: its group for scenario s is the s-th.
+//   blocks[t] ─▶ dense: rows on a good part of all flags, so there is a row for every flag, by rank
+//                [s0 b0][s0 b1][s1 b0][s2 b0]...             row = first + Scenario::first_rank + bit
+//             ─▶ sparse: groups by scenario, then the rows
+//                {s0, 2}{s7, 4} [s0 b0][s0 b1] [s7 b2]       binary search among the groups; mostly one line in all
 #pragma once
 
 #include <span>
@@ -18,12 +16,12 @@
 
 namespace weir::routing {
 
-// Fills body.rows, Scenario::combination_hashes and Flag::split. The last step of compile(): everything else in `body` is
-// final and valid. Control thread.
+// Fills body.rows, Scenario::combination_hashes, Scenario::first_rank and Flag::split. The last step of compile():
+// everything else in `body` is final and valid. Control thread.
 void index_rows(TableBody& body);
 
-// The tenant's rows on the scenario's flags, sorted by bit. O(log scenarios) at worst, O(1) for tenants with rows
-// on all scenarios. Any thread.
+// The tenant's rows on the scenario's flags, sorted by bit; skip those that are not `present`.
+// O(1) for tenants with rows on at least half of the flags, else O(log scenarios). Any thread.
 std::span<const PackedRow> find_rows(const TableBody& body, TenantIndex tenant, ScenarioIndex scenario);
 
 // The whole row, for what the packed one leaves out (limits, previous); null if the tenant has none. O(log flags).

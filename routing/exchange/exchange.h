@@ -9,7 +9,8 @@
 //   that a candidate that misses its first-token deadline is answered by another unit in the same request.
 //
 // Invariants
-//   1. Each exchange settles exactly once, on every path, and is released right after.
+//   1. Each exchange settles exactly once, on every path, and is released at the end of that turn: whoever is
+//      in the middle of an event may still look at phase_.
 //   2. Nothing of one attempt's answer goes downstream after another attempt has begun.
 //   3. While it lives, `table_` pins the table its decision was made with; no other table is looked at.
 //   4. At most one attempt is under way; its session is released to its pool exactly once.
@@ -75,6 +76,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void on_response_end(Reuse reuse) override;
   void on_response_failed(core::Error error) override;
   static void on_timer(core::Timer& timer);
+  static void on_release(core::TurnTask& task);
 
   const Table& table() const { return *table_; }
   const Unit& unit() const;
@@ -83,8 +85,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void begin_attempt(UnitIndex unit, const Inspection* inspection);
   void send_request(const Inspection& inspection);
   void send_request();
-  core::Result<void> render_request(const Inspection& inspection, core::Slice& block, uint32_t& content_length);
-  void fail_attempt(core::Error error, uint16_t upstream_status);
+  AfterFailure fail_attempt(core::Error error, uint16_t upstream_status);
   void take_next_hop(const FallbackHop& hop);
   void end_attempt(Reuse reuse);
   void set_deadline(uint64_t timeout_ns);
@@ -115,6 +116,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   net::UpstreamPool* pool_ = nullptr;
   core::SnapshotRef<Table> table_;
   core::Timer timer_;
+  core::TurnTask release_task_;
   Decision decision_;
   RequestFacts facts_;
   Record record_;
@@ -125,6 +127,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::Slice user_;               // for prompts that mention {{user}}
   uint64_t started_ns_;
   uint64_t total_deadline_ns_ = 0;
+  uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
   uint64_t sent_ns_ = 0;           // the request of this attempt was handed to the connection
   int64_t content_events_ = 0;
   UnitIndex unit_{};

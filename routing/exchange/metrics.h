@@ -5,8 +5,10 @@
 // is counted under the label value "other".
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -24,13 +26,41 @@ struct MetricLabels {
   std::string tenant, scenario, unit, arm, provider;
 };
 
+// How many tokens calls use: the buckets that the OTel GenAI conventions give gen_ai.client.token.usage, powers of
+// four from 1 to 4^13. Written and read like a Counter.
+class TokenHistogram {
+ public:
+  static constexpr unsigned kBounds = 14;
+
+  static constexpr unsigned index_of(uint64_t tokens) {
+    const unsigned bits = tokens <= 1 ? 0 : static_cast<unsigned>(std::bit_width(tokens - 1));
+    return std::min((bits + 1) / 2, kBounds);
+  }
+  static constexpr uint64_t bound(unsigned index) { return uint64_t{1} << (2 * index); }
+
+  void record(uint64_t tokens) {
+    counts_[index_of(tokens)].add();
+    sum_.add(tokens);
+  }
+  uint64_t count(unsigned index) const { return counts_[index].value(); }  // not cumulative; kBounds: above all
+  uint64_t sum() const { return sum_.value(); }
+
+ private:
+  core::Counter sum_;
+  std::array<core::Counter, kBounds + 1> counts_;
+};
+
+// The statuses that are counted apart; any other is counted as the last one, 0.
+inline constexpr auto kCountedStatuses = std::to_array<uint16_t>(
+    {200, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 499, 500, 502, 503, 504, 505, 529, 0});
+
 // One label set. Created by the shard, then read by anyone.
 struct MetricSeries {
   MetricLabels labels;
-  core::Counter exchanges;
-  core::Counter errors;
-  core::Counter input_tokens, cached_input_tokens, output_tokens, reasoning_tokens;
+  std::array<core::Counter, kCountedStatuses.size()> exchanges;  // by kCountedStatuses
+  core::Counter cached_input_tokens, reasoning_tokens;
   core::Counter cost_nano_usd;
+  TokenHistogram input_tokens, output_tokens;
   core::Histogram duration_ns;
   core::Histogram first_token_ns;
 };
@@ -47,11 +77,11 @@ class ShardMetrics {
   core::Counter records_dropped;          // the queue to the control thread was full
   core::Counter pins_written;
   core::Gauge exchanges;                  // open
-  core::Gauge connections;
-  core::Counter accepted;
-  core::Counter connections_refused;
-  core::Counter turns, kernel_enters, operations, completions, no_buffers, overflows;
+  // Set once per turn from counts that are kept elsewhere on the shard.
+  core::Gauge connections, accepted, connections_refused;
+  core::Gauge kernel_enters, operations, completions, no_buffers, overflows;
   core::Gauge receive_bytes, buffer_bytes;
+  core::Counter turns;
   core::Histogram turn_ns;                // work in a turn, waiting excluded
   std::array<core::Counter, core::kErrorCodeCount> errors;
 
@@ -61,6 +91,7 @@ class ShardMetrics {
 
  private:
   MetricSeries& series_for(const Record& record);
+  MetricSeries* add_series(MetricLabels labels);
 
   static constexpr uint32_t kBuckets = 4096;
   static_assert(core::limits::kMaxMetricSeries * 2 < kBuckets);
@@ -73,7 +104,8 @@ class ShardMetrics {
   std::unique_ptr<Bucket[]> buckets_;
 };
 
-// Prometheus text of all shards together (names follow the OTel GenAI conventions where one exists).
+// Prometheus text format 0.0.4 of all shards together; the names follow the OTel GenAI conventions where one
+// exists. Series of the same labels are added up over the shards; what describes a shard has the label `shard`.
 void append_prometheus(std::span<const ShardMetrics* const> shards, std::string& out);
 
 }  // namespace weir::routing

@@ -70,7 +70,19 @@ struct Record {
 };
 static_assert(std::is_trivially_copyable_v<Record>);
 
-// One JSON line, with its line break. Control thread.
+// One JSON line, with its line break. Control thread; record.table must not have been reclaimed.
+//
+//   always       time request_id status attempts total_us request_bytes response_bytes streamed
+//                client_retry; and endpoint tenant key scenario flag unit provider model error, which are null
+//                when there is none or it is not known (`model` is the one that the provider reported)
+//   with a table      revision revision_time
+//   with a decision   arm reason decided_unit unit_hash; and state if there is a flag
+//   with an attempt   upstream_status; upstream_ready_us once a connection stood
+//   with usage        usage ("reported" or "estimated") input_tokens cached_input_tokens output_tokens
+//                     reasoning_tokens cost_usd (a number with all nine decimals)
+//   when so           first_token_us, client_gone (true)
+//
+// Times are microseconds, rounded down; `time` and `revision_time` are RFC 3339.
 void append_json(const Record& record, std::string& out);
 
 }  // namespace weir::routing

@@ -36,9 +36,10 @@ class Shard {
   void listen(int listener, const net::TlsServerContextHolder* tls = nullptr);
   // Stops accepting; exchanges under way end; then closed() becomes true.
   void begin_drain();
-  // Ends whatever is still open.
+  // Ends whatever is still open, at once.
   void close_all();
-  bool closed() const;
+  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each turn.
+  bool closed();
 
   // ---- for the exchange and the data plane ----
   core::Loop& loop() { return loop_; }
@@ -52,7 +53,7 @@ class Shard {
   core::BumpBlock& small_bytes() { return small_bytes_; }
   ShardMetrics& metrics() { return metrics_; }
   core::Slab<Exchange>& exchanges() { return exchanges_; }
-  net::UpstreamPool& pool_for(ProviderIndex provider);
+  net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider);
   RequestId next_request_id();
   std::string_view date();                 // "2026-12-01", UTC
   // Counts the exchange and hands its record to the control thread.
@@ -60,6 +61,7 @@ class Shard {
 
  private:
   static void on_turn(void* self);
+  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider);
 
   core::Loop& loop_;
   Gateway& gateway_;

@@ -92,7 +92,8 @@ std::expected<BaseUrl, std::string> parse_base_url(std::string_view text) {
   bool bracketed = false;
   if (authority.starts_with('[')) {
     const size_t close = authority.find(']');
-    if (close == std::string_view::npos) return std::unexpected("has an IPv6 address without its closing bracket");
+    if (close == std::string_view::npos)
+      return std::unexpected("has an IPv6 address without its closing bracket");
     bracketed = true;
     host = authority.substr(1, close - 1);
     port = authority.substr(close + 1);
@@ -107,7 +108,8 @@ std::expected<BaseUrl, std::string> parse_base_url(std::string_view text) {
     return std::unexpected(fmt::format("{} is not a host name or address", quote(host)));
   }
   url.host = host;
-  std::ranges::transform(url.host, url.host.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  std::ranges::transform(url.host, url.host.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
 
   url.port = url.tls ? 443 : 80;
   url.host_header = bracketed ? "[" + url.host + "]" : url.host;
@@ -132,7 +134,8 @@ bool is_link_local(std::string_view host) {
   const auto address = parse_address(host);
   if (!address) {
     std::string name(host);
-    std::ranges::transform(name, name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+    std::ranges::transform(name, name.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
     return name == "metadata.google.internal" || name == "metadata" || name == "metadata.goog";
   }
   const auto begins_with = [&](std::initializer_list<uint8_t> prefix) {

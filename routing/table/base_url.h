@@ -1,5 +1,5 @@
-// A provider's base URL, taken apart once. Stricter than RFC 3986: http or https, a host, maybe a port, maybe a
-// plain path; no user, query, fragment or percent-encoding. Pure; any thread.
+// A provider's base URL, taken apart once. Stricter than RFC 3986: http or https, a host, maybe a port, maybe
+// a plain path; no user, query, fragment or percent-encoding. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace weir::routing {
 
 struct BaseUrl {
   bool tls = false;
-  std::string host;         // lower case, without brackets
+  std::string host;  // lower case, without brackets
   uint16_t port = 0;
   std::string host_header;  // with brackets where needed, and the port unless it is the scheme's own
   std::string path_prefix;  // "" or "/v1": never ends in a slash

@@ -30,7 +30,7 @@ bool before(const Member& a, const Member& b) {
 void append_object(std::string& out, simdjson::dom::object object) {
   std::vector<Member> members;
   for (const auto [key, value] : object) members.push_back({key, value});
-  if (!std::ranges::is_sorted(members, before)) std::ranges::stable_sort(members, before);
+  if (!std::ranges::is_sorted(members, before)) std::ranges::sort(members, before);
   out += '{';
   bool first = true;
   for (const Member& member : members) {
@@ -52,7 +52,8 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
     case Type::ARRAY: {
       out += '[';
       bool first = true;
-      for (const simdjson::dom::element item : element.get_array().value_unsafe()) {
+      const simdjson::dom::array array = element.get_array().value_unsafe();
+      for (const simdjson::dom::element item : array) {
         if (!first) out += ',';
         first = false;
         append_canonical(out, item);
@@ -95,14 +96,29 @@ void append_json_string_body(std::string& out, std::string_view text) {
     out.append(text, copied, at - copied);
     copied = at + 1;
     switch (c) {
-      case '\b': out += "\\b"; break;
-      case '\t': out += "\\t"; break;
-      case '\n': out += "\\n"; break;
-      case '\f': out += "\\f"; break;
-      case '\r': out += "\\r"; break;
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      default: out += fmt::format("\\u{:04x}", c);
+      case '\b':
+        out += "\\b";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      default:
+        out += fmt::format("\\u{:04x}", c);
     }
   }
   out.append(text, copied);

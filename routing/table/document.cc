@@ -104,7 +104,8 @@ std::expected<Document, std::vector<Problem>> Document::parse(std::string text, 
   const simdjson::error_code allocated =
       document.parser_->allocate(document.json_.size(), core::limits::kMaxJsonDepth);
   if (allocated != simdjson::SUCCESS) return one_problem(describe_json_error(document.json_, allocated));
-  const auto error = document.parser_->parse(document.json_.data(), document.json_.size(), false).get(document.root_);
+  const auto error =
+      document.parser_->parse(document.json_.data(), document.json_.size(), false).get(document.root_);
   if (error != simdjson::SUCCESS) return one_problem(describe_json_error(document.json_, error));
   return document;
 }

@@ -31,7 +31,8 @@ uint64_t hash_name(std::string_view name) {
   uint64_t low = 0, high = 0;
   if (length >= 8) {
     size_t left = length;
-    for (; left > 16; left -= 16, p += 16) state = fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
+    for (; left > 16; left -= 16, p += 16)
+      state = fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
     const char* end = name.data() + length;
     // The last 1..16 bytes, overlapping what came before where fewer are left.
     low = load<uint64_t>(length >= 16 ? end - 16 : name.data());
@@ -44,6 +45,12 @@ uint64_t hash_name(std::string_view name) {
     low = byte(0) << 16 | byte(length / 2) << 8 | byte(length - 1);
   }
   return fold(fold(low ^ kSecond, high ^ state), kFirst ^ length);
+}
+
+uint64_t hash_digest(const Digest& digest) {
+  std::array<uint64_t, 4> words;
+  std::memcpy(words.data(), digest.data(), digest.size());
+  return fold(fold(words[0] ^ kFirst, words[1] ^ kSecond) ^ words[2], words[3] ^ kFirst);
 }
 
 }  // namespace weir::routing

@@ -80,7 +80,8 @@ void Problems::add(Problem problem) {
 
 std::vector<Problem> Problems::take() {
   if (count_ > problems_.size()) {
-    problems_.push_back({.path = "", .message = fmt::format("and {} more problems", count_ - problems_.size())});
+    problems_.push_back(
+        {.path = "", .message = fmt::format("and {} more problems", count_ - problems_.size())});
   }
   count_ = 0;
   return std::exchange(problems_, {});
@@ -130,6 +131,8 @@ std::string did_you_mean(std::string_view wanted, std::span<const std::string_vi
   return best.empty() ? std::string() : fmt::format("; did you mean {}?", quote(best));
 }
 
-std::string list_names(std::span<const std::string_view> names) { return fmt::format("{}", fmt::join(names, ", ")); }
+std::string list_names(std::span<const std::string_view> names) {
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
 }  // namespace weir::routing

@@ -11,165 +11,165 @@
 
 namespace weir::routing {
 
-#define WEIR_ROOT_PROPERTIES(X)          \
-  X(schema, "$schema", optional)         \
-  X(attributes, "attributes", optional)  \
-  X(budgets, "budgets", optional)        \
-  X(flags, "flags", optional)            \
-  X(keys, "keys", optional)              \
-  X(models, "models", optional)          \
-  X(prompts, "prompts", optional)        \
-  X(providers, "providers", optional)    \
-  X(scenarios, "scenarios", optional)    \
-  X(segments, "segments", optional)      \
-  X(tenants, "tenants", optional)        \
+#define WEIR_ROOT_PROPERTIES(X)         \
+  X(schema, "$schema", optional)        \
+  X(attributes, "attributes", optional) \
+  X(budgets, "budgets", optional)       \
+  X(flags, "flags", optional)           \
+  X(keys, "keys", optional)             \
+  X(models, "models", optional)         \
+  X(prompts, "prompts", optional)       \
+  X(providers, "providers", optional)   \
+  X(scenarios, "scenarios", optional)   \
+  X(segments, "segments", optional)     \
+  X(tenants, "tenants", optional)       \
   X(units, "units", optional)
 
-#define WEIR_PROVIDER_PROPERTIES(X)                \
+#define WEIR_PROVIDER_PROPERTIES(X)                 \
   X(allow_link_local, "allow_link_local", optional) \
-  X(api_key, "api_key", optional)                  \
-  X(base_url, "base_url", required)                \
-  X(ca_file, "ca_file", optional)                  \
+  X(api_key, "api_key", optional)                   \
+  X(base_url, "base_url", required)                 \
+  X(ca_file, "ca_file", optional)                   \
   X(dialect, "dialect", optional)
 
-#define WEIR_MODEL_PROPERTIES(X)                 \
-  X(price, "price", required)                    \
-  X(provider, "provider", required)              \
-  X(provider_model, "provider_model", optional)  \
+#define WEIR_MODEL_PROPERTIES(X)                \
+  X(price, "price", required)                   \
+  X(provider, "provider", required)             \
+  X(provider_model, "provider_model", optional) \
   X(tier, "tier", optional)
 
-#define WEIR_PRICE_PROPERTIES(X)             \
-  X(cached_input, "cached_input", optional)  \
-  X(input, "input", required)                \
+#define WEIR_PRICE_PROPERTIES(X)            \
+  X(cached_input, "cached_input", optional) \
+  X(input, "input", required)               \
   X(output, "output", required)
 
-#define WEIR_PROMPT_PROPERTIES(X)  \
-  X(mode, "mode", optional)        \
+#define WEIR_PROMPT_PROPERTIES(X) \
+  X(mode, "mode", optional)       \
   X(system, "system", required)
 
-#define WEIR_UNIT_PROPERTIES(X)        \
-  X(cache_ttl, "cache_ttl", optional)  \
-  X(model, "model", required)          \
-  X(params, "params", optional)        \
-  X(prompt, "prompt", optional)        \
-  X(retries, "retries", optional)      \
-  X(timeouts, "timeouts", optional)    \
-  X(tools, "tools", optional)
-
-#define WEIR_TIMEOUTS_PROPERTIES(X)        \
-  X(connect, "connect", optional)          \
-  X(first_token, "first_token", optional)  \
-  X(header, "header", optional)            \
-  X(idle, "idle", optional)                \
-  X(total, "total", optional)
-
-#define WEIR_COMPARISON_PROPERTIES(X)      \
-  X(ends_with, "ends_with", optional)      \
-  X(eq, "eq", optional)                    \
-  X(ge, "ge", optional)                    \
-  X(gt, "gt", optional)                    \
-  X(le, "le", optional)                    \
-  X(lt, "lt", optional)                    \
-  X(starts_with, "starts_with", optional)
-
-#define WEIR_SCENARIO_PROPERTIES(X)    \
-  X(budgets, "budgets", optional)      \
-  X(fallback, "fallback", optional)    \
-  X(stable, "stable", required)        \
-  X(sticky_by, "sticky_by", optional)
-
-#define WEIR_HOP_PROPERTIES(X)        \
-  X(cached, "cached", optional)       \
-  X(on, "on", optional)               \
-  X(static_text, "static", optional)  \
-  X(unit, "unit", optional)
-
-#define WEIR_FLAG_PROPERTIES(X)        \
-  X(candidate, "candidate", required)  \
-  X(exclude, "exclude", optional)      \
-  X(owner, "owner", optional)          \
-  X(salt, "salt", optional)            \
-  X(scenario, "scenario", required)    \
-  X(shadow, "shadow", optional)
-
-#define WEIR_CANDIDATE_PROPERTIES(X)  \
-  X(model, "model", optional)         \
+#define WEIR_UNIT_PROPERTIES(X)       \
+  X(cache_ttl, "cache_ttl", optional) \
+  X(model, "model", required)         \
   X(params, "params", optional)       \
   X(prompt, "prompt", optional)       \
+  X(retries, "retries", optional)     \
+  X(timeouts, "timeouts", optional)   \
+  X(tools, "tools", optional)
+
+#define WEIR_TIMEOUTS_PROPERTIES(X)       \
+  X(connect, "connect", optional)         \
+  X(first_token, "first_token", optional) \
+  X(header, "header", optional)           \
+  X(idle, "idle", optional)               \
+  X(total, "total", optional)
+
+#define WEIR_COMPARISON_PROPERTIES(X) \
+  X(ends_with, "ends_with", optional) \
+  X(eq, "eq", optional)               \
+  X(ge, "ge", optional)               \
+  X(gt, "gt", optional)               \
+  X(le, "le", optional)               \
+  X(lt, "lt", optional)               \
+  X(starts_with, "starts_with", optional)
+
+#define WEIR_SCENARIO_PROPERTIES(X) \
+  X(budgets, "budgets", optional)   \
+  X(fallback, "fallback", optional) \
+  X(stable, "stable", required)     \
+  X(sticky_by, "sticky_by", optional)
+
+#define WEIR_HOP_PROPERTIES(X)       \
+  X(cached, "cached", optional)      \
+  X(on, "on", optional)              \
+  X(static_text, "static", optional) \
   X(unit, "unit", optional)
 
-#define WEIR_SHADOW_PROPERTIES(X)        \
-  X(budget_usd, "budget_usd", required)  \
+#define WEIR_FLAG_PROPERTIES(X)       \
+  X(candidate, "candidate", required) \
+  X(exclude, "exclude", optional)     \
+  X(owner, "owner", optional)         \
+  X(salt, "salt", optional)           \
+  X(scenario, "scenario", required)   \
+  X(shadow, "shadow", optional)
+
+#define WEIR_CANDIDATE_PROPERTIES(X) \
+  X(model, "model", optional)        \
+  X(params, "params", optional)      \
+  X(prompt, "prompt", optional)      \
+  X(unit, "unit", optional)
+
+#define WEIR_SHADOW_PROPERTIES(X)       \
+  X(budget_usd, "budget_usd", required) \
   X(percent, "percent", required)
 
-#define WEIR_TENANT_PROPERTIES(X)          \
-  X(budgets, "budgets", optional)          \
-  X(flags, "flags", optional)              \
-  X(limits, "limits", optional)            \
-  X(models, "models", optional)            \
-  X(name, "name", optional)                \
+#define WEIR_TENANT_PROPERTIES(X)           \
+  X(budgets, "budgets", optional)           \
+  X(flags, "flags", optional)               \
+  X(limits, "limits", optional)             \
+  X(models, "models", optional)             \
+  X(name, "name", optional)                 \
   X(user_budgets, "user_budgets", optional) \
   X(user_limits, "user_limits", optional)
 
-#define WEIR_TENANT_FLAG_PROPERTIES(X)     \
-  X(approver, "approver", optional)        \
-  X(expires, "expires", optional)          \
-  X(limits, "limits", optional)            \
-  X(on_expiry, "on_expiry", optional)      \
-  X(on_rollback, "on_rollback", optional)  \
-  X(owner, "owner", optional)              \
-  X(percent, "percent", optional)          \
-  X(previous, "previous", optional)        \
-  X(reason, "reason", optional)            \
-  X(review, "review", optional)            \
-  X(segments, "segments", optional)        \
-  X(start, "start", optional)              \
+#define WEIR_TENANT_FLAG_PROPERTIES(X)    \
+  X(approver, "approver", optional)       \
+  X(expires, "expires", optional)         \
+  X(limits, "limits", optional)           \
+  X(on_expiry, "on_expiry", optional)     \
+  X(on_rollback, "on_rollback", optional) \
+  X(owner, "owner", optional)             \
+  X(percent, "percent", optional)         \
+  X(previous, "previous", optional)       \
+  X(reason, "reason", optional)           \
+  X(review, "review", optional)           \
+  X(segments, "segments", optional)       \
+  X(start, "start", optional)             \
   X(state, "state", required)
 
-#define WEIR_PILOT_LIMITS_PROPERTIES(X)  \
-  X(rpm, "rpm", optional)                \
+#define WEIR_PILOT_LIMITS_PROPERTIES(X) \
+  X(rpm, "rpm", optional)               \
   X(total_requests, "total_requests", optional)
 
-#define WEIR_LIMITS_PROPERTIES(X)          \
-  X(concurrency, "concurrency", optional)  \
-  X(rpm, "rpm", optional)                  \
+#define WEIR_LIMITS_PROPERTIES(X)         \
+  X(concurrency, "concurrency", optional) \
+  X(rpm, "rpm", optional)                 \
   X(tpm, "tpm", optional)
 
-#define WEIR_BUDGET_PROPERTIES(X)      \
-  X(on_exceed, "on_exceed", optional)  \
-  X(usd, "usd", required)              \
+#define WEIR_BUDGET_PROPERTIES(X)     \
+  X(on_exceed, "on_exceed", optional) \
+  X(usd, "usd", required)             \
   X(window, "window", required)
 
-#define WEIR_KEY_PROPERTIES(X)       \
-  X(act_as, "act_as", optional)      \
-  X(budgets, "budgets", optional)    \
-  X(hash, "hash", required)          \
-  X(id, "id", required)              \
-  X(limits, "limits", optional)      \
-  X(scenario, "scenario", optional)  \
+#define WEIR_KEY_PROPERTIES(X)      \
+  X(act_as, "act_as", optional)     \
+  X(budgets, "budgets", optional)   \
+  X(hash, "hash", required)         \
+  X(id, "id", required)             \
+  X(limits, "limits", optional)     \
+  X(scenario, "scenario", optional) \
   X(tenant, "tenant", required)
 
 // Kinds of objects: Y(Enum, "kind", TABLE). The kind is the object's name in the schema's $defs. Rows are
 // sorted by property, the order canonical documents come in, which makes matching fast.
-#define WEIR_OBJECT_KINDS(Y)                                            \
-  Y(RootProperty, "table", WEIR_ROOT_PROPERTIES)                        \
-  Y(ProviderProperty, "provider", WEIR_PROVIDER_PROPERTIES)             \
-  Y(ModelProperty, "model", WEIR_MODEL_PROPERTIES)                      \
-  Y(PriceProperty, "price", WEIR_PRICE_PROPERTIES)                      \
-  Y(PromptProperty, "prompt", WEIR_PROMPT_PROPERTIES)                   \
-  Y(UnitProperty, "unit", WEIR_UNIT_PROPERTIES)                         \
-  Y(TimeoutsProperty, "timeouts", WEIR_TIMEOUTS_PROPERTIES)             \
-  Y(ComparisonProperty, "comparison", WEIR_COMPARISON_PROPERTIES)       \
-  Y(ScenarioProperty, "scenario", WEIR_SCENARIO_PROPERTIES)             \
-  Y(HopProperty, "hop", WEIR_HOP_PROPERTIES)                            \
-  Y(FlagProperty, "flag", WEIR_FLAG_PROPERTIES)                         \
-  Y(CandidateProperty, "candidate", WEIR_CANDIDATE_PROPERTIES)          \
-  Y(ShadowProperty, "shadow", WEIR_SHADOW_PROPERTIES)                   \
-  Y(TenantProperty, "tenant", WEIR_TENANT_PROPERTIES)                   \
-  Y(TenantFlagProperty, "tenant_flag", WEIR_TENANT_FLAG_PROPERTIES)     \
-  Y(PilotLimitsProperty, "pilot_limits", WEIR_PILOT_LIMITS_PROPERTIES)  \
-  Y(LimitsProperty, "limits", WEIR_LIMITS_PROPERTIES)                   \
-  Y(BudgetProperty, "budget", WEIR_BUDGET_PROPERTIES)                   \
+#define WEIR_OBJECT_KINDS(Y)                                           \
+  Y(RootProperty, "table", WEIR_ROOT_PROPERTIES)                       \
+  Y(ProviderProperty, "provider", WEIR_PROVIDER_PROPERTIES)            \
+  Y(ModelProperty, "model", WEIR_MODEL_PROPERTIES)                     \
+  Y(PriceProperty, "price", WEIR_PRICE_PROPERTIES)                     \
+  Y(PromptProperty, "prompt", WEIR_PROMPT_PROPERTIES)                  \
+  Y(UnitProperty, "unit", WEIR_UNIT_PROPERTIES)                        \
+  Y(TimeoutsProperty, "timeouts", WEIR_TIMEOUTS_PROPERTIES)            \
+  Y(ComparisonProperty, "comparison", WEIR_COMPARISON_PROPERTIES)      \
+  Y(ScenarioProperty, "scenario", WEIR_SCENARIO_PROPERTIES)            \
+  Y(HopProperty, "hop", WEIR_HOP_PROPERTIES)                           \
+  Y(FlagProperty, "flag", WEIR_FLAG_PROPERTIES)                        \
+  Y(CandidateProperty, "candidate", WEIR_CANDIDATE_PROPERTIES)         \
+  Y(ShadowProperty, "shadow", WEIR_SHADOW_PROPERTIES)                  \
+  Y(TenantProperty, "tenant", WEIR_TENANT_PROPERTIES)                  \
+  Y(TenantFlagProperty, "tenant_flag", WEIR_TENANT_FLAG_PROPERTIES)    \
+  Y(PilotLimitsProperty, "pilot_limits", WEIR_PILOT_LIMITS_PROPERTIES) \
+  Y(LimitsProperty, "limits", WEIR_LIMITS_PROPERTIES)                  \
+  Y(BudgetProperty, "budget", WEIR_BUDGET_PROPERTIES)                  \
   Y(KeyProperty, "key", WEIR_KEY_PROPERTIES)
 
 enum class Presence : uint8_t { optional, required };
@@ -195,11 +195,11 @@ WEIR_OBJECT_KINDS(Y)
 #undef X
 
 #define X(enumerator, property, presence) PropertyRow{property, Presence::presence},
-#define Y(Enum, kind, TABLE)                              \
-  template <>                                             \
-  struct PropertyTable<Enum> {                            \
+#define Y(Enum, kind, TABLE)                                              \
+  template <>                                                             \
+  struct PropertyTable<Enum> {                                            \
     static constexpr auto kRows = std::to_array<PropertyRow>({TABLE(X)}); \
-    static constexpr ObjectKind kKind{kind, kRows};       \
+    static constexpr ObjectKind kKind{kind, kRows};                       \
   };
 WEIR_OBJECT_KINDS(Y)
 #undef Y

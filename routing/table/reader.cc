@@ -13,7 +13,8 @@ using Type = simdjson::dom::element_type;
 
 constexpr auto kNameBytes = [] {
   std::array<bool, 256> allowed{};
-  for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:-")) {
+  for (const char c :
+       std::string_view("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:-")) {
     allowed[static_cast<unsigned char>(c)] = true;
   }
   return allowed;
@@ -23,8 +24,8 @@ void report_type(Problems& problems, const Path& path, Element element, std::str
   if (element.type() == Type::NULL_VALUE) {
     return problems.add(path, fmt::format("is empty; give it {} or leave it out", wanted));
   }
-  const bool quotable = wanted.starts_with("a string") && element.type() != Type::OBJECT &&
-                        element.type() != Type::ARRAY;
+  const bool quotable =
+      wanted.starts_with("a string") && element.type() != Type::OBJECT && element.type() != Type::ARRAY;
   problems.add(path, fmt::format("must be {}, not {}{}", wanted, describe_type(element),
                                  quotable ? "; put it in quotes" : ""));
 }
@@ -33,7 +34,8 @@ std::optional<Decimal> read_decimal(Problems& problems, const Path& path, Elemen
   switch (element.type()) {
     case Type::INT64: {
       const int64_t value = element.get_int64().value_unsafe();
-      const uint64_t magnitude = value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+      const uint64_t magnitude =
+          value < 0 ? uint64_t{0} - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
       return Decimal{.negative = value < 0, .digits = magnitude};
     }
     case Type::UINT64:
@@ -69,14 +71,20 @@ void check_name(Problems& problems, const Path& path, std::string_view name) {
 
 std::string_view describe_type(Element element) {
   switch (element.type()) {
-    case Type::ARRAY: return "a list";
-    case Type::OBJECT: return "a mapping";
-    case Type::STRING: return "a string";
+    case Type::ARRAY:
+      return "a list";
+    case Type::OBJECT:
+      return "a mapping";
+    case Type::STRING:
+      return "a string";
     case Type::INT64:
     case Type::UINT64:
-    case Type::DOUBLE: return "a number";
-    case Type::BOOL: return "a boolean";
-    case Type::NULL_VALUE: return "null";
+    case Type::DOUBLE:
+      return "a number";
+    case Type::BOOL:
+      return "a boolean";
+    case Type::NULL_VALUE:
+      return "null";
   }
   return "something else";
 }
@@ -126,18 +134,21 @@ std::optional<uint64_t> read_count(Problems& problems, const Path& path, Element
   return static_cast<uint64_t>(*value);
 }
 
-std::optional<uint64_t> read_duration_ns(Problems& problems, const Path& path, Element element, uint64_t min_ns,
-                                         uint64_t max_ns) {
+std::optional<uint64_t> read_duration_ns(Problems& problems, const Path& path, Element element,
+                                         uint64_t min_ns, uint64_t max_ns) {
   std::string_view text;
   if (element.get_string().get(text) != simdjson::SUCCESS) {
-    problems.add(path, fmt::format("must be a duration with its unit, such as 300ms, 2s, 5m, 1h or 7d, not {}",
-                                   describe_type(element)));
+    problems.add(path,
+                 fmt::format("must be a duration with its unit, such as 300ms, 2s, 5m, 1h or 7d, not {}",
+                             describe_type(element)));
     return std::nullopt;
   }
   const auto ns = parse_duration_ns(text);
   if (!ns) {
-    problems.add(path, fmt::format("{} is not a duration: write whole digits and one unit, such as 300ms, 2s, "
-                                   "5m, 1h or 7d", quote(text)));
+    problems.add(path,
+                 fmt::format("{} is not a duration: write whole digits and one unit, such as 300ms, 2s, "
+                             "5m, 1h or 7d",
+                             quote(text)));
     return std::nullopt;
   }
   if (*ns < min_ns || *ns > max_ns) {
@@ -154,7 +165,8 @@ std::optional<int64_t> read_timestamp_ns(Problems& problems, const Path& path, E
   const auto ns = parse_timestamp_ns(*text);
   if (!ns) {
     problems.add(path, fmt::format("{} is not a time: write it as 2026-12-01T09:00:00Z, 2026-12-01T09:00Z or "
-                                   "2026-12-01", quote(*text)));
+                                   "2026-12-01",
+                                   quote(*text)));
   }
   return ns;
 }
@@ -215,18 +227,21 @@ std::optional<simdjson::dom::object> read_object(Problems& problems, const Path&
 // Recursion is bounded by limits::kMaxJsonDepth.
 void check_duplicates(Problems& problems, const Path& path, Element element) {
   if (element.type() == Type::ARRAY) {
+    const simdjson::dom::array array = element.get_array().value_unsafe();
     size_t position = 0;
-    for (const Element item : element.get_array().value_unsafe()) {
+    for (const Element item : array) {
       check_duplicates(problems, Path(path, position++), item);
     }
   } else if (element.type() == Type::OBJECT) {
+    const simdjson::dom::object object = element.get_object().value_unsafe();
     std::vector<std::string_view> keys;
-    for (const auto [key, value] : element.get_object().value_unsafe()) {
+    for (const auto [key, value] : object) {
       keys.push_back(key);
       check_duplicates(problems, Path(path, key), value);
     }
     std::ranges::sort(keys);
-    for (auto at = std::ranges::adjacent_find(keys); at != keys.end(); at = std::adjacent_find(at + 1, keys.end())) {
+    for (auto at = std::ranges::adjacent_find(keys); at != keys.end();
+         at = std::adjacent_find(at + 1, keys.end())) {
       problems.add(Path(path, *at), "appears twice; keep one");
     }
   }
@@ -247,8 +262,9 @@ std::optional<uint32_t> read_properties(Problems& problems, const Path& path, El
       std::vector<std::string_view> names;
       for (const PropertyRow& known : rows) names.push_back(known.name);
       const std::string hint = did_you_mean(key, names);
-      problems.add(Path(path, key), hint.empty() ? fmt::format("unknown field; known here: {}", list_names(names))
-                                                 : "unknown field" + hint);
+      problems.add(Path(path, key), hint.empty()
+                                        ? fmt::format("unknown field; known here: {}", list_names(names))
+                                        : "unknown field" + hint);
       continue;
     }
     if ((present >> row & 1) != 0) {

@@ -36,8 +36,8 @@ std::optional<std::string_view> read_text(Problems& problems, const Path& path, 
 std::optional<bool> read_boolean(Problems& problems, const Path& path, Element element);
 std::optional<uint64_t> read_count(Problems& problems, const Path& path, Element element, uint64_t min,
                                    uint64_t max);
-std::optional<uint64_t> read_duration_ns(Problems& problems, const Path& path, Element element, uint64_t min_ns,
-                                         uint64_t max_ns);
+std::optional<uint64_t> read_duration_ns(Problems& problems, const Path& path, Element element,
+                                         uint64_t min_ns, uint64_t max_ns);
 std::optional<int64_t> read_timestamp_ns(Problems& problems, const Path& path, Element element);
 // 0 to 100 in steps of 0.001, as thousandths.
 std::optional<uint32_t> read_milli_percent(Problems& problems, const Path& path, Element element);
@@ -99,7 +99,9 @@ class Object {
     return read(property, read_duration_ns, min_ns, max_ns);
   }
   std::optional<int64_t> timestamp_ns(Property property) const { return read(property, read_timestamp_ns); }
-  std::optional<uint32_t> milli_percent(Property property) const { return read(property, read_milli_percent); }
+  std::optional<uint32_t> milli_percent(Property property) const {
+    return read(property, read_milli_percent);
+  }
   std::optional<int64_t> nano_usd(Property property) const { return read(property, read_nano_usd); }
   std::optional<size_t> choice(Property property, std::span<const std::string_view> choices) const {
     return read(property, read_choice, choices);

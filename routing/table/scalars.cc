@@ -11,7 +11,9 @@
 namespace weir::routing {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Takes exactly `count` digits off the front of `text`.
 std::optional<int64_t> take_digits(std::string_view& text, size_t count) {
@@ -73,7 +75,8 @@ std::optional<uint64_t> parse_duration_ns(std::string_view text) {
   if (unit == "h") unit_ns = kNsPerHour;
   if (unit == "d") unit_ns = kNsPerDay;
   uint64_t ns = 0;
-  if (unit_ns == 0 || __builtin_mul_overflow(count, unit_ns, &ns) || ns > 36525 * kNsPerDay) return std::nullopt;
+  if (unit_ns == 0 || __builtin_mul_overflow(count, unit_ns, &ns) || ns > 36525 * kNsPerDay)
+    return std::nullopt;
   return ns;
 }
 
@@ -118,8 +121,9 @@ Decimal shortest_decimal(double value) {
   WEIR_ASSERT(std::isfinite(value));
   Decimal decimal{.negative = std::signbit(value)};
   std::array<char, 32> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), std::fabs(value),
-                                 std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(text.data(), text.data() + text.size(), std::fabs(value), std::chars_format::scientific)
+          .ptr;
   // "d.ddde-xx" or "de-xx"
   const char* at = text.data();
   int point = 0;

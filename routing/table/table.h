@@ -57,15 +57,15 @@ enum class Dialect : uint8_t { openai };
 struct Provider {
   std::string name;
   Dialect dialect = Dialect::openai;
-  std::string base_url;     // as written, for people
-  bool tls = false;         // https
-  std::string host;         // name or address, without brackets
+  std::string base_url;  // as written, for people
+  bool tls = false;      // https
+  std::string host;      // name or address, without brackets
   uint16_t port = 0;
-  std::string host_header;  // Host field value upstream
-  std::string path_prefix;  // e.g. "/v1" (no trailing slash); a base_url without path has ""
+  std::string host_header;        // Host field value upstream
+  std::string path_prefix;        // e.g. "/v1" (no trailing slash); a base_url without path has ""
   bool allow_link_local = false;  // may its name resolve to a link-local or metadata address
-  Secret authorization;     // whole value of the Authorization field, e.g. "Bearer sk-..."; may be empty
-  std::string ca_file;      // trust anchors for this provider; empty = the system's
+  Secret authorization;  // whole value of the Authorization field, e.g. "Bearer sk-..."; may be empty
+  std::string ca_file;   // trust anchors for this provider; empty = the system's
 };
 
 enum class Tier : uint8_t { economy, standard, premium };
@@ -75,7 +75,7 @@ struct Model {
   ProviderIndex provider{};
   std::string provider_model;  // what the provider calls it; default: the name
   Tier tier = Tier::standard;
-  Price price;              // nano-USD per million tokens
+  Price price;  // nano-USD per million tokens
 };
 
 // Relative times in nanoseconds; 0 is never stored: absent ones get their documented default.
@@ -102,22 +102,29 @@ struct Unit {
   std::string hash_hex;            // the same, 64 lower-case hex digits
   uint64_t short_hash = 0;         // first 8 bytes of hash, big-endian; what a pin stores
   ModelIndex model{};
-  UnitRewrite rewrite;             // what splicing needs; views into `storage`
+  UnitRewrite rewrite;  // what splicing needs; views into `storage`
   Timeouts timeouts{};
-  uint32_t retries = 0;            // further tries on the same hop
+  uint32_t retries = 0;  // further tries on the same hop
   uint64_t cache_ttl_ns = 0;
   UnitStorage storage;
 };
 
 // What a hop of the fallback chain answers to. Bits of FallbackHop::on.
-enum class FallbackCause : uint8_t { timeout = 1, server_error = 2, rate_limited = 4, connect = 8, invalid = 16, refusal = 32 };
+enum class FallbackCause : uint8_t {
+  timeout = 1,
+  server_error = 2,
+  rate_limited = 4,
+  connect = 8,
+  invalid = 16,
+  refusal = 32
+};
 
 struct FallbackHop {
   enum class Kind : uint8_t { unit, cached, static_text };
   Kind kind = Kind::unit;
-  UnitIndex unit{};         // Kind::unit
-  uint8_t on = 0;           // FallbackCause bits; cached and static answer to every cause
-  std::string text;         // Kind::static_text
+  UnitIndex unit{};  // Kind::unit
+  uint8_t on = 0;    // FallbackCause bits; cached and static answer to every cause
+  std::string text;  // Kind::static_text
 };
 
 enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill };
@@ -130,7 +137,7 @@ struct Budget {
 };
 
 struct Limits {
-  uint64_t rpm = 0, tpm = 0, concurrency = 0;   // 0 = none
+  uint64_t rpm = 0, tpm = 0, concurrency = 0;  // 0 = none
 };
 
 enum class StickyKey : uint8_t { conversation, user, tenant };
@@ -143,6 +150,7 @@ struct Scenario {
   std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
+  uint32_t first_rank = 0;                // rank of flags[0], all flags counted by scenario and bit; by index_rows()
   std::vector<Budget> budgets;
 };
 
@@ -151,50 +159,50 @@ struct Flag {
   std::string salt;                       // default: the flag's name
   core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
   ScenarioIndex scenario{};
-  uint8_t bit = 0;                        // its bit in Scenario::combinations
+  uint8_t bit = 0;  // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
-  uint32_t shadow_milli_percent = 0;      // 0 .. 100'000
+  uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
 };
 
 enum class FlagState : uint8_t { off, pilot, production };
-enum class ExpiryAction : uint8_t { off, freeze, alert };   // only `off` changes the decision
+enum class ExpiryAction : uint8_t { off, freeze, alert };  // only `off` changes the decision
 enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
 
 // A tenant's standing on one flag.
 struct TenantFlag {
   FlagIndex flag{};
   FlagState state = FlagState::off;
-  uint32_t milli_percent = 0;             // 0 .. 100'000; grain 0.001 %
+  uint32_t milli_percent = 0;  // 0 .. 100'000; grain 0.001 %
   std::vector<SegmentIndex> segments;
-  int64_t start_ns = INT64_MIN;           // wall clock, ns since 1970; before it: stable
+  int64_t start_ns = INT64_MIN;  // wall clock, ns since 1970; before it: stable
   int64_t expires_ns = INT64_MAX;
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};                   // answers past the pilot's limits; default: the scenario's stable
-  uint64_t limit_rpm = 0;                 // 0 = none
+  UnitIndex previous{};    // answers past the pilot's limits; default: the scenario's stable
+  uint64_t limit_rpm = 0;  // 0 = none
   uint64_t limit_total_requests = 0;
 };
 
 struct Tenant {
   std::string id;
-  std::string display_name;               // default: id
-  std::string display_name_json;          // the same as the inside of a JSON string
-  std::vector<TenantFlag> flags;          // sorted by flag index
-  std::vector<ModelIndex> models;         // models it may name directly, sorted
+  std::string display_name;        // default: id
+  std::string display_name_json;   // the same as the inside of a JSON string
+  std::vector<TenantFlag> flags;   // sorted by flag index
+  std::vector<ModelIndex> models;  // models it may name directly, sorted
   Limits limits;
   std::vector<Budget> budgets;
-  Limits user_limits;                     // of each of its users
-  std::vector<Budget> user_budgets;       // of each of its users
+  Limits user_limits;                // of each of its users
+  std::vector<Budget> user_budgets;  // of each of its users
 };
 
 struct Key {
   std::string id;
   TenantIndex tenant{};
-  std::array<uint8_t, 32> hash{};         // HMAC-SHA-256(key hash secret, token)
+  std::array<uint8_t, 32> hash{};  // HMAC-SHA-256(key hash secret, token)
   std::optional<ScenarioIndex> scenario;
-  std::vector<TenantIndex> act_as;        // tenants it may name in x-weir-tenant, sorted
+  std::vector<TenantIndex> act_as;  // tenants it may name in x-weir-tenant, sorted
   Limits limits;
   std::vector<Budget> budgets;
 };
@@ -202,61 +210,79 @@ struct Key {
 enum class AttributeKind : uint8_t { enumeration, string, boolean, number };
 
 struct Attribute {
-  std::string name;                       // lower case; header x-weir-attr-<name>
+  std::string name;  // lower case; header x-weir-attr-<name>
   AttributeKind kind = AttributeKind::string;
-  std::vector<std::string> values;        // AttributeKind::enumeration
+  std::vector<std::string> values;  // AttributeKind::enumeration
 };
 
 // One step of a segment's condition in postfix order, evaluated on a stack of booleans
 // (never more than limits::kMaxPendingConditions on it; peak_pending() in routing/decide/segments.h tells).
 struct ConditionStep {
   enum class Kind : uint8_t {
-    equals,        // string, enumeration: text == operand
-    one_of,        // text is one of operands
-    starts_with, ends_with,
-    is_true, is_false,                     // boolean
-    less, less_equal, greater, greater_equal, number_equals,
-    all, any,      // pops `count` results
-    negate,        // pops one
+    equals,  // string, enumeration: text == operand
+    one_of,  // text is one of operands
+    starts_with,
+    ends_with,
+    is_true,
+    is_false,  // boolean
+    less,
+    less_equal,
+    greater,
+    greater_equal,
+    number_equals,
+    all,
+    any,     // pops `count` results
+    negate,  // pops one
   };
   Kind kind;
   AttributeIndex attribute{};
   uint32_t count = 0;
   double number = 0;
-  std::vector<std::string> operands;       // one for equals/starts_with/ends_with
+  std::vector<std::string> operands = {};  // one for equals/starts_with/ends_with
 };
 
 struct Segment {
   std::string name;
-  std::vector<ConditionStep> steps;        // an absent attribute makes its step false
+  std::vector<ConditionStep> steps;  // an absent attribute makes its step false
 };
 
-// A TenantFlag again, packed for decide(): half a cache line, no pointers.
+// A TenantFlag again, packed for decide(): eight bytes.
 struct PackedRow {
-  int64_t start_ns;
-  int64_t expires_ns;
-  uint32_t milli_percent;
-  uint32_t first_segment;                  // into PackedRows::segments
-  uint16_t segment_count;
-  uint8_t bit;                             // Flag::bit
-  FlagState state;
-  ExpiryAction on_expiry;
-  OnRollback on_rollback;
-  bool limited;                            // a limit of the pilot is set
+  uint32_t terms = 0;                      // into PackedRows::terms
+  uint32_t milli_percent : 17 = 0;
+  uint32_t present : 1 = 0;                // 0: the tenant has no row on this flag
+  uint32_t limited : 1 = 0;                // a limit of the pilot is set
+  uint32_t state : 2 = 0;                  // FlagState
+  uint32_t on_rollback : 2 = 0;            // OnRollback
+  uint32_t bit : 9 = 0;                    // Flag::bit
 };
 
-// One tenant's rows on the flags of one scenario; they end where the next group's begin.
-struct RowGroup {
-  ScenarioIndex scenario{};
-  uint32_t first_row = 0;
+// When a row runs and whom it admits beside its percentage. Rows of many tenants share the same.
+struct RowTerms {
+  int64_t start_ns = INT64_MIN;
+  int64_t expires_ns = INT64_MAX;
+  uint32_t first_segment = 0;              // into PackedRows::segments
+  uint16_t segment_count = 0;
+  ExpiryAction on_expiry = ExpiryAction::off;
 };
 
-// The rows of all tenants, laid out so that a decision reads one line of groups and the rows it needs, whatever
-// the number of tenants and flags. Built by index_rows() (routing/decide/row_index.h), the last step of compile.
+// The rows of all tenants, laid out so that a decision reads one or two cache lines of them whatever the number of
+// tenants and flags. Built by index_rows() (routing/decide/row_index.h, which has the picture), the last step of
+// compile().
 struct PackedRows {
-  std::vector<uint32_t> groups_of_tenant;  // by TenantIndex: its first group; one more at the end
-  std::vector<RowGroup> groups;            // of one tenant: sorted by scenario; one more at the end
-  std::vector<PackedRow> rows;             // of one group: sorted by bit
+  static constexpr uint32_t kDense = UINT32_MAX;
+  struct Block {
+    uint32_t first = 0;                    // into words
+    uint32_t groups = 0;                   // kDense: a row for every flag, by rank
+  };
+  struct Group {
+    ScenarioIndex scenario{};
+    uint32_t first : 24 = 0;               // its first row, from the start of the block
+    uint32_t count : 8 = 0;                // of its rows
+  };
+  std::vector<Block> blocks;               // by TenantIndex
+  std::vector<PackedRow> words;            // rows, and groups cast to rows
+  std::vector<RowTerms> terms;
   std::vector<SegmentIndex> segments;
 };
 
@@ -264,14 +290,14 @@ struct PackedRows {
 struct TableBody {
   std::vector<Provider> providers;
   std::vector<Model> models;
-  std::vector<Unit> units;                 // declared, then derived ones (combinations, direct models)
+  std::vector<Unit> units;  // declared, then derived ones (combinations, direct models)
   std::vector<Attribute> attributes;
   std::vector<Segment> segments;
   std::vector<Scenario> scenarios;
   std::vector<Flag> flags;
   std::vector<Tenant> tenants;
   std::vector<Key> keys;
-  std::vector<UnitIndex> direct_units;     // by ModelIndex: the plain unit used when a model is named directly
+  std::vector<UnitIndex> direct_units;  // by ModelIndex: the plain unit used when a model is named directly
 
   PackedRows rows;
 
@@ -279,9 +305,9 @@ struct TableBody {
   KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
   ShortHashIndex unit_hashes;              // Unit::short_hash -> UnitIndex
 
-  std::vector<Budget> budgets;             // of everything together
+  std::vector<Budget> budgets;  // of everything together
 
-  std::string source_json;                 // the document as JSON, secrets as references; GET /v1/table
+  std::string source_json;  // the document as JSON, secrets as references; GET /v1/table
 
   const Provider& operator[](ProviderIndex i) const { return providers[static_cast<uint32_t>(i)]; }
   const Model& operator[](ModelIndex i) const { return models[static_cast<uint32_t>(i)]; }
@@ -297,10 +323,10 @@ struct TableBody {
 // What is switched off. Resolved to indices of one TableBody; names that it does not hold are kept by the
 // control thread and bite again when they come back.
 struct Kills {
-  bool any = false;                        // one test on the hot path
+  bool any = false;  // one test on the hot path
   bool global = false;
   std::vector<bool> providers, units, scenarios, flags;  // sized like the body's vectors when `any`
-  std::vector<TenantIndex> tenants;        // sorted
+  std::vector<TenantIndex> tenants;                      // sorted
 };
 
 struct Table {

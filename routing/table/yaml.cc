@@ -17,7 +17,9 @@
 namespace weir::routing {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 size_t count_digits(std::string_view text) {
   return static_cast<size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
@@ -108,7 +110,8 @@ class JsonBuilder : public YAML::EventHandler {
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     if (!begin_value(mark, Kind::other)) return;
-    if (anchor >= anchors_.size() || anchors_[anchor].end == 0) return fail(mark, "an alias inside its own anchor");
+    if (anchor >= anchors_.size() || anchors_[anchor].end == 0)
+      return fail(mark, "an alias inside its own anchor");
     const auto [begin, end] = anchors_[anchor];
     alias_bytes_ += end - begin;
     if (alias_bytes_ > core::limits::kMaxYamlAliasBytes) {
@@ -164,7 +167,9 @@ class JsonBuilder : public YAML::EventHandler {
     size_t end = 0;  // 0: not complete yet
   };
 
-  bool is_key() const { return !levels_.empty() && levels_.back().open == '{' && levels_.back().values % 2 == 0; }
+  bool is_key() const {
+    return !levels_.empty() && levels_.back().open == '{' && levels_.back().values % 2 == 0;
+  }
 
   // Writes what stands between two values. False after a problem.
   bool begin_value(const YAML::Mark& mark, Kind kind) {

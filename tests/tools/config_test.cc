@@ -78,8 +78,8 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, head_timeout: 250m
   ASSERT_EQ(config.listen_tls.size(), 1u);
   EXPECT_EQ(config.listen_tls[0].to_string(), "0.0.0.0:8443");
   ASSERT_EQ(config.certificates.size(), 2u);
-  EXPECT_EQ(config.certificates[0].cert, "/etc/weir/a.pem");
-  EXPECT_EQ(config.certificates[0].key, "/keys/a.key");
+  EXPECT_EQ(config.certificates[0].certificate_chain_path, "/etc/weir/a.pem");
+  EXPECT_EQ(config.certificates[0].private_key_path, "/keys/a.key");
   EXPECT_EQ(config.shards, 3u);
   EXPECT_EQ(config.admin_socket, "/etc/weir/admin.sock");
   EXPECT_EQ(config.admin_socket_mode, 0600u);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/file.h"
 #include "routing/table/document.h"
 #include "routing/table/reader.h"
 #include "routing/table/scalars.h"
@@ -126,8 +127,9 @@ class ConfigReader {
     if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.listen_tls);
     object.for_each(certificates, [&](const Path& item_path, Element item) {
       const Object<ConfigCertificateProperty> files(problems_, item_path, item);
-      config_.certificates.push_back({.cert = read_file_path(files, ConfigCertificateProperty::cert),
-                                      .key = read_file_path(files, ConfigCertificateProperty::key)});
+      config_.certificates.push_back(
+          {.certificate_chain_path = read_file_path(files, ConfigCertificateProperty::cert),
+           .private_key_path = read_file_path(files, ConfigCertificateProperty::key)});
     });
     if (object.has(certificates) && object[certificates].is_array() && config_.certificates.empty()) {
       problems_.add(object.at(certificates),
@@ -227,7 +229,7 @@ ConfigResult parse_config(std::string_view text, const std::string& file, const 
 }
 
 ConfigResult load_config(const std::string& file, const Environment& environment) {
-  auto text = read_file(file);
+  auto text = core::read_file(file, kMaxConfigBytes);
   if (!text) return one_problem(text.error());
   return parse_config(*text, file, environment);
 }

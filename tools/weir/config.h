@@ -32,14 +32,10 @@
 
 #include "core/limits.h"
 #include "core/socket.h"
+#include "net/tls/tls_server_context.h"
 #include "routing/table/problem.h"
 
 namespace weir::tools {
-
-struct CertificateFiles {
-  std::string cert;  // PEM, leaf first
-  std::string key;   // PEM
-};
 
 enum class AccessLog : uint8_t { none, standard_output, file };
 
@@ -55,11 +51,11 @@ struct LimitOverrides {
 };
 
 struct Config {
-  std::string file;                             // where it was read from, as given
-  std::vector<core::SocketAddress> listen;      // plain HTTP
-  std::vector<core::SocketAddress> listen_tls;  // at least one address in both lists together
-  std::vector<CertificateFiles> certificates;   // empty = no address speaks TLS
-  std::optional<uint32_t> shards;               // none = auto
+  std::string file;                                    // where it was read from, as given
+  std::vector<core::SocketAddress> listen;             // plain HTTP
+  std::vector<core::SocketAddress> listen_tls;         // at least one address in both lists together
+  std::vector<net::TlsCertificateFiles> certificates;  // empty = no address speaks TLS
+  std::optional<uint32_t> shards;                      // none = auto
   std::string table_path;
   std::string key_hash_secret;  // the secret itself: never print, log or serve it
   std::string admin_socket = "/run/weir/admin.sock";

@@ -6,42 +6,42 @@
 
 #include "routing/table/properties.h"
 
-#define WEIR_CONFIG_PROPERTIES(X)                  \
-  X(access_log, "access_log", optional)            \
-  X(admin, "admin", optional)                      \
-  X(key_hash_secret, "key_hash_secret", required)  \
-  X(limits, "limits", optional)                    \
-  X(listen, "listen", optional)                    \
-  X(shards, "shards", optional)                    \
-  X(table, "table", required)                      \
+#define WEIR_CONFIG_PROPERTIES(X)                 \
+  X(access_log, "access_log", optional)           \
+  X(admin, "admin", optional)                     \
+  X(key_hash_secret, "key_hash_secret", required) \
+  X(limits, "limits", optional)                   \
+  X(listen, "listen", optional)                   \
+  X(shards, "shards", optional)                   \
+  X(table, "table", required)                     \
   X(tls, "tls", optional)
 
-#define WEIR_CONFIG_TLS_PROPERTIES(X)         \
-  X(certificates, "certificates", required)   \
+#define WEIR_CONFIG_TLS_PROPERTIES(X)       \
+  X(certificates, "certificates", required) \
   X(listen, "listen", required)
 
 #define WEIR_CONFIG_CERTIFICATE_PROPERTIES(X) \
   X(cert, "cert", required)                   \
   X(key, "key", required)
 
-#define WEIR_CONFIG_ADMIN_PROPERTIES(X)  \
-  X(mode, "mode", optional)              \
+#define WEIR_CONFIG_ADMIN_PROPERTIES(X) \
+  X(mode, "mode", optional)             \
   X(socket, "socket", optional)
 
-#define WEIR_CONFIG_LIMITS_PROPERTIES(X)                                \
-  X(body_stall_timeout, "body_stall_timeout", optional)                 \
-  X(head_timeout, "head_timeout", optional)                             \
-  X(idle_timeout, "idle_timeout", optional)                             \
-  X(max_body_bytes, "max_body_bytes", optional)                         \
-  X(max_connections_per_shard, "max_connections_per_shard", optional)   \
-  X(upstream_idle, "upstream_idle", optional)                           \
+#define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
+  X(body_stall_timeout, "body_stall_timeout", optional)               \
+  X(head_timeout, "head_timeout", optional)                           \
+  X(idle_timeout, "idle_timeout", optional)                           \
+  X(max_body_bytes, "max_body_bytes", optional)                       \
+  X(max_connections_per_shard, "max_connections_per_shard", optional) \
+  X(upstream_idle, "upstream_idle", optional)                         \
   X(write_stall_timeout, "write_stall_timeout", optional)
 
-#define WEIR_CONFIG_OBJECT_KINDS(Y)                                              \
-  Y(ConfigProperty, "config", WEIR_CONFIG_PROPERTIES)                            \
-  Y(ConfigTlsProperty, "tls", WEIR_CONFIG_TLS_PROPERTIES)                        \
+#define WEIR_CONFIG_OBJECT_KINDS(Y)                                               \
+  Y(ConfigProperty, "config", WEIR_CONFIG_PROPERTIES)                             \
+  Y(ConfigTlsProperty, "tls", WEIR_CONFIG_TLS_PROPERTIES)                         \
   Y(ConfigCertificateProperty, "certificate", WEIR_CONFIG_CERTIFICATE_PROPERTIES) \
-  Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                  \
+  Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
   Y(ConfigLimitsProperty, "limits", WEIR_CONFIG_LIMITS_PROPERTIES)
 
 namespace weir::tools {

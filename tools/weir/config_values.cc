@@ -1,14 +1,11 @@
 #include "tools/weir/config_values.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
+
+#include "core/file.h"
 
 namespace weir::tools {
 namespace {
@@ -20,11 +17,13 @@ bool is_variable_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || digit(c); });
 }
 
-std::string missing_variable(std::string_view name) {
-  return fmt::format("the environment variable {} is not set", name);
-}
-
 }  // namespace
+
+std::expected<std::string, std::string> read_variable(std::string_view name, const Environment& environment) {
+  std::optional<std::string> value = environment(name);
+  if (!value) return std::unexpected(fmt::format("the environment variable {} is not set", name));
+  return *std::move(value);
+}
 
 std::expected<std::string, std::string> expand_variables(std::string_view text,
                                                          const Environment& environment) {
@@ -40,30 +39,11 @@ std::expected<std::string, std::string> expand_variables(std::string_view text,
     if (!is_variable_name(name)) {
       return std::unexpected(fmt::format("'${{{}}}' does not name an environment variable", name));
     }
-    std::optional<std::string> value = environment(name);
-    if (!value) return std::unexpected(missing_variable(name));
+    auto value = read_variable(name, environment);
+    if (!value) return value;
     expanded += *value;
     text.remove_prefix(end + 1);
   }
-}
-
-std::expected<std::string, std::string> read_file(const std::string& path) {
-  auto refuse = [&] {
-    return std::unexpected(fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  };
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return refuse();
-  std::string text;
-  std::array<char, 65536> buffer;
-  ssize_t count = 0;
-  while ((count = read(descriptor, buffer.data(), buffer.size())) > 0) {
-    text.append(buffer.data(), static_cast<size_t>(count));
-  }
-  const int error = errno;
-  close(descriptor);
-  errno = error;
-  if (count < 0) return refuse();
-  return text;
 }
 
 std::expected<std::string, std::string> resolve_secret(std::string_view reference, const std::string& folder,
@@ -72,7 +52,7 @@ std::expected<std::string, std::string> resolve_secret(std::string_view referenc
     auto path = expand_variables(reference.substr(5), environment);
     if (!path) return path;
     if (path->empty()) return std::unexpected("file: must be followed by a path");
-    auto text = read_file(resolve_path(folder, *path));
+    auto text = core::read_file(resolve_path(folder, *path), kMaxConfigBytes);
     if (text && text->ends_with('\n')) text->pop_back();
     if (text && text->ends_with('\r')) text->pop_back();
     return text;
@@ -85,9 +65,7 @@ std::expected<std::string, std::string> resolve_secret(std::string_view referenc
     return std::unexpected(
         "a secret is not written here in plain text; refer to it as ${NAME}, env:NAME or file:/path");
   }
-  std::optional<std::string> value = environment(name);
-  if (!value) return std::unexpected(missing_variable(name));
-  return *value;
+  return read_variable(name, environment);
 }
 
 std::string resolve_path(const std::string& folder, const std::string& path) {

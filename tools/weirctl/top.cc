@@ -18,6 +18,7 @@ namespace weir::tools {
 namespace {
 
 constexpr std::string_view kExchanges = "weir_exchanges_total";
+constexpr std::string_view kErrors = "weir_exchange_errors_total";
 constexpr std::string_view kCost = "weir_cost_usd_total";
 constexpr std::string_view kDuration = "gen_ai_server_request_duration_seconds_bucket";
 constexpr std::string_view kFirstToken = "gen_ai_server_time_to_first_token_seconds_bucket";
@@ -80,14 +81,14 @@ class KeyInput {
 Totals read_totals(std::string_view metrics) {
   Totals totals;
   for (const Sample& sample : parse_prometheus(metrics)) {
-    const bool known = sample.name == kExchanges || sample.name == kCost || sample.name == kDuration ||
-                       sample.name == kFirstToken;
+    const bool known = sample.name == kExchanges || sample.name == kErrors || sample.name == kCost ||
+                       sample.name == kDuration || sample.name == kFirstToken;
     if (!known || sample.label("unit").empty()) continue;
     UnitTotals& unit = totals[{sample.label("scenario"), sample.label("unit"), sample.label("arm")}];
     if (sample.name == kExchanges) {
-      const int status = std::atoi(sample.label("status").c_str());
       unit.exchanges += sample.value;
-      if (status == 429 || status >= 500) unit.errors += sample.value;
+    } else if (sample.name == kErrors) {
+      unit.errors += sample.value;
     } else if (sample.name == kCost) {
       unit.cost_usd += sample.value;
     } else {

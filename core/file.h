@@ -1,0 +1,69 @@
+// Files: reading one whole, and appending lines to a log. Part of the seam: core/system/file.cc is the
+// system's, a simulation has its own disk.
+//
+// Cold path; each AppendFile belongs to one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace weir::core {
+
+// The bytes of a file. The error is one sentence with the path and the reason: it cannot be read, it is no
+// regular file or pipe, or it is larger than `max_bytes`.
+std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes);
+
+// A log that lines are appended to: a file of a path, which can be opened anew after it was rotated away, or
+// the process's stdout.
+//
+// Invariants
+//   1. Only the bytes that append() counts as written are there for good. After an error they end with a whole
+//      line: what was written of the next one is taken back from a file, and ended with a line break of its own
+//      by the next append() where that cannot be done (a pipe).
+//   2. A pipe or terminal whose reader is slow never makes append() wait; a disk may.
+class AppendFile {
+ public:
+  // Opens for appending; makes the file (mode 0640), not its folder. The error is one sentence.
+  static std::expected<std::unique_ptr<AppendFile>, std::string> open(const std::string& path);
+  static std::unique_ptr<AppendFile> standard_output();
+  ~AppendFile();
+  AppendFile(const AppendFile&) = delete;
+  AppendFile& operator=(const AppendFile&) = delete;
+
+  enum class Outcome : uint8_t {
+    done,     // all of it
+    waiting,  // the reader is slow: offer the rest later
+    failed,   // full disk, broken pipe, ...: reason() says which
+  };
+  struct Appended {
+    size_t bytes = 0;
+    Outcome outcome = Outcome::done;
+  };
+  // Appends whole lines. If the outcome is `waiting`, the next call must begin with the byte after the counted
+  // ones; if it is `failed`, with a line.
+  Appended append(std::string_view lines);
+
+  // Opens the path again, because it names another file now, and goes on there; on failure it stays with the
+  // old file. Without effect on stdout. The error is one sentence.
+  std::expected<void, std::string> reopen();
+
+  // Why the last append() failed, one sentence.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  AppendFile(int descriptor, std::string path);
+  void fail(int error, std::string_view partial_line);
+
+  int descriptor_;
+  std::string path_;          // empty = stdout
+  std::string reason_;
+  bool regular_ = false;      // a file on disk
+  bool mid_line_ = false;     // it ends with part of a line, whose rest is to come
+  bool broken_line_ = false;  // it ends with part of a line that nobody will complete
+};
+
+}  // namespace weir::core

@@ -1,0 +1,137 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+namespace weir::core {
+namespace {
+
+constexpr size_t kReadBytes = 64 * 1024;
+
+std::unexpected<std::string> cannot(const char* verb, const std::string& path, int error) {
+  return std::unexpected(std::string("cannot ") + verb + " " + path + ": " + std::strerror(error));
+}
+
+bool is_regular(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// O_NONBLOCK: opening a named pipe without a reader must not wait.
+int open_for_append(const std::string& path) {
+  return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+}  // namespace
+
+std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (descriptor < 0) return cannot("read", path, errno);
+  struct stat status {};
+  std::string text;
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
+    text.reserve(std::min<uint64_t>(static_cast<uint64_t>(status.st_size), max_bytes) + 1);
+  }
+  while (true) {
+    const size_t have = text.size();
+    text.resize(have + kReadBytes);
+    const ssize_t count = ::read(descriptor, text.data() + have, kReadBytes);
+    const int error = errno;
+    text.resize(have + static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    if (count < 0 && error == EINTR) continue;
+    if (count <= 0 || text.size() > max_bytes) {
+      ::close(descriptor);
+      if (count < 0) return cannot("read", path, error);
+      if (count > 0) {
+        return std::unexpected("cannot read " + path + ": it is larger than " + std::to_string(max_bytes) +
+                               " bytes");
+      }
+      return text;
+    }
+  }
+}
+
+AppendFile::AppendFile(int descriptor, std::string path)
+    : descriptor_(descriptor), path_(std::move(path)), regular_(is_regular(descriptor)) {}
+
+AppendFile::~AppendFile() {
+  if (!path_.empty()) ::close(descriptor_);
+}
+
+std::expected<std::unique_ptr<AppendFile>, std::string> AppendFile::open(const std::string& path) {
+  const int descriptor = open_for_append(path);
+  if (descriptor < 0) return cannot("append to", path, errno);
+  return std::unique_ptr<AppendFile>(new AppendFile(descriptor, path));
+}
+
+std::unique_ptr<AppendFile> AppendFile::standard_output() {
+  return std::unique_ptr<AppendFile>(new AppendFile(STDOUT_FILENO, ""));
+}
+
+std::expected<void, std::string> AppendFile::reopen() {
+  if (path_.empty()) return {};
+  const int descriptor = open_for_append(path_);
+  if (descriptor < 0) return cannot("append to", path_, errno);
+  ::close(std::exchange(descriptor_, descriptor));
+  regular_ = is_regular(descriptor);
+  mid_line_ = false;
+  broken_line_ = false;
+  return {};
+}
+
+AppendFile::Appended AppendFile::append(std::string_view lines) {
+  Appended appended;
+  while (appended.bytes < lines.size()) {
+    std::string_view rest = lines.substr(appended.bytes);
+    if (broken_line_) rest = "\n";
+    if (!regular_) {
+      // stdout is shared with other processes, so it keeps its mode; a pipe that poll() calls writable takes
+      // PIPE_BUF bytes without waiting (pipe(7)).
+      pollfd ready{descriptor_, POLLOUT, 0};
+      if (::poll(&ready, 1, 0) == 0) {
+        appended.outcome = Outcome::waiting;
+        return appended;
+      }
+      rest = rest.substr(0, PIPE_BUF);
+    }
+    const ssize_t count = ::write(descriptor_, rest.data(), rest.size());
+    if (count > 0) {
+      mid_line_ = rest[static_cast<size_t>(count) - 1] != '\n';
+      if (!std::exchange(broken_line_, false)) appended.bytes += static_cast<size_t>(count);
+      continue;
+    }
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      appended.outcome = Outcome::waiting;
+      return appended;
+    }
+    const int error = count < 0 ? errno : ENOSPC;
+    const size_t line_end = lines.substr(0, appended.bytes).rfind('\n');
+    const size_t whole = line_end == std::string_view::npos ? 0 : line_end + 1;
+    fail(error, lines.substr(whole, appended.bytes - whole));
+    return {.bytes = whole, .outcome = Outcome::failed};
+  }
+  return appended;
+}
+
+void AppendFile::fail(int error, std::string_view partial_line) {
+  reason_ = "cannot append to " + (path_.empty() ? std::string("stdout") : path_) + ": " + std::strerror(error);
+  if (!mid_line_) return;
+  struct stat status {};
+  const auto size = static_cast<off_t>(partial_line.size());
+  // Not stdout: it may be written at an offset, which would leave a hole.
+  const bool taken_back = regular_ && !path_.empty() && ::fstat(descriptor_, &status) == 0 &&
+                          status.st_size >= size && ::ftruncate(descriptor_, status.st_size - size) == 0;
+  mid_line_ = false;
+  broken_line_ = !taken_back;
+}
+
+}  // namespace weir::core

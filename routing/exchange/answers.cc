@@ -1,0 +1,201 @@
+#include "routing/exchange/answers.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <string>
+
+#include "routing/inspect/json_text.h"
+
+namespace weir::routing {
+namespace {
+
+using core::ErrorCode;
+
+constexpr uint32_t kMaxHeadBytes = 2048;
+constexpr uint32_t kMaxErrorBodyBytes = 768;  // error sentences and field names are our own
+
+// {"error":{"message":…,"type":…,"param":…,"code":…}} without allocation.
+uint32_t render_error_body(std::span<char> room, core::Error error) {
+  const core::ErrorInfo& info = core::describe(error.code);
+  ScratchWriter out({reinterpret_cast<uint8_t*>(room.data()), room.size()});
+  out.append("{\"error\":{\"message\":");
+  render_json_string(info.sentence, out);
+  out.append(",\"type\":");
+  render_json_string(info.type, out);
+  out.append(",\"param\":");
+  error.param != nullptr ? render_json_string(error.param, out) : out.append("null");
+  out.append(",\"code\":");
+  info.code.empty() ? out.append("null") : render_json_string(info.code, out);
+  out.append("}}");
+  WEIR_ASSERT(!out.overflowed());
+  return out.size();
+}
+
+std::string json_string(std::string_view text) {
+  std::string room(text.size() * 6 + 2, '\0');
+  ScratchWriter out({reinterpret_cast<uint8_t*>(room.data()), room.size()});
+  render_json_string(text, out);
+  room.resize(out.size());
+  return room;
+}
+
+bool may_retry(const core::ErrorInfo& info) { return info.status == 429 && info.code == "rate_limit_exceeded"; }
+
+}  // namespace
+
+void append_decision_fields(net::HeadWriter& writer, const Table& table, const Record& record, uint16_t hops_taken,
+                            std::optional<ErrorCode> first_failure) {
+  writer.field("x-request-id", std::string_view(to_hex(record.id).data(), 32));
+  if (record.decided_unit == Record::kNone) return;
+  const TableBody& body = *table.body;
+  writer.field("x-weir-unit", body.units[record.unit == Record::kNone ? record.decided_unit : record.unit].name);
+  writer.field("x-weir-arm", token(record.arm));
+  if (record.flag != Record::kNone) writer.field("x-weir-flag", body.flags[record.flag].name);
+  writer.field("x-weir-reason", token(record.reason));
+  writer.field("x-weir-revision", table.revision);
+  if (hops_taken == 0) return;
+  char text[64];
+  const auto end = fmt::format_to_n(text, sizeof text, "{}; {}", hops_taken,
+                                    first_failure ? core::describe(*first_failure).token : "killed");
+  writer.field("x-weir-fallback", {text, std::min<size_t>(end.size, sizeof text)});
+}
+
+uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::Error error,
+                    const AnswerContext& context) {
+  const core::ErrorInfo& info = core::describe(error.code);
+  char body[kMaxErrorBodyBytes];
+  const uint32_t body_size = render_error_body(body, error);
+  const auto room = memory.room(kMaxHeadBytes + kMaxErrorBodyBytes);
+  if (room.empty() || info.status == 0) {
+    session.abort();
+    return 0;
+  }
+  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kMaxHeadBytes});
+  writer.status_line(info.status);
+  writer.field("content-type", "application/json");
+  writer.field("content-length", body_size);
+  if (error.code == ErrorCode::method_not_allowed && error.param != nullptr) writer.field("allow", error.param);
+  if (info.status == 401) writer.field("www-authenticate", "Bearer");
+  // The SDKs try again by themselves on 408, 409, 429 and 5xx; here that would meet the same answer.
+  if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) && !may_retry(info)) {
+    writer.field("x-should-retry", "false");
+  }
+  if (context.table != nullptr) {
+    append_decision_fields(writer, *context.table, context.record, context.hops_taken, context.first_failure);
+  } else {
+    writer.field("x-request-id", std::string_view(to_hex(context.record.id).data(), 32));
+  }
+  if (session.must_close()) writer.field("connection", "close");
+  writer.end();
+  WEIR_ASSERT(!writer.overflowed());
+  std::memcpy(room.data() + writer.size(), body, body_size);
+  const auto size = static_cast<uint32_t>(writer.size()) + body_size;
+  session.send(memory.take(size));
+  return size;
+}
+
+core::Slice render_error_event(core::BumpBlock& memory, core::Error error) {
+  char body[kMaxErrorBodyBytes];
+  const uint32_t body_size = render_error_body(body, error);
+  constexpr std::string_view kBegin = "data: ";
+  constexpr std::string_view kEnd = "\n\n";
+  const auto room = memory.room(static_cast<uint32_t>(kBegin.size() + body_size + kEnd.size()));
+  if (room.empty()) return {};
+  std::memcpy(room.data(), kBegin.data(), kBegin.size());
+  std::memcpy(room.data() + kBegin.size(), body, body_size);
+  std::memcpy(room.data() + kBegin.size() + body_size, kEnd.data(), kEnd.size());
+  return memory.take(static_cast<uint32_t>(kBegin.size() + body_size + kEnd.size()));
+}
+
+uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
+                     std::string_view body, const AnswerContext& context) {
+  core::Slice answer = buffers.allocate(kMaxHeadBytes + static_cast<uint32_t>(body.size()));
+  if (answer.block() == nullptr) {
+    session.abort();
+    return 0;
+  }
+  net::HeadWriter writer({reinterpret_cast<char*>(answer.mutable_data()), kMaxHeadBytes});
+  writer.status_line(status);
+  writer.field("content-type", content_type);
+  writer.field("content-length", body.size());
+  if (context.table != nullptr) {
+    append_decision_fields(writer, *context.table, context.record, context.hops_taken, context.first_failure);
+  } else {
+    writer.field("x-request-id", std::string_view(to_hex(context.record.id).data(), 32));
+  }
+  if (content_type == "text/event-stream") writer.field("cache-control", "no-cache");
+  if (session.must_close()) writer.field("connection", "close");
+  writer.end();
+  WEIR_ASSERT(!writer.overflowed());
+  std::memcpy(answer.mutable_data() + writer.size(), body.data(), body.size());
+  answer.set_size(static_cast<uint32_t>(writer.size() + body.size()));
+  const uint32_t size = answer.size();
+  session.send(std::move(answer));
+  return size;
+}
+
+uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffers, std::string_view text,
+                            Endpoint endpoint, bool stream, int64_t wall_now_ns, const AnswerContext& context) {
+  const std::string id = "static-" + std::string(to_hex(context.record.id).data(), 32);
+  const std::string content = json_string(text);
+  const int64_t created = wall_now_ns / 1'000'000'000;
+  std::string body;
+  switch (endpoint) {
+    case Endpoint::chat_completions:
+      if (stream) {
+        const auto chunk = [&](std::string_view delta, std::string_view finish) {
+          return fmt::format(
+              "data: {{\"id\":\"{}\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":\"weir-static\","
+              "\"choices\":[{{\"index\":0,\"delta\":{},\"finish_reason\":{}}}]}}\n\n",
+              id, created, delta, finish);
+        };
+        body = chunk("{\"role\":\"assistant\",\"content\":" + content + "}", "null") + chunk("{}", "\"stop\"") +
+               "data: [DONE]\n\n";
+      } else {
+        body = fmt::format(
+            "{{\"id\":\"{}\",\"object\":\"chat.completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
+            "[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{}}},\"logprobs\":null,"
+            "\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}}}",
+            id, created, content);
+      }
+      break;
+    case Endpoint::completions:
+      if (stream) {
+        body = fmt::format(
+            "data: {{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
+            "[{{\"index\":0,\"text\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n",
+            id, created, content);
+      } else {
+        body = fmt::format(
+            "{{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
+            "[{{\"index\":0,\"text\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}}],"
+            "\"usage\":{{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}}}",
+            id, created, content);
+      }
+      break;
+    case Endpoint::embeddings:  // a text is no vector
+      return send_answer(session, buffers, 502, "application/json",
+                         "{\"error\":{\"message\":\"The provider is not available.\",\"type\":\"server_error\","
+                         "\"param\":null,\"code\":\"upstream_failed\"}}",
+                         context);
+    case Endpoint::responses: {
+      const std::string response = fmt::format(
+          "{{\"id\":\"{}\",\"object\":\"response\",\"created_at\":{},\"status\":\"completed\",\"model\":\"weir-static\","
+          "\"output\":[{{\"type\":\"message\",\"id\":\"msg-{}\",\"status\":\"completed\",\"role\":\"assistant\","
+          "\"content\":[{{\"type\":\"output_text\",\"text\":{},\"annotations\":[]}}]}}],"
+          "\"usage\":{{\"input_tokens\":0,\"output_tokens\":0,\"total_tokens\":0}}}}",
+          id, created, id, content);
+      body = !stream ? response
+                     : fmt::format(
+                           "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\","
+                           "\"item_id\":\"msg-{}\",\"output_index\":0,\"content_index\":0,\"delta\":{}}}\n\n"
+                           "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{}}}\n\n",
+                           id, content, response);
+      break;
+    }
+  }
+  return send_answer(session, buffers, 200, stream ? "text/event-stream" : "application/json", body, context);
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,250 @@
+#include "routing/exchange/data_plane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "net/http/json_body.h"
+#include "routing/decide/segments.h"
+#include "routing/exchange/answers.h"
+#include "routing/exchange/shard.h"
+
+namespace weir::routing {
+namespace {
+
+using core::ErrorCode;
+using net::HeaderId;
+
+std::optional<Endpoint> endpoint_of(uint8_t path) {
+  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path)) : std::nullopt;
+}
+
+uint16_t small_number(std::string_view text) {
+  uint16_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size() ? number : 0;
+}
+
+}  // namespace
+
+DataPlane::Path DataPlane::path_of(std::string_view target) {
+  if (target == "/v1/chat/completions") return Path::chat_completions;
+  if (target == "/v1/completions") return Path::completions;
+  if (target == "/v1/embeddings") return Path::embeddings;
+  if (target == "/v1/responses") return Path::responses;
+  if (target == "/v1/models") return Path::models;
+  if (target == "/healthz") return Path::health;
+  if (target == "/readyz") return Path::ready;
+  return Path::unknown;
+}
+
+core::Result<KeyIndex> DataPlane::identify(const net::RequestHead& head, const uint8_t* base) {
+  if (head.fields.count(HeaderId::authorization) > 1) {
+    return core::fail(ErrorCode::duplicate_authorization, "authorization");
+  }
+  return shard_.identifier().identify(shard_.table(), head.fields.value(HeaderId::authorization, base));
+}
+
+core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
+  const Path path = path_of(head.target.view(base));
+  if (path == Path::unknown) return core::fail(ErrorCode::not_found);
+  const bool takes_body = endpoint_of(static_cast<uint8_t>(path)).has_value();
+  if (head.method != (takes_body ? net::Method::post : net::Method::get)) {
+    return core::fail(ErrorCode::method_not_allowed, takes_body ? "POST" : "GET");
+  }
+  if (!takes_body) return {};
+  if (!shard_.has_table()) return core::fail(ErrorCode::not_ready);
+  // Identity comes first: a stranger learns nothing and uploads nothing. on_request() asks again, from the
+  // cache, because the table may have changed while the body came in.
+  if (auto key = identify(head, base); !key) return std::unexpected(key.error());
+  return net::require_json_body(head, base);
+}
+
+core::Result<void> DataPlane::read_steering(const net::RequestHead& head, const uint8_t* base,
+                                            Steering& steering) const {
+  const net::FieldTable& fields = head.fields;
+  const auto read = [&](HeaderId id, const char* name, std::string_view& value) -> core::Result<void> {
+    value = {};
+    const net::Field* field = fields.find(id);
+    if (field == nullptr) return {};
+    if (fields.count(id) > 1) return core::fail(ErrorCode::duplicate_control_header, name);
+    value = field->value(base);
+    if (value.empty() || value.size() > core::limits::kMaxIdentifierBytes) {
+      return core::fail(ErrorCode::bad_control_header, name);
+    }
+    return {};
+  };
+  if (auto r = read(HeaderId::weir_scenario, "x-weir-scenario", steering.scenario); !r) return r;
+  if (auto r = read(HeaderId::weir_conversation, "x-weir-conversation", steering.conversation); !r) return r;
+  if (auto r = read(HeaderId::weir_user, "x-weir-user", steering.user); !r) return r;
+  if (auto r = read(HeaderId::weir_tenant, "x-weir-tenant", steering.tenant); !r) return r;
+  steering.attributes.clear();
+  if (fields.count(HeaderId::weir_attribute) == 0) return {};
+  const TableBody& body = *shard_.table().body;
+  for (const net::Field& field : fields) {
+    if (field.id != HeaderId::weir_attribute) continue;
+    std::string_view name = field.name(base);
+    name.remove_prefix(net::kWeirAttributePrefix.size());
+    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed) return parsed;
+  }
+  return {};
+}
+
+void DataPlane::on_request(net::ServerSession& session, const net::Request& request) {
+  shard_.metrics().requests.add();
+  const Path path = path_of(request.head.target.view(request.base));
+  Record record;
+  record.id = shard_.next_request_id();
+  record.wall_ns = shard_.loop().wall_now_ns();
+  record.request_bytes = session.request_bytes().size();
+  if (path == Path::health || path == Path::ready) return answer_health(session, path, record);
+  if (!shard_.has_table()) return answer_error(session, {ErrorCode::not_ready}, record);
+  if (path == Path::models) return answer_models(session, request, record);
+  const auto endpoint = endpoint_of(static_cast<uint8_t>(path));
+  WEIR_ASSERT(endpoint.has_value());  // on_head() let it through
+  if (auto started = decide_and_start(session, request, *endpoint, record); !started) {
+    // The table may only be named while it is certain to be read before it is freed: see record.h.
+    const auto table = shard_.pin_table();
+    record.table = table.get();
+    answer_error(session, started.error(), record);
+  }
+}
+
+core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, const net::Request& request,
+                                               Endpoint endpoint, Record& record) {
+  const net::RequestHead& head = request.head;
+  const uint8_t* base = request.base;
+  const Table& table = shard_.table();
+  const TableBody& body = *table.body;
+  record.endpoint = endpoint;
+  record.has_endpoint = true;
+
+  auto key = identify(head, base);
+  if (!key) return std::unexpected(key.error());
+  const Key& key_row = body[*key];
+  TenantIndex tenant = key_row.tenant;
+  record.key = static_cast<uint32_t>(*key);
+  record.tenant = static_cast<uint32_t>(tenant);
+  record.client_retry = small_number(head.fields.value(HeaderId::stainless_retry_count, base));
+
+  Steering& steering = steering_;
+  if (auto read = read_steering(head, base, steering); !read) return read;
+  if (!steering.tenant.empty()) {
+    const auto named = body.tenant_names.find(steering.tenant);
+    const bool allowed = named && (TenantIndex{*named} == tenant ||
+                                   std::binary_search(key_row.act_as.begin(), key_row.act_as.end(), TenantIndex{*named}));
+    if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
+    tenant = TenantIndex{*named};
+    record.tenant = *named;
+  }
+
+  auto inspected = shard_.inspector().inspect(endpoint, request.body);
+  if (!inspected) return std::unexpected(inspected.error());
+  const Inspection& inspection = **inspected;
+
+  DecideInput input;
+  input.key = *key;
+  input.tenant = tenant;
+  input.scenario_header = steering.scenario;
+  input.model = inspection.model;
+  input.conversation = !steering.conversation.empty() ? steering.conversation : inspection.conversation;
+  input.user = !steering.user.empty()     ? steering.user
+               : !inspection.user.empty() ? inspection.user
+                                          : inspection.safety_identifier;
+  input.attributes = &steering.attributes;
+  input.wall_now_ns = shard_.loop().wall_now_ns();
+  auto choice = choose_scenario(table, input);
+  if (!choice) return std::unexpected(choice.error());
+  // Pins matter only where a flag can change the unit.
+  uint64_t pin_key = 0;
+  if (choice->scenario && !input.conversation.empty() && !body[*choice->scenario].flags.empty()) {
+    PinTable& pins = shard_.gateway().pins;
+    pin_key = pins.key(body[tenant].id, body[*choice->scenario].name, input.conversation);
+    input.pinned_unit = pins.lookup(pin_key, shard_.loop().now_ns());
+  }
+  auto decision = decide(table, *choice, input);
+  if (!decision) return std::unexpected(decision.error());
+  if (decision->pin && pin_key != 0) {
+    shard_.gateway().pins.store(pin_key, body[decision->unit].short_hash, shard_.loop().now_ns());
+    shard_.metrics().pins_written.add();
+  }
+
+  RequestFacts facts;
+  facts.endpoint = endpoint;
+  facts.head_size = static_cast<uint32_t>(request.body.data() - base);
+  const std::string_view trace = head.fields.value(HeaderId::traceparent, base);
+  if (trace.size() == sizeof facts.traceparent) {
+    std::memcpy(facts.traceparent, trace.data(), trace.size());
+    facts.traceparent_size = static_cast<uint8_t>(trace.size());
+  }
+  Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
+  if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
+  session.exchange = exchange;
+  exchange->start(*decision, inspection, input.user);
+  return {};
+}
+
+void DataPlane::answer_models(net::ServerSession& session, const net::Request& request, Record& record) {
+  const auto key = identify(request.head, request.base);
+  if (!key) return answer_error(session, key.error(), record);
+  const TableBody& body = *shard_.table().body;
+  const Tenant& tenant = body[body[*key].tenant];
+  record.key = static_cast<uint32_t>(*key);
+  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  const int64_t created = shard_.table().published_wall_ns / 1'000'000'000;
+  std::string json = "{\"object\":\"list\",\"data\":[";
+  const auto add = [&](std::string_view id, std::string_view owner) {
+    if (json.back() == '}') json += ',';
+    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id, created, owner);
+  };
+  for (const Scenario& scenario : body.scenarios) add(scenario.name, "weir");
+  for (const ModelIndex model : tenant.models) add(body[model].name, body[body[model].provider].name);
+  json += "]}";
+  record.status = 200;
+  const auto table = shard_.pin_table();
+  record.table = table.get();
+  record.response_bytes =
+      send_answer(session, shard_.loop().buffers(), 200, "application/json", json, {record, nullptr, 0, {}});
+  session.end_response();
+  shard_.settle(record);
+}
+
+// Probes come often and say little: they are answered, and not recorded.
+void DataPlane::answer_health(net::ServerSession& session, Path path, Record& record) {
+  const Gateway& gateway = shard_.gateway();
+  const bool ready = gateway.ready.load(std::memory_order_relaxed) && !gateway.draining.load(std::memory_order_relaxed) &&
+                     shard_.has_table();
+  const bool good = path == Path::health || ready;
+  send_answer(session, shard_.loop().buffers(), good ? 200 : 503, "application/json",
+              good ? "{\"status\":\"ok\"}" : "{\"status\":\"not ready\"}", {record, nullptr, 0, {}});
+  session.end_response();
+}
+
+void DataPlane::answer_error(net::ServerSession& session, core::Error error, Record& record) {
+  record.error = error.code;
+  record.status = core::describe(error.code).status;
+  record.response_bytes = send_error(session, shard_.small_bytes(), error, {record, record.table, 0, {}});
+  session.end_response();
+  shard_.settle(record);
+}
+
+void DataPlane::on_refused(net::ServerSession& session, core::Error error) {
+  shard_.metrics().requests.add();
+  Record record;
+  record.id = shard_.next_request_id();
+  record.wall_ns = shard_.loop().wall_now_ns();
+  record.request_bytes = session.request_bytes().size();
+  answer_error(session, error, record);
+}
+
+void DataPlane::on_client_gone(net::ServerSession& session, core::Error error) {
+  if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_client_gone(error);
+}
+
+void DataPlane::on_send_queue_low(net::ServerSession& session) {
+  if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_send_queue_low();
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,173 @@
+// What goes downstream: heads, plain bodies, errors, static texts, and the end.
+#include <cstring>
+
+#include "net/http/writer.h"
+#include "routing/exchange/answers.h"
+#include "routing/exchange/exchange.h"
+#include "routing/exchange/shard.h"
+
+namespace weir::routing {
+namespace {
+
+using core::ErrorCode;
+
+constexpr uint32_t kMaxAnswerHeadBytes = 4096;
+
+}  // namespace
+
+void Exchange::send_downstream(core::Slice data) {
+  record_.response_bytes += data.size();
+  if (phase_ == Phase::holding) {
+    // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
+    if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
+      core::Slice larger = shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
+      if (larger.block() == nullptr) return cut({ErrorCode::out_of_buffers});
+      std::memcpy(larger.mutable_data(), held_.data(), held_.size());
+      larger.set_size(held_.size());
+      held_ = std::move(larger);
+    }
+    std::memcpy(held_.mutable_data() + held_.size(), data.data(), data.size());
+    held_.set_size(held_.size() + data.size());
+    return;
+  }
+  committed_ = true;
+  session_.send(std::move(data));
+}
+
+// The head of a relayed answer: status and an allow-list of the provider's fields, and weir's own.
+void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
+  const auto room = shard_.small_bytes().room(kMaxAnswerHeadBytes);
+  if (room.size() < kMaxAnswerHeadBytes) return cut({ErrorCode::out_of_buffers});
+  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kMaxAnswerHeadBytes});
+  writer.status_line(head.status);
+  for (const net::Field& field : head.fields) {
+    switch (field.id) {
+      case net::HeaderId::content_type:
+      case net::HeaderId::retry_after:
+      case net::HeaderId::retry_after_ms:
+      case net::HeaderId::rate_limit:
+      case net::HeaderId::content_encoding:
+        writer.parsed_field(field.name(base), field.value(base));
+        break;
+      default:
+        break;
+    }
+  }
+  if (head.status >= 500) writer.field("x-should-retry", "false");
+  append_decision_fields(writer, table(), record_, hops_taken_, first_failure_);
+  chunked_downstream_ = head.framing.kind == net::BodyKind::chunked ||
+                        head.framing.kind == net::BodyKind::until_close || mode_ == Mode::events;
+  if (chunked_downstream_) {
+    writer.field("transfer-encoding", "chunked");
+    if (mode_ == Mode::events) writer.field("cache-control", "no-cache");
+  } else if (head.framing.kind == net::BodyKind::content_length) {
+    writer.field("content-length", head.framing.content_length);
+  } else if (head.status != 204 && head.status != 304) {
+    writer.field("content-length", uint64_t{0});
+  }
+  if (session_.must_close()) writer.field("connection", "close");
+  writer.end();
+  if (writer.overflowed()) return cut({ErrorCode::upstream_head_too_large});
+  record_.status = head.status;
+  send_downstream(shard_.small_bytes().take(static_cast<uint32_t>(writer.size())));
+}
+
+void Exchange::relay_plain(net::BodyPiece piece) {
+  const auto payload = piece.bytes.bytes().subspan(piece.payload_offset, piece.payload_size);
+  auto position = first_piece_ ? UsageReader::Position::first : UsageReader::Position::middle;
+  if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
+  usage_.feed(payload, position);
+  first_piece_ = false;
+  if (!chunked_downstream_) return send_downstream(piece.payload());
+  if (piece.whole_chunk) return send_downstream(std::move(piece.bytes));
+  send_chunk(piece.payload());
+}
+
+void Exchange::end_plain() {
+  if (chunked_downstream_) send_downstream(core::Slice::of_static(net::kLastChunk));
+  finish();
+}
+
+void Exchange::on_first_token() {
+  if (record_.first_token_ns != 0) return;
+  record_.first_token_ns = std::max<uint64_t>(1, shard_.loop().now_ns() - started_ns_);
+  if (phase_ != Phase::holding) return;
+  phase_ = Phase::relaying;
+  if (held_.empty()) return;
+  committed_ = true;
+  session_.send(std::move(held_));
+}
+
+void Exchange::answer_error(core::Error error) {
+  record_.error = error.code;
+  record_.status = core::describe(error.code).status;
+  phase_ = Phase::relaying;
+  committed_ = true;
+  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
+  record_.response_bytes += send_error(session_, shard_.small_bytes(), error, context);
+  finish();
+}
+
+void Exchange::answer_static(std::string_view text) {
+  phase_ = Phase::relaying;
+  committed_ = true;
+  record_.status = 200;
+  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
+  record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint, stream_,
+                                               shard_.loop().wall_now_ns(), context);
+  finish();
+}
+
+// The answer cannot be completed. Before anything has gone downstream it becomes an error; after that the
+// client must be able to see that it is not whole: an error event on a stream, and an ending that is none.
+void Exchange::cut(core::Error error) {
+  if (phase_ == Phase::ended) return;
+  if (!committed_) {
+    end_attempt(Reuse::no);
+    held_.reset();
+    return answer_error(error);
+  }
+  record_.error = error.code;
+  end_attempt(Reuse::no);
+  if (mode_ == Mode::events) {
+    if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty()) send_chunk(std::move(event));
+  }
+  session_.cut();
+  settle();
+}
+
+void Exchange::finish() {
+  session_.end_response();
+  settle();
+}
+
+// The one place where an exchange is accounted for.
+void Exchange::settle() {
+  WEIR_ASSERT(phase_ != Phase::ended);
+  phase_ = Phase::ended;
+  timer_.cancel();
+  record_.total_ns = shard_.loop().now_ns() - started_ns_;
+  const Usage& reported = usage_.usage();
+  Usage usage = reported;
+  record_.usage_reported = reported.present;
+  if (!reported.present && record_.upstream_status >= 200 && record_.upstream_status < 300) {
+    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
+    // input, and a stream's events bear one token each.
+    usage.input = (input_bytes_ + 3) / 4;
+    usage.output = content_events_;
+    record_.usage_estimated = true;
+  }
+  record_.input_tokens = usage.input;
+  record_.cached_input_tokens = usage.cached_input;
+  record_.output_tokens = usage.output;
+  record_.reasoning_tokens = usage.reasoning;
+  if (record_.unit != Record::kNone) record_.cost_nano_usd = cost(usage, (*table().body)[unit().model].price);
+  const std::string_view model = usage_.model();
+  record_.model_size = static_cast<uint8_t>(std::min(model.size(), record_.model.size()));
+  std::memcpy(record_.model.data(), model.data(), record_.model_size);
+  shard_.settle(record_);
+  session_.exchange = nullptr;
+  shard_.loop().at_end_of_turn(release_task_);
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,33 @@
+#include "routing/exchange/gateway.h"
+
+#include <string_view>
+#include <utility>
+
+#include "core/siphash.h"
+
+namespace weir::routing {
+namespace {
+
+// A key of its own for each use of the seed: SipHash of the use's name.
+core::SipKey derive_key(uint64_t seed, std::string_view use) {
+  const core::Hash128 hash = core::siphash128({seed, ~seed}, use);
+  return {hash.low, hash.high};
+}
+
+}  // namespace
+
+Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& address_source,
+                 std::function<void()> wake_shards)
+    : options(gateway_options),
+      addresses(address_source),
+      tables(gateway_options.shards, std::move(wake_shards)),
+      pins({.memory_bytes = gateway_options.pin_memory_bytes,
+            .ttl_ns = gateway_options.pin_ttl_ns,
+            .secret = derive_key(gateway_options.process_seed, "pins")}) {
+  for (uint32_t shard = 0; shard < options.shards; ++shard) {
+    records.push_back(std::make_unique<core::SpscQueue<Record>>(core::limits::kRecordQueueLength));
+    metrics.push_back(std::make_unique<ShardMetrics>());
+  }
+}
+
+}  // namespace weir::routing

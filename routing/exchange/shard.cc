@@ -1,0 +1,144 @@
+#include "routing/exchange/shard.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "routing/exchange/data_plane.h"
+#include "routing/exchange/exchange.h"
+
+namespace weir::routing {
+namespace {
+
+// A generator whose stream is private to the shard; ids need to be unique, not secret (xoroshiro128+,
+// Blackman and Vigna 2018).
+uint64_t next_random(RequestId& state) {
+  const uint64_t result = state.high + state.low;
+  const uint64_t mixed = state.high ^ state.low;
+  state.high = (state.high << 24 | state.high >> 40) ^ mixed ^ (mixed << 16);
+  state.low = mixed << 37 | mixed >> 27;
+  return result;
+}
+
+core::SipKey identifier_secret(uint64_t seed, uint32_t index) {
+  RequestId state{seed ^ 0x9e3779b97f4a7c15u, seed + index + 1};
+  for (int i = 0; i < 8; ++i) next_random(state);
+  return {next_random(state), next_random(state)};
+}
+
+}  // namespace
+
+Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
+    : loop_(loop),
+      gateway_(gateway),
+      index_(index),
+      metrics_(*gateway.metrics[index]),
+      records_(*gateway.records[index]),
+      reader_(gateway.tables, index),
+      hasher_(gateway.options.key_hash_secret),
+      identifier_(hasher_, identifier_secret(gateway.options.process_seed, index)),
+      small_bytes_(loop.buffers()),
+      exchanges_(core::limits::kMaxExchangesPerShard),
+      data_plane_(std::make_unique<DataPlane>(*this)),
+      server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
+      next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1), ~gateway.options.process_seed} {
+  net::ServerSettings& settings = server_.settings();
+  settings.max_body_bytes = gateway.options.max_body_bytes;
+  settings.head_timeout_ms = gateway.options.head_timeout_ms;
+  settings.body_stall_timeout_ms = gateway.options.body_stall_timeout_ms;
+  settings.idle_timeout_ms = gateway.options.idle_timeout_ms;
+  for (int i = 0; i < 8; ++i) next_random(next_id_);
+  loop.on_turn(on_turn, this);
+  reader_.refresh();
+}
+
+Shard::~Shard() {
+  WEIR_ASSERT(closed());
+  loop_.on_turn(nullptr, nullptr);
+}
+
+void Shard::listen(int listener, const net::TlsServerContextHolder* tls) { server_.listen(listener, tls); }
+
+void Shard::on_turn(void* self_pointer) {
+  auto& self = *static_cast<Shard*>(self_pointer);
+  if (self.reader_.refresh()) self.pool_of_provider_.clear();
+  ShardMetrics& metrics = self.metrics_;
+  metrics.turns.add();
+  const core::IoStats& io = self.loop_.io().stats();
+  metrics.kernel_enters.set(static_cast<int64_t>(io.enters));
+  metrics.operations.set(static_cast<int64_t>(io.submitted));
+  metrics.completions.set(static_cast<int64_t>(io.completed));
+  metrics.no_buffers.set(static_cast<int64_t>(io.no_buffers));
+  metrics.overflows.set(static_cast<int64_t>(io.overflows));
+  metrics.receive_bytes.set(static_cast<int64_t>(io.receive_bytes));
+  metrics.buffer_bytes.set(static_cast<int64_t>(self.loop_.buffers().allocated_bytes()));
+  metrics.connections.set(self.server_.connections());
+  metrics.accepted.set(static_cast<int64_t>(self.server_.accepted()));
+  metrics.connections_refused.set(static_cast<int64_t>(self.server_.refused()));
+  metrics.exchanges.set(self.exchanges_.live());
+}
+
+net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
+  // An exchange that began on an earlier table has other indices; it looks its pool up by name.
+  if (&of != &table()) return find_pool(of, provider);
+  const auto at = static_cast<uint32_t>(provider);
+  if (pool_of_provider_.empty()) pool_of_provider_.resize(of.body->providers.size(), nullptr);
+  if (pool_of_provider_[at] == nullptr) pool_of_provider_[at] = &find_pool(of, provider);
+  return *pool_of_provider_[at];
+}
+
+net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index) {
+  const Provider& provider = (*of.body)[index];
+  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" + std::to_string(provider.port) +
+                     "|" + provider.ca_file;
+  auto& pool = pools_[std::move(name)];
+  if (pool == nullptr) {
+    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr};
+    const auto at = static_cast<uint32_t>(index);
+    if (provider.tls && at < of.trust.size() && of.trust[at] != nullptr) {
+      target.context = of.trust[at]->for_another_shard();
+    }
+    pool = std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
+  }
+  return *pool;
+}
+
+RequestId Shard::next_request_id() {
+  const uint64_t high = next_random(next_id_);
+  return {high, next_random(next_id_)};
+}
+
+std::string_view Shard::date() {
+  constexpr int64_t kDayNs = 86'400'000'000'000;
+  const int64_t day = loop_.wall_now_ns() / kDayNs;
+  if (day != date_day_) {
+    date_day_ = day;
+    const time_t seconds = day * 86'400;
+    tm parts{};
+    gmtime_r(&seconds, &parts);
+    strftime(date_, sizeof date_, "%Y-%m-%d", &parts);
+  }
+  return {date_, sizeof date_ - 1};
+}
+
+void Shard::settle(const Record& record) {
+  metrics_.count(record);
+  if (!records_.try_push(record)) metrics_.records_dropped.add();
+}
+
+void Shard::begin_drain() { server_.begin_drain(); }
+
+void Shard::close_all() {
+  server_.begin_drain();
+  exchanges_.for_each([](Exchange& exchange) { exchange.abandon(); });
+  server_.close_all();
+}
+
+bool Shard::closed() {
+  if (server_.closed() && exchanges_.live() == 0) {
+    for (auto& [name, pool] : pools_) pool->begin_close();
+  }
+  return server_.closed() && exchanges_.live() == 0 &&
+         std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool.second->closed(); });
+}
+
+}  // namespace weir::routing

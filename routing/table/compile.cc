@@ -1,0 +1,98 @@
+#include "routing/table/compile.h"
+
+#include "routing/table/compile_state.h"
+#include "routing/table/scalars.h"
+#include "routing/decide/row_index.h"
+
+namespace weir::routing {
+
+CompileResult compile(Document document, const CompileOptions& options) {
+  auto body = std::make_unique<TableBody>();
+  CompileState state(options, *body);
+  const Path nowhere;
+  const Root root(state.problems, nowhere, document.root());
+  if (root.valid()) {
+    root.string(RootProperty::schema);
+    read_providers(state, root);
+    read_models(state, root);
+    read_prompts(state, root);
+    read_units(state, root);
+    read_attributes(state, root);
+    read_segments(state, root);
+    read_scenarios(state, root);
+    read_flags(state, root);
+    read_tenants(state, root);
+    read_keys(state, root);
+    if (root.has(RootProperty::budgets)) {
+      body->budgets =
+          read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
+    }
+  }
+  if (!state.problems.empty()) return std::unexpected(state.problems.take());
+  build_units(state);
+  body->source_json = document.take_json();
+  index_rows(*body);
+  return body;
+}
+
+CompileResult compile_text(std::string text, TableFormat format, const CompileOptions& options) {
+  auto document = Document::parse(std::move(text), format);
+  if (!document) return std::unexpected(std::move(document.error()));
+  return compile(*std::move(document), options);
+}
+
+void declare_name(CompileState& state, const Path& path, std::string_view name, uint32_t value,
+                  Names& names) {
+  check_name(state.problems, path, name);
+  if (name.size() > UINT16_MAX) return;
+  if (!names.index->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
+  if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
+}
+
+std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
+                                       const Names& names) {
+  const auto name = read_string(problems, path, element);
+  if (!name) return std::nullopt;
+  const auto index = names.index->find(*name);
+  if (index) return index;
+  std::string hint;
+  if (names.list.empty()) {
+    hint = fmt::format("; the table declares no {}", names.kind);
+  } else if (names.list.size() <= Names::kMaxSuggested) {
+    hint = did_you_mean(*name, names.list);
+  }
+  problems.add(path, fmt::format("unknown {} {}{}", names.kind, quote(*name), hint));
+  return std::nullopt;
+}
+
+Limits read_limits(Problems& problems, const Path& path, Element element) {
+  const Object<LimitsProperty> object(problems, path, element);
+  return {.rpm = object.count(LimitsProperty::rpm, 1, kMaxLimit).value_or(0),
+          .tpm = object.count(LimitsProperty::tpm, 1, kMaxLimit).value_or(0),
+          .concurrency = object.count(LimitsProperty::concurrency, 1, kMaxLimit).value_or(0)};
+}
+
+std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element) {
+  std::vector<Budget> budgets;
+  const auto array = read_array(problems, path, element);
+  if (!array) return budgets;
+  size_t position = 0;
+  for (const Element item : *array) {
+    const Path at(path, position++);
+    const Object<BudgetProperty> object(problems, at, item);
+    Budget& budget = budgets.emplace_back();
+    budget.window_ns =
+        object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);
+    budget.limit_nano_usd = object.nano_usd(BudgetProperty::usd).value_or(0);
+    if (const auto action = object.choice(BudgetProperty::on_exceed, kBudgetActions)) {
+      budget.on_exceed = static_cast<BudgetAction>(*action);
+    }
+  }
+  if (budgets.size() > core::limits::kMaxBudgets) {
+    problems.add(path, fmt::format("has {} budgets; at most {} are accepted", budgets.size(),
+                                   core::limits::kMaxBudgets));
+  }
+  return budgets;
+}
+
+}  // namespace weir::routing

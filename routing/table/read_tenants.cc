@@ -1,0 +1,195 @@
+// Tenants with their rows on flags, and keys. There may be a million of each: nothing here costs more per
+// tenant than reading it.
+#include "routing/table/canonical_json.h"
+#include "routing/table/compile_state.h"
+
+namespace weir::routing {
+namespace {
+
+void read_pilot_limits(Problems& problems, const Path& path, Element element, TenantFlag& row) {
+  const Object<PilotLimitsProperty> object(problems, path, element);
+  row.limit_rpm = object.count(PilotLimitsProperty::rpm, 1, kMaxLimit).value_or(0);
+  row.limit_total_requests = object.count(PilotLimitsProperty::total_requests, 1, kMaxLimit).value_or(0);
+}
+
+// A tenant's standing on a flag. Owner, approver, reason and review are for people: they are checked here and
+// stay in the document.
+TenantFlag read_row(CompileState& state, const Path& path, Element element, FlagIndex flag) {
+  using P = TenantFlagProperty;
+  TenantFlag row;
+  row.flag = flag;
+  const ScenarioIndex scenario = state.body[flag].scenario;
+  if (static_cast<size_t>(scenario) < state.body.scenarios.size()) row.previous = state.body[scenario].stable;
+
+  const Object<TenantFlagProperty> object(state.problems, path, element);
+  if (!object.valid()) return row;
+  if (const auto choice = object.choice(P::state, kFlagStates)) {
+    row.state = static_cast<FlagState>(*choice);
+  }
+  row.milli_percent = object.milli_percent(P::percent).value_or(0);
+  if (row.state == FlagState::production && object.has(P::percent) && row.milli_percent != 100'000) {
+    state.problems.add(object.at(P::percent), "is for state pilot; production is everybody of the tenant");
+  }
+  row.segments = read_references<SegmentIndex>(state, object, P::segments, state.segment_names);
+  row.start_ns = object.timestamp_ns(P::start).value_or(row.start_ns);
+  row.expires_ns = object.timestamp_ns(P::expires).value_or(row.expires_ns);
+  if (row.start_ns >= row.expires_ns) state.problems.add(object.at(P::expires), "must be later than start");
+  object.timestamp_ns(P::review);
+  if (const auto choice = object.choice(P::on_expiry, kExpiryActions)) {
+    row.on_expiry = static_cast<ExpiryAction>(*choice);
+    if (!object.has(P::expires)) state.problems.add(object.at(P::on_expiry), "needs expires");
+  }
+  if (const auto choice = object.choice(P::on_rollback, kRollbackActions)) {
+    row.on_rollback = static_cast<OnRollback>(*choice);
+  }
+  if (const auto index = object.read(P::previous, read_reference, state.unit_names)) {
+    row.previous = static_cast<UnitIndex>(*index);
+  }
+  if (object.has(P::limits)) read_pilot_limits(state.problems, object.at(P::limits), object[P::limits], row);
+  object.text(P::owner);
+  object.text(P::approver);
+  object.text(P::reason);
+  return row;
+}
+
+void read_rows(CompileState& state, const Path& path, Element element, Tenant& tenant) {
+  const auto object = read_object(state.problems, path, element);
+  if (!object) return;
+  tenant.flags.reserve(object->size());
+  for (const auto [name, value] : *object) {
+    const Path at(path, name);
+    const auto index = state.body.flag_names.find(name);
+    if (!index) {
+      state.problems.add(at, "unknown flag" + (state.flag_names.list.size() <= Names::kMaxSuggested
+                                                   ? did_you_mean(name, state.flag_names.list)
+                                                   : std::string()));
+      continue;
+    }
+    tenant.flags.push_back(read_row(state, at, value, static_cast<FlagIndex>(*index)));
+  }
+  if (!std::ranges::is_sorted(tenant.flags, {}, &TenantFlag::flag)) {
+    std::ranges::sort(tenant.flags, {}, &TenantFlag::flag);
+  }
+  const auto twice = std::ranges::adjacent_find(tenant.flags, {}, &TenantFlag::flag);
+  if (twice != tenant.flags.end())
+    state.problems.add(Path(path, state.body[twice->flag].name), "appears twice; keep one");
+}
+
+void read_tenant(CompileState& state, const Path& path, Element element, Tenant& tenant) {
+  using enum TenantProperty;
+  const Object<TenantProperty> object(state.problems, path, element);
+  tenant.display_name = object.text(name).value_or(tenant.id);
+  append_json_string_body(tenant.display_name_json, tenant.display_name);
+  if (object.has(flags)) read_rows(state, object.at(flags), object[flags], tenant);
+  if (object.has(models))
+    tenant.models = read_references<ModelIndex>(state, object, models, state.model_names);
+  if (object.has(limits)) tenant.limits = read_limits(state.problems, object.at(limits), object[limits]);
+  if (object.has(budgets)) tenant.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+  if (object.has(user_limits)) {
+    tenant.user_limits = read_limits(state.problems, object.at(user_limits), object[user_limits]);
+  }
+  if (object.has(user_budgets)) {
+    tenant.user_budgets = read_budgets(state.problems, object.at(user_budgets), object[user_budgets]);
+  }
+}
+
+// Value of a hexadecimal digit; 16 for any other character.
+constexpr auto kHexDigits = [] {
+  std::array<uint8_t, 256> values;
+  values.fill(16);
+  for (uint8_t i = 0; i < 10; i++) values['0' + i] = i;
+  for (uint8_t i = 0; i < 6; i++) values['a' + i] = values['A' + i] = static_cast<uint8_t>(10 + i);
+  return values;
+}();
+
+// "hmac-sha256:" and 64 hexadecimal digits.
+std::optional<Digest> parse_key_hash(std::string_view text) {
+  constexpr std::string_view kScheme = "hmac-sha256:";
+  if (!text.starts_with(kScheme)) return std::nullopt;
+  text.remove_prefix(kScheme.size());
+  Digest digest;
+  if (text.size() != digest.size() * 2) return std::nullopt;
+  for (size_t i = 0; i < digest.size(); i++) {
+    const uint8_t high = kHexDigits[static_cast<unsigned char>(text[i * 2])];
+    const uint8_t low = kHexDigits[static_cast<unsigned char>(text[i * 2 + 1])];
+    if (high == 16 || low == 16) return std::nullopt;
+    digest[i] = static_cast<uint8_t>(high << 4 | low);
+  }
+  return digest;
+}
+
+// The name of the key is in the path by position only: what stands at `hash` could be a key pasted by
+// mistake.
+void read_key(CompileState& state, const Path& path, Element element, Key& key, uint32_t index,
+              NameIndex& ids) {
+  using enum KeyProperty;
+  const Object<KeyProperty> object(state.problems, path, element);
+  if (const auto text = object.string(id)) {
+    key.id = *text;
+    check_name(state.problems, object.at(id), key.id);
+    if (key.id.size() <= UINT16_MAX && !ids.insert(key.id, index)) {
+      state.problems.add(object.at(id),
+                         fmt::format("{} is the id of an earlier key; ids are unique", quote(key.id)));
+    }
+  }
+  if (const auto tenant_index = object.read(tenant, read_reference, state.tenant_names)) {
+    key.tenant = static_cast<TenantIndex>(*tenant_index);
+  }
+  if (const auto text = object.string(hash)) {
+    const auto digest = parse_key_hash(*text);
+    if (!digest) {
+      state.problems.add(object.at(hash), "must be hmac-sha256: and 64 hexadecimal digits");
+    } else {
+      key.hash = *digest;
+      if (!state.body.key_hashes.insert(key.hash, index)) {
+        state.problems.add(object.at(hash), "is the hash of an earlier key; a key belongs to one tenant");
+      }
+    }
+  }
+  if (const auto scenario_index = object.read(scenario, read_reference, state.scenario_names)) {
+    key.scenario = static_cast<ScenarioIndex>(*scenario_index);
+  }
+  if (object.has(act_as)) {
+    const size_t before = state.problems.count();
+    object.for_each(act_as, [&](const Path& at, Element name) {
+      std::string_view text;
+      if (name.get_string().get(text) == simdjson::SUCCESS && text == "*") {
+        state.problems.add(at, "a key cannot act for every tenant; list the tenants");
+      }
+    });
+    if (state.problems.count() == before) {
+      key.act_as = read_references<TenantIndex>(state, object, act_as, state.tenant_names);
+    }
+  }
+  if (object.has(limits)) key.limits = read_limits(state.problems, object.at(limits), object[limits]);
+  if (object.has(budgets)) key.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+}
+
+}  // namespace
+
+void read_tenants(CompileState& state, const Root& root) {
+  read_section(state, root, RootProperty::tenants, state.tenant_names, state.body.tenants,
+               [&](const Path& path, Element element, Tenant& tenant, uint32_t) {
+                 read_tenant(state, path, element, tenant);
+               });
+}
+
+void read_keys(CompileState& state, const Root& root) {
+  if (!root.has(RootProperty::keys) || root[RootProperty::keys].is_null()) return;
+  const Path path = root.at(RootProperty::keys);
+  const auto array = read_array(state.problems, path, root[RootProperty::keys]);
+  if (!array) return;
+  size_t count = 0;
+  for (auto at = array->begin(); at != array->end(); ++at) count++;
+  state.body.keys.reserve(count);
+  state.body.key_hashes.reserve(count);
+  NameIndex ids;
+  ids.reserve(count);
+  for (const Element element : *array) {
+    const auto index = static_cast<uint32_t>(state.body.keys.size());
+    Key& key = state.body.keys.emplace_back();
+    read_key(state, Path(path, index), element, key, index, ids);
+  }
+}
+
+}  // namespace weir::routing
