@@ -86,6 +86,9 @@ class Connection final : private CiphertextSink {
   // Closes now; what is queued is lost.
   void close();
 
+  // For tools that do what a gateway never does to a socket; -1 once it is closed.
+  int descriptor() const { return descriptor_; }
+
   State state() const { return state_; }
   bool is_open() const { return state_ == State::open; }
   const char* tls_failure_reason() const;
