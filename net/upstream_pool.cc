@@ -126,7 +126,7 @@ void UpstreamPool::serve(ClientSession& session, UpstreamPoolMachine::Free actio
   if (closing_) {
     begin_close();
   } else if (!idle_timer_.armed()) {
-    loop_.timers().schedule(idle_timer_, loop_.now_ns() + core::milliseconds(core::limits::kUpstreamIdleMs));
+    loop_.timers().schedule(idle_timer_, loop_.now_ns() + core::milliseconds(target_.idle_timeout_ms));
   }
 }
 
@@ -163,7 +163,7 @@ void UpstreamPool::on_session_closed(ClientSession& session) {
 
 void UpstreamPool::on_idle_timer(core::Timer& timer) {
   auto& self = timer.owner<UpstreamPool>();
-  const uint64_t limit_ns = core::milliseconds(core::limits::kUpstreamIdleMs);
+  const uint64_t limit_ns = core::milliseconds(self.target_.idle_timeout_ms);
   const uint64_t now_ns = self.loop_.now_ns();
   // The front of the stack has idled longest.
   while (!self.idle_.empty() && now_ns - self.idle_.front()->idle_since_ns() >= limit_ns) {
