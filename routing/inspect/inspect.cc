@@ -363,9 +363,13 @@ class Inspector::Walk {
     bool wants(uint8_t first) const { return (first | 0x20) == 'r' || first == '\\' || first > 0x7f; }
 
     bool member(const JsonString& key, const JsonString* value) {
-      bool is_role;
-      if (!walk_.is_member(key, "role", field_, role_seen_, is_role)) return false;
-      if (!is_role) return true;
+      if (key.inside() == "role" && !role_seen_) [[likely]] {
+        role_seen_ = true;
+      } else {
+        bool is_role;
+        if (!walk_.is_member(key, "role", field_, role_seen_, is_role)) return false;
+        if (!is_role) return true;
+      }
       if (value == nullptr) return walk_.refuse(ErrorCode::bad_field_type, field_);
       system_ = is_system_role(*value);
       return true;

@@ -252,7 +252,7 @@ inline bool JsonCursor::next_item(char bracket) {
   return true;
 }
 
-inline bool JsonCursor::next_member(JsonString& key) {
+[[gnu::always_inline]] inline bool JsonCursor::next_member(JsonString& key) {
   if (!next_item('}') || !string_here(key)) return false;
   if (byte() != ':') return fail();
   ++token_;

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -45,12 +46,6 @@ struct Block {
   uint64_t punctuation;  // { } [ ] : ,  (perhaps also 0x0c and 0x1a, which no grammar accepts)
 };
 
-// What the bytes after a backslash are, asked for only if there is one.
-struct Escapees {
-  uint64_t simple;  // may stand after a backslash: " \ / b f n r t
-  uint64_t u;
-};
-
 // Which bytes of a block are escaped. `carry` says on entry whether the block before ends with a backslash
 // that escapes byte 0, on return the same for the next block.
 //
@@ -59,6 +54,11 @@ struct Escapees {
 // first bit of a run to the run moves it, as a carry, into the gap behind: that tells the even runs from the
 // odd ones.
 WEIR_INLINE uint64_t find_escaped(uint64_t backslashes, uint64_t& carry) {
+  if ((backslashes & (backslashes << 1 | carry)) == 0) [[likely]] {  // no two in a row
+    const uint64_t escaped = backslashes << 1 | carry;
+    carry = backslashes >> 63;
+    return escaped;
+  }
   constexpr uint64_t kEven = 0x5555'5555'5555'5555;
   backslashes &= ~carry;
   const uint64_t even_starts = backslashes & ~(backslashes << 1) & kEven;
@@ -130,12 +130,12 @@ struct IndexKernels {
     return true;
   }
 
-  // Checks the escaped bytes of a block, wherever they stand: outside a string a backslash is rubbish anyway.
-  WEIR_INLINE static void check_escapes(Run& run, uint64_t escaped, const Escapees& escapees) {
-    run.fault |= escaped & ~(escapees.simple | escapees.u);
-    for (uint64_t left = escaped & escapees.u; left != 0; left &= left - 1) {
-      const auto u = run.at + static_cast<uint32_t>(__builtin_ctzll(left));
-      if (!unicode_escape_is_valid(run, u)) run.fault = 1;
+  // Checks the escaped bytes that are none of " \ / b f n r t, wherever they stand: outside a string a
+  // backslash is rubbish anyway.
+  WEIR_INLINE static void check_unusual_escapes(Run& run, uint64_t unusual) {
+    for (uint64_t left = unusual; left != 0; left &= left - 1) {
+      const auto at = run.at + static_cast<uint32_t>(__builtin_ctzll(left));
+      if (at >= run.size || run.document[at] != 'u' || !unicode_escape_is_valid(run, at)) run.fault = 1;
     }
   }
 
@@ -160,7 +160,7 @@ struct IndexKernels {
     while (bits != 0) {
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) {
-        out[i] = run.at + static_cast<uint32_t>(__builtin_ctzll(bits));
+        out[i] = run.at + static_cast<uint32_t>(__builtin_ctzll(bits | uint64_t{1} << 63));
         bits &= bits - 1;
       }
       out += 8;
@@ -172,6 +172,41 @@ namespace {
 
 // ---- kernels: each fills the batch until it is nearly full or the document ends ----
 
+bool is_simple_escape(uint8_t byte) {
+  constexpr std::string_view kSimple = "\"\\/bfnrt";
+  return kSimple.find(static_cast<char>(byte)) != std::string_view::npos;
+}
+
+// Compiler vectors: SSE2 on x86-64, NEON on AArch64. A comparison answers all ones or zero for each byte.
+using Vector = uint8_t __attribute__((vector_size(16)));
+constexpr uint32_t kVectors = kBlock / sizeof(Vector);
+
+struct Bytes {
+  std::array<Vector, kVectors> vector;
+};
+
+// Applies a test to all bytes; bit i of the answer is byte i's. Neither architecture packs bytes to bits
+// cheaply in compiler vectors: a multiplication adds up eight bytes of one bit each.
+template <typename Test>
+uint64_t mask_of(const Bytes& bytes, Test test) {
+  uint64_t mask = 0;
+  for (uint32_t i = 0; i < kVectors; ++i) {
+    const auto words = std::bit_cast<std::array<uint64_t, 2>>(test(bytes.vector[i]));
+    for (uint32_t k = 0; k < 2; ++k) {
+      const uint64_t eight = (words[k] & 0x8040'2010'0804'0201) * 0x0101'0101'0101'0101 >> 56;
+      mask |= eight << (16 * i + 8 * k);
+    }
+  }
+  return mask;
+}
+uint64_t mask_of(const Bytes& bytes, char wanted) {
+  return mask_of(bytes, [=](Vector v) { return v == static_cast<uint8_t>(wanted); });
+}
+bool any(Vector vector) {
+  const auto words = std::bit_cast<std::array<uint64_t, 2>>(vector);
+  return (words[0] | words[1]) != 0;
+}
+
 // Bit i = parity of the bits up to and including i: turns quotes into the insides of strings.
 uint64_t prefix_xor(uint64_t bits) {
   for (int shift = 1; shift < 64; shift *= 2) bits ^= bits << shift;
@@ -180,68 +215,42 @@ uint64_t prefix_xor(uint64_t bits) {
 
 void fill_portable(TokenIndex& index) {
   IndexKernels::Run run = IndexKernels::begin(index);
-  std::array<uint8_t, kBlock> last;
-  bool not_ascii = false;
+  Vector all = {};
   for (; IndexKernels::more(index, run); run.at += kBlock) {
-    const uint8_t* bytes = run.document + run.at;
-    const uint32_t left = run.size - run.at;
-    if (left < kBlock) {
-      std::memset(last.data(), ' ', kBlock);
-      std::memcpy(last.data(), bytes, left);
-      bytes = last.data();
+    Bytes bytes;
+    std::memcpy(&bytes, run.document + run.at, kBlock);
+    if (const uint32_t left = run.size - run.at; left < kBlock) {
+      std::memset(reinterpret_cast<char*>(&bytes) + left, ' ', kBlock - left);
     }
-    Block block{};
-    Escapees escapees{};
-    uint64_t backslashes = 0;
-    for (uint32_t i = 0; i < kBlock; ++i) {
-      const uint64_t bit = uint64_t{1} << i;
-      const uint8_t byte = bytes[i];
-      not_ascii |= byte > 0x7f;
-      switch (byte) {
-        case '"':
-          block.quotes |= bit, escapees.simple |= bit;
-          break;
-        case '\\':
-          backslashes |= bit, escapees.simple |= bit;
-          break;
-        case '/':
-        case 'b':
-        case 'f':
-        case 'n':
-        case 'r':
-        case 't':
-          escapees.simple |= bit;
-          break;
-        case 'u':
-          escapees.u |= bit;
-          break;
-        case '{':
-        case '}':
-        case '[':
-        case ']':
-        case ':':
-        case ',':
-          block.punctuation |= bit;
-          break;
-        case ' ':
-          block.blanks |= bit;
-          break;
-        case '\t':
-        case '\n':
-        case '\r':
-          block.blanks |= bit;
-          [[fallthrough]];
-        default:
-          if (byte < 0x20) block.controls |= bit;
+    Vector special = {};
+    for (const Vector v : bytes.vector) {
+      all |= v;
+      special |= reinterpret_cast<Vector>(((v ^ 2) <= 0x20) | (v == '\\'));
+    }
+    if (run.in_string != 0 && run.escape == 0 && !any(special)) continue;
+    Block block;
+    block.quotes = mask_of(bytes, '"');
+    const uint64_t backslashes = mask_of(bytes, '\\');
+    if ((backslashes | run.escape) != 0) {
+      run.backslashes |= backslashes;
+      const uint64_t escaped = find_escaped(backslashes, run.escape);
+      uint64_t unusual = 0;
+      for (uint64_t left = escaped; left != 0; left &= left - 1) {
+        const uint8_t byte = run.document[run.at + static_cast<uint32_t>(__builtin_ctzll(left))];
+        if (!is_simple_escape(byte)) unusual |= left & -left;
       }
+      if (unusual != 0) IndexKernels::check_unusual_escapes(run, unusual);
+      block.quotes &= ~escaped;
     }
-    run.backslashes |= backslashes;
-    const uint64_t escaped = find_escaped(backslashes, run.escape);
-    IndexKernels::check_escapes(run, escaped, escapees);
-    block.quotes &= ~escaped;
+    block.controls = mask_of(bytes, [](Vector v) { return v < 0x20; });
+    if (run.in_string != 0 && (block.quotes | block.controls) == 0) continue;  // the string goes on
+    block.blanks =
+        mask_of(bytes, [](Vector v) { return (v == ' ') | (v == '\t') | (v == '\n') | (v == '\r'); });
+    block.punctuation = mask_of(
+        bytes, [](Vector v) { return ((v | 0x20) == '{') | ((v | 0x20) == '}') | (v == ':') | (v == ','); });
     IndexKernels::list(run, IndexKernels::tokens(run, block, prefix_xor(block.quotes)));
   }
-  IndexKernels::end(index, run, not_ascii);
+  IndexKernels::end(index, run, any(all & 0x80));
 }
 
 #if defined(__x86_64__)
@@ -329,6 +338,19 @@ WEIR_AVX2 inline uint64_t insides_avx2(uint64_t quotes) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(product));
 }
 
+// In the middle of a string, at a block without special bytes: goes on to the last such one.
+WEIR_AVX2 inline void skip_plain_avx2(IndexKernels::Run& run, __m256i& all) {
+  while (run.size - run.at >= 2 * kBlock) {
+    const auto* at = reinterpret_cast<const __m256i*>(run.document + run.at + kBlock);
+    const __m256i low = _mm256_loadu_si256(at);
+    const __m256i high = _mm256_loadu_si256(at + 1);
+    const __m256i special = _mm256_or_si256(special_avx2(low), special_avx2(high));
+    if (!_mm256_testz_si256(special, special)) return;
+    all = _mm256_or_si256(all, _mm256_or_si256(low, high));
+    run.at += kBlock;
+  }
+}
+
 WEIR_AVX2 void fill_avx2(TokenIndex& index) {
   IndexKernels::Run run = IndexKernels::begin(index);
   __m256i all = _mm256_setzero_si256();
@@ -337,7 +359,10 @@ WEIR_AVX2 void fill_avx2(TokenIndex& index) {
     all = _mm256_or_si256(all, _mm256_or_si256(bytes.low, bytes.high));
     if (run.in_string != 0) {
       const __m256i special = _mm256_or_si256(special_avx2(bytes.low), special_avx2(bytes.high));
-      if (_mm256_testz_si256(special, special) && run.escape == 0) continue;
+      if (_mm256_testz_si256(special, special) && run.escape == 0) {
+        skip_plain_avx2(run, all);
+        continue;
+      }
     }
     Block block;
     block.quotes = equal_avx2(bytes, '"');
@@ -345,12 +370,12 @@ WEIR_AVX2 void fill_avx2(TokenIndex& index) {
     if ((backslashes | run.escape) != 0) {
       run.backslashes |= backslashes;
       const uint64_t escaped = find_escaped(backslashes, run.escape);
-      const Escapees escapees{~mask_avx2(not_simple_avx2(bytes.low), not_simple_avx2(bytes.high)),
-                              equal_avx2(bytes, 'u')};
-      IndexKernels::check_escapes(run, escaped, escapees);
+      const uint64_t unusual = escaped & mask_avx2(not_simple_avx2(bytes.low), not_simple_avx2(bytes.high));
+      if (unusual != 0) IndexKernels::check_unusual_escapes(run, unusual);
       block.quotes &= ~escaped;
     }
     block.controls = mask_avx2(control_avx2(bytes.low), control_avx2(bytes.high));
+    if (run.in_string != 0 && (block.quotes | block.controls) == 0) continue;  // the string goes on
     block.blanks = mask_avx2(blank_avx2(bytes.low), blank_avx2(bytes.high));
     block.punctuation = mask_avx2(punctuation_avx2(bytes.low), punctuation_avx2(bytes.high));
     IndexKernels::list(run, IndexKernels::tokens(run, block, insides_avx2(block.quotes)));
@@ -387,6 +412,24 @@ WEIR_AVX512 inline void list_avx512(IndexKernels::Run& run, uint64_t bits) {
   run.out += count;
 }
 
+WEIR_AVX512 inline __mmask64 special_avx512(__m512i bytes) {
+  return _kor_mask64(
+      _mm512_cmple_epu8_mask(_mm512_xor_si512(bytes, _mm512_set1_epi8(2)), _mm512_set1_epi8(0x20)),
+      _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\')));
+}
+
+// In the middle of a string, at a block without special bytes: goes on, by two blocks, to the last such one.
+WEIR_AVX512 inline void skip_plain_avx512(IndexKernels::Run& run, __m512i& all) {
+  while (run.size - run.at >= 3 * kBlock) {
+    const uint8_t* at = run.document + run.at + kBlock;
+    const __m512i first = _mm512_loadu_si512(at);
+    const __m512i second = _mm512_loadu_si512(at + kBlock);
+    if (!_kortestz_mask64_u8(special_avx512(first), special_avx512(second))) return;
+    all = _mm512_or_si512(all, _mm512_or_si512(first, second));
+    run.at += 2 * kBlock;
+  }
+}
+
 WEIR_AVX512 void fill_avx512(TokenIndex& index) {
   IndexKernels::Run run = IndexKernels::begin(index);
   __m512i all = _mm512_setzero_si512();
@@ -400,21 +443,24 @@ WEIR_AVX512 void fill_avx512(TokenIndex& index) {
     const uint64_t backslashes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\'));
     const uint64_t stops =
         _mm512_cmple_epu8_mask(_mm512_xor_si512(bytes, _mm512_set1_epi8(2)), _mm512_set1_epi8(0x20));
-    if (((stops & run.in_string) | ~run.in_string | backslashes | run.escape) == 0) continue;
+    uint64_t escaped = 0;
+    if ((backslashes | run.escape) != 0) {
+      run.backslashes |= backslashes;
+      escaped = find_escaped(backslashes, run.escape);
+      const __m512i high = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(0x0f));
+      const uint64_t unusual =
+          escaped & _mm512_testn_epi8_mask(_mm512_shuffle_epi8(table_avx512(kLowNibbles), bytes),
+                                           _mm512_shuffle_epi8(table_avx512(kHighNibbles), high));
+      if (unusual != 0) IndexKernels::check_unusual_escapes(run, unusual);
+    }
+    if (run.in_string != 0 && (stops & ~escaped) == 0) {  // the string goes on
+      if (backslashes == 0) skip_plain_avx512(run, all);
+      continue;
+    }
     Block block;
     block.quotes = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('"'));
     block.controls = stops & ~block.quotes;
-    if ((backslashes | run.escape) != 0) {
-      run.backslashes |= backslashes;
-      const uint64_t escaped = find_escaped(backslashes, run.escape);
-      const __m512i high = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), _mm512_set1_epi8(0x0f));
-      const Escapees escapees{_mm512_test_epi8_mask(_mm512_shuffle_epi8(table_avx512(kLowNibbles), bytes),
-                                                    _mm512_shuffle_epi8(table_avx512(kHighNibbles), high)),
-                              _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('u'))};
-      IndexKernels::check_escapes(run, escaped, escapees);
-      block.quotes &= ~escaped;
-      if ((run.in_string & ~(block.quotes | block.controls)) == ~uint64_t{0}) continue;  // still inside
-    }
+    block.quotes &= ~escaped;
     block.blanks = _mm512_cmpeq_epi8_mask(_mm512_shuffle_epi8(table_avx512(kBlanks), bytes), bytes);
     block.punctuation = _mm512_cmpeq_epi8_mask(_mm512_shuffle_epi8(table_avx512(kPunctuation), bytes),
                                                _mm512_or_si512(bytes, _mm512_set1_epi8(0x20)));

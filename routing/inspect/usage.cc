@@ -63,20 +63,25 @@ bool is_blank(uint8_t byte) {
   return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
 }
 
-// What stands after a key at `at` (one past its closing quote): the first byte of the value, ',' or another
-// byte if it is no key, 0 at the end.
-uint8_t value_after(std::span<const uint8_t> data, uint32_t at) {
-  while (at < data.size() && is_blank(data[at])) ++at;
-  if (at == data.size() || data[at] != ':') return at == data.size() ? 0 : ',';
+// Where the value of a key begins whose closing quote is just before `at`; where it is no key, the byte after
+// the blanks; the size at the end.
+uint32_t value_after(std::span<const uint8_t> data, uint32_t at) {
+  const auto size = static_cast<uint32_t>(data.size());
+  while (at < size && is_blank(data[at])) ++at;
+  if (at == size || data[at] != ':') return at;
   ++at;
-  while (at < data.size() && is_blank(data[at])) ++at;
-  return at == data.size() ? 0 : data[at];
+  while (at < size && is_blank(data[at])) ++at;
+  return at;
 }
 
+// What a document holds, by its unescaped five-letter keys at any depth.
 struct Hints {
-  bool usage_key = false;
-  bool usage_object = false;
-  bool error = false;  // as a key with something else than null, or as a value
+  uint32_t usage_keys = 0;
+  uint32_t usage_objects = 0;
+  uint32_t usage_at = 0;  // the '{' of the last one
+  uint32_t models = 0;
+  uint32_t model_at = 0;  // the opening quote of the value of the last one
+  bool error = false;     // as a key with something else than null, or as a value
 };
 
 Hints find_hints(std::span<const uint8_t> data) {
@@ -85,14 +90,17 @@ Hints find_hints(std::span<const uint8_t> data) {
   for (uint32_t at = find_quoted(data.data(), 0, size); at < size;
        at = find_quoted(data.data(), at + 1, size)) {
     const uint64_t key = load_key(data.data() + at);
-    if (key != kUsageKey && key != kErrorKey) continue;
+    if (key != kUsageKey && key != kErrorKey && key != kModelKey) continue;
     if (at != 0 && data[at - 1] == '\\') continue;
-    const uint8_t value = value_after(data, at + kKeyBytes);
+    const uint32_t value_at = value_after(data, at + kKeyBytes);
+    const uint8_t value = value_at < size ? data[value_at] : uint8_t{0};
     if (key == kErrorKey) {
       hints.error |= value != 'n';
-    } else {
-      hints.usage_key = true;
-      hints.usage_object |= value == '{';
+    } else if (key == kUsageKey) {
+      ++hints.usage_keys;
+      if (value == '{') ++hints.usage_objects, hints.usage_at = value_at;
+    } else if (value == '"') {
+      ++hints.models, hints.model_at = value_at;
     }
   }
   return hints;
@@ -306,8 +314,8 @@ EventFacts UsageReader::read_event(std::span<const uint8_t> data) {
   EventFacts facts;
   if (data.empty() || data.front() != '{') return facts;
   const Hints hints = find_hints(data);
-  const bool lifecycle = endpoint_ == Endpoint::responses && hints.usage_key;
-  if (saw_content_ && !hints.usage_object && !hints.error && !lifecycle) return facts;
+  const bool lifecycle = endpoint_ == Endpoint::responses && hints.usage_keys != 0;
+  if (saw_content_ && hints.usage_objects == 0 && !hints.error && !lifecycle) return facts;
   read_exactly(data, facts);
   saw_content_ |= facts.content;
   saw_error_ |= facts.error;
@@ -316,11 +324,30 @@ EventFacts UsageReader::read_event(std::span<const uint8_t> data) {
 
 // ---- plain bodies ----
 
+// Most answers name usage and model once, so that there is no doubt which ones count and nothing else has to
+// be read.
+bool UsageReader::read_plainly(std::span<const uint8_t> body) {
+  const Hints hints = find_hints(body);
+  if (hints.error || hints.usage_objects > 1 || hints.models > 1) return false;
+  if (hints.usage_objects == 1) {
+    JsonCursor cursor(body.subspan(hints.usage_at));
+    Usage usage;
+    if (!read_counts(cursor, usage, false)) return false;
+    take(usage);
+  }
+  if (hints.models == 1) {
+    const std::string_view rest(reinterpret_cast<const char*>(body.data()) + hints.model_at + 1,
+                                body.size() - hints.model_at - 1);
+    keep_model(rest.substr(0, rest.find_first_of("\"\\")));
+  }
+  return true;
+}
+
 void UsageReader::feed(std::span<const uint8_t> piece, Position position) {
   if (position == Position::whole && piece.size() <= kMaxExactBytes) {
     EventFacts facts;
+    if (read_plainly(piece)) return;
     if (read_exactly(piece, facts)) {
-      saw_content_ |= facts.content;
       saw_error_ |= facts.error;
       return;
     }

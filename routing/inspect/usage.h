@@ -79,7 +79,7 @@ class UsageReader {
   const Usage& usage() const { return usage_; }
   // Model named by the provider, possibly cut; empty if none was seen.
   std::string_view model() const { return {model_.data(), model_size_}; }
-  bool saw_content() const { return saw_content_; }
+  bool saw_content() const { return saw_content_; }  // events only
   bool saw_error() const { return saw_error_; }
 
  private:
@@ -93,6 +93,7 @@ class UsageReader {
     model_text,
   };
 
+  bool read_plainly(std::span<const uint8_t> body);
   bool read_exactly(std::span<const uint8_t> data, EventFacts& facts);
   void keep_model(std::string_view name);
   void take(const Usage& usage);

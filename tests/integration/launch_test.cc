@@ -122,7 +122,7 @@ TEST(Launch, SwapsUnderLoadFailNoRequestAndTearNoTable) {
     });
   }
   const auto begin = std::chrono::steady_clock::now();
-  for (int number = 2; number <= kSwaps + 1 && !testing::Test::HasFailure(); ++number) {
+  for (int number = 2; number <= kSwaps + 1 && !::testing::Test::HasFailure(); ++number) {
     put_table(gateway, numbered_table(provider.port(), number));
   }
   const auto took = std::chrono::steady_clock::now() - begin;

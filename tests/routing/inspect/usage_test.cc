@@ -10,7 +10,7 @@ namespace weir::routing {
 namespace {
 
 EventFacts read(UsageReader& reader, std::string_view data) {
-  const Document document(data);
+  const PaddedDocument document(data);
   return reader.read_event(document.bytes());
 }
 
@@ -162,7 +162,7 @@ const std::string kAnswer =
     R"("service_tier":"default"})";
 
 void feed(UsageReader& reader, std::string_view piece, UsageReader::Position position) {
-  const Document document(piece);
+  const PaddedDocument document(piece);
   reader.feed(document.bytes(), position);
 }
 
@@ -171,7 +171,22 @@ TEST(UsageReader, ReadsAPlainAnswerWhole) {
   feed(reader, kAnswer, UsageReader::Position::whole);
   EXPECT_EQ(reader.usage(), kUsage);
   EXPECT_EQ(reader.model(), "gpt-4o-mini-2024-07-18");
-  EXPECT_TRUE(reader.saw_content());
+}
+
+TEST(UsageReader, PrefersTheTopLevelOfAPlainAnswer) {
+  UsageReader reader(Endpoint::chat_completions);
+  feed(reader,
+       R"({"usage":{"prompt_tokens":1,"completion_tokens":2},"model":"top",)"
+       R"("choices":[{"model":"inner","usage":{"prompt_tokens":7,"completion_tokens":8}}]})",
+       UsageReader::Position::whole);
+  EXPECT_EQ(reader.usage(), (Usage{1, 0, 2, 0, true}));
+  EXPECT_EQ(reader.model(), "top");
+}
+
+TEST(UsageReader, SeesAnErrorInAPlainAnswer) {
+  UsageReader reader(Endpoint::chat_completions);
+  feed(reader, R"({"error":{"message":"no"}})", UsageReader::Position::whole);
+  EXPECT_TRUE(reader.saw_error());
 }
 
 TEST(UsageReader, ReadsAPlainAnswerAtEverySplit) {
