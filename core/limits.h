@@ -16,6 +16,8 @@ inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
+inline constexpr uint32_t kMaxKeyBytes = 256;                // field_too_long: a top-level key
+inline constexpr uint32_t kMaxInspectScratchBytes = 16 * 1024;  // field_too_long: escaped names, unescaped
 inline constexpr uint32_t kMaxModelBytes = 256;              // field_too_long, param "model"
 inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: user, conversation, attributes
 inline constexpr uint32_t kMaxTools = 128;                   // field_too_long, param "tools"
@@ -28,6 +30,8 @@ inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object l
 inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, flags, scenarios, ...
 inline constexpr uint32_t kMaxUnitCombinations = 64;         // per scenario
 inline constexpr uint32_t kMaxFallbackHops = 8;              // per scenario
+inline constexpr uint32_t kMaxFlags = 65'536;                // of all scenarios together
+inline constexpr uint32_t kMaxSegments = 4096;               // named conditions
 inline constexpr uint32_t kMaxSegmentDepth = 16;             // nested conditions
 inline constexpr uint32_t kMaxPendingConditions = 64;        // results a segment's evaluation may hold at once
 inline constexpr uint32_t kMaxTableProblems = 1000;          // reported at once; the rest is counted
@@ -67,6 +71,7 @@ inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
 
 }  // namespace weir::core::limits

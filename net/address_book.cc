@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/log.h"
 
 namespace weir::net {
@@ -64,22 +65,29 @@ AddressBook::~AddressBook() {
   thread_.join();
 }
 
-void AddressBook::set_hosts(std::vector<Host> hosts) {
+void AddressBook::add(const Host& host) {
+  Entry& entry = book_[{host.name, host.port}];
+  entry.wanted = true;
+  entry.allow_link_local |= host.allow_link_local;
+  if (const auto address = parse_numeric(host.name, host.port)) {
+    entry.numeric = entry.tried = true;
+    entry.addresses = {*address};
+  }
+}
+
+void AddressBook::add_hosts(const std::vector<Host>& hosts) {
   {
     const std::lock_guard guard(mutex_);
-    for (auto& [key, entry] : book_) {
-      entry.wanted = false;
-      entry.allow_link_local = false;
-    }
-    for (Host& host : hosts) {
-      const auto address = parse_numeric(host.name, host.port);
-      Entry& entry = book_[{std::move(host.name), host.port}];
-      entry.wanted = true;
-      entry.allow_link_local |= host.allow_link_local;
-      if (!address) continue;
-      entry.numeric = entry.tried = true;
-      entry.addresses = {*address};
-    }
+    for (const Host& host : hosts) add(host);
+  }
+  changed_.notify_all();
+}
+
+void AddressBook::set_hosts(const std::vector<Host>& hosts) {
+  {
+    const std::lock_guard guard(mutex_);
+    for (auto& [key, entry] : book_) entry.wanted = entry.allow_link_local = false;
+    for (const Host& host : hosts) add(host);
     std::erase_if(book_, [](const auto& item) { return !item.second.wanted; });
   }
   changed_.notify_all();
@@ -124,10 +132,15 @@ uint64_t AddressBook::attempts() const {
   return attempts_;
 }
 
+bool AddressBook::wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [&] { return attempts_ >= count; });
+}
+
 void AddressBook::refresh_now() {
   {
     const std::lock_guard guard(mutex_);
-    for (auto& [key, entry] : book_) entry.due = {};
+    for (auto& [key, entry] : book_) entry.due_ns = 0;
   }
   changed_.notify_all();
 }
@@ -135,18 +148,18 @@ void AddressBook::refresh_now() {
 void AddressBook::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const auto now = Clock::now();
+    const uint64_t now_ns = core::monotonic_now_ns();
     auto next = book_.end();
     for (auto at = book_.begin(); at != book_.end(); ++at) {
       if (at->second.numeric) continue;
-      if (next == book_.end() || at->second.due < next->second.due) next = at;
+      if (next == book_.end() || at->second.due_ns < next->second.due_ns) next = at;
     }
     if (next == book_.end()) {
       changed_.wait(lock);
       continue;
     }
-    if (next->second.due > now) {
-      changed_.wait_until(lock, next->second.due);
+    if (next->second.due_ns > now_ns) {
+      changed_.wait_for(lock, std::chrono::nanoseconds(next->second.due_ns - now_ns));
       continue;
     }
     const Key key = next->first;
@@ -157,7 +170,7 @@ void AddressBook::run() {
     const auto found = book_.find(key);  // set_hosts() may have dropped it meanwhile
     if (found != book_.end()) {
       Entry& entry = found->second;
-      entry.due = Clock::now() + options_.refresh;
+      entry.due_ns = core::monotonic_now_ns() + static_cast<uint64_t>(std::chrono::nanoseconds(options_.refresh).count());
       entry.tried = true;
       if (resolved) {
         entry.addresses = std::move(*resolved);

@@ -1,7 +1,7 @@
 // Where the providers are: names to addresses, so that no shard ever waits for a name server.
 //
 //   control thread                        resolver thread                          shards
-//     set_hosts() at each publish ──▶ resolves new names at once, ──▶ book ──▶ addresses(), when a
+//     add_hosts() at each publish ──▶ resolves new names at once, ──▶ book ──▶ addresses(), when a
 //                                     all names every 30 s                     connection is opened
 //
 // Invariants
@@ -11,7 +11,7 @@
 //      unless the host was registered with allow_link_local: a name must not lead a gateway to the machine's own
 //      credentials, whatever its zone says today.
 //
-// Thread: set_hosts() the control thread; addresses() and the waits any. A mutex guards the book; it is taken for
+// Thread: any. A mutex guards the book; it is taken for
 // a look-up and never across a resolution.
 #pragma once
 
@@ -52,8 +52,10 @@ class AddressBook final : public AddressSource {
   AddressBook(const AddressBook&) = delete;
   AddressBook& operator=(const AddressBook&) = delete;
 
-  // These hosts and no others are kept up to date from now on; what is known of them stays.
-  void set_hosts(std::vector<Host> hosts);
+  // These hosts are kept up to date too from now on.
+  void add_hosts(const std::vector<Host>& hosts);
+  // These and no others; what is known of them stays.
+  void set_hosts(const std::vector<Host>& hosts);
 
   size_t addresses(const std::string& host, uint16_t port, core::SocketAddress* out, size_t count) override;
 
@@ -67,13 +69,14 @@ class AddressBook final : public AddressSource {
   // The registered names whose last attempt failed.
   std::vector<Failure> failures() const;
 
-  // How many resolutions have been tried, for tests and metrics.
+  // How many resolutions have ended.
   uint64_t attempts() const;
+  // Waits until so many have; false when the time is over first.
+  bool wait_for_attempts(uint64_t count, std::chrono::milliseconds timeout);
   // Tries all names again now instead of at the next refresh.
   void refresh_now();
 
  private:
-  using Clock = std::chrono::steady_clock;
   using Key = std::pair<std::string, uint16_t>;
   struct Entry {
     std::vector<core::SocketAddress> addresses;
@@ -82,10 +85,11 @@ class AddressBook final : public AddressSource {
     bool numeric = false;
     bool tried = false;
     bool wanted = true;  // by the last set_hosts()
-    Clock::time_point due;
+    uint64_t due_ns = 0;
   };
 
   void run();
+  void add(const Host& host);
   bool all_tried() const;
 
   const Options options_;

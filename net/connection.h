@@ -63,6 +63,10 @@ class Connection final : private CiphertextSink {
   void connect(const core::SocketAddress& address, std::shared_ptr<TlsClientContext> tls = nullptr,
                const TlsPeer& peer = {});
 
+  // How long connect() and its TLS handshake may take. A request's own connect clock may be shorter, but it
+  // only abandons the request; the connection would go on for as long as the kernel tries.
+  void set_connect_timeout(uint32_t timeout_ms) { connect_timeout_ms_ = timeout_ms; }
+
   // Queues bytes; they leave at the end of the turn. Ignored when the connection is not open (any more).
   void send(core::Slice data);
   // The queue is at its high-water mark: the producer should pause; on_send_queue_low() tells when to go on.
@@ -82,6 +86,9 @@ class Connection final : private CiphertextSink {
   // Closes now; what is queued is lost.
   void close();
 
+  // For tools that do what a gateway never does to a socket; -1 once it is closed.
+  int descriptor() const { return descriptor_; }
+
   State state() const { return state_; }
   bool is_open() const { return state_ == State::open; }
   const char* tls_failure_reason() const;
@@ -100,6 +107,7 @@ class Connection final : private CiphertextSink {
   static void on_sent(void* self, core::Completion& completion);
   static void on_flush(core::TurnTask& task);
   static void on_starved(core::TurnTask& task);
+  static void on_memory_short(core::TurnTask& task);
   static void on_timer(core::Timer& timer);
 
   bool receiving() const;
@@ -125,9 +133,11 @@ class Connection final : private CiphertextSink {
   core::Operation connect_;
   core::TurnTask flush_task_;
   core::TurnTask starved_task_;
-  core::Timer timer_;              // write stall while open, the bound on lingering after
+  core::TurnTask copy_out_task_;   // queued while a send is under way: it holds receive blocks
+  core::Timer timer_;              // connecting, write stall while open, the bound on lingering after
   SliceQueue wire_;                // bytes as they go over the wire
   int descriptor_ = -1;
+  uint32_t connect_timeout_ms_ = core::limits::kUpstreamConnectMs;
   uint32_t write_stall_timeout_ms_ = core::limits::kWriteStallTimeoutMs;
   State state_ = State::closed;
   Leg leg_;
@@ -136,6 +146,7 @@ class Connection final : private CiphertextSink {
   bool want_receive_ = false;
   bool receive_ended_ = false;     // the peer has ended its side; nothing more can be received
   bool send_queue_high_ = false;
+  bool copy_out_ = false;          // the send was called back, so that its rest can be copied out
   bool closed_told_ = true;
 };
 

@@ -1,6 +1,7 @@
 #include "net/upstream_pool.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/limits.h"
 
@@ -103,16 +104,17 @@ void UpstreamPool::open() {
 
 void UpstreamPool::on_retry(core::TurnTask& task) {
   auto& self = task.owner<UpstreamPool>();
-  while (self.failures_to_report_ > 0) {
-    --self.failures_to_report_;
-    self.open_failed(self.failure_);
-  }
+  // Those told may ask again and fail again: that is for the next turn.
+  const core::Error failure = self.failure_;
+  for (uint32_t count = std::exchange(self.failures_to_report_, 0); count > 0; --count) self.open_failed(failure);
 }
 
 void UpstreamPool::open_failed(core::Error error) {
-  if (machine_.on_open_failed() == UpstreamPoolMachine::OpenFailed::fail_waiter) {
-    pop_waiter()->on_upstream_refused(error);
-  }
+  const auto action = machine_.on_open_failed();
+  if (action == UpstreamPoolMachine::OpenFailed::nothing) return;
+  UpstreamWaiter* waiter = pop_waiter();
+  if (action == UpstreamPoolMachine::OpenFailed::fail_waiter_and_open) open();
+  waiter->on_upstream_refused(error);
 }
 
 void UpstreamPool::serve(ClientSession& session, UpstreamPoolMachine::Free action) {
@@ -124,7 +126,7 @@ void UpstreamPool::serve(ClientSession& session, UpstreamPoolMachine::Free actio
   if (closing_) {
     begin_close();
   } else if (!idle_timer_.armed()) {
-    loop_.timers().schedule(idle_timer_, loop_.now_ns() + core::milliseconds(core::limits::kUpstreamIdleMs));
+    loop_.timers().schedule(idle_timer_, loop_.now_ns() + core::milliseconds(target_.idle_timeout_ms));
   }
 }
 
@@ -161,7 +163,7 @@ void UpstreamPool::on_session_closed(ClientSession& session) {
 
 void UpstreamPool::on_idle_timer(core::Timer& timer) {
   auto& self = timer.owner<UpstreamPool>();
-  const uint64_t limit_ns = core::milliseconds(core::limits::kUpstreamIdleMs);
+  const uint64_t limit_ns = core::milliseconds(self.target_.idle_timeout_ms);
   const uint64_t now_ns = self.loop_.now_ns();
   // The front of the stack has idled longest.
   while (!self.idle_.empty() && now_ns - self.idle_.front()->idle_since_ns() >= limit_ns) {

@@ -24,6 +24,7 @@ struct UpstreamTarget {
   uint16_t port = 0;
   bool tls = false;
   std::shared_ptr<TlsClientContext> context; // with tls
+  uint32_t idle_timeout_ms = core::limits::kUpstreamIdleMs;
 };
 
 // Addresses of a host; asked only when a connection is opened. May be called on any shard.

@@ -4,7 +4,7 @@
 //   connection opened ──on_opened──▶ serve_waiter | keep_idle
 //   exchange over ──on_released──▶ serve_waiter | keep_idle         (reusable)
 //                 ──on_lost──▶ open_for_waiter | nothing            (not reusable, or an idle one died)
-//   connect failed ──on_open_failed──▶ fail_waiter | nothing
+//   connect failed ──on_open_failed──▶ fail_waiter | fail_waiter_and_open | nothing
 //
 // Idle connections are used last in, first out: the hottest socket with the widest congestion window.
 // Invariants
@@ -25,7 +25,7 @@ class UpstreamPoolMachine {
   enum class Acquire : uint8_t { use_idle, open_and_wait, wait, refuse };
   enum class Free : uint8_t { serve_waiter, keep_idle };
   enum class Lost : uint8_t { nothing, open_for_waiter };
-  enum class OpenFailed : uint8_t { nothing, fail_waiter };
+  enum class OpenFailed : uint8_t { nothing, fail_waiter, fail_waiter_and_open };
 
   explicit UpstreamPoolMachine(uint32_t max_connections = core::limits::kMaxUpstreamConnectionsPerEndpoint,
                                uint32_t max_waiting = core::limits::kMaxUpstreamQueue)
@@ -52,13 +52,14 @@ class UpstreamPoolMachine {
     --opening_;
     return give();
   }
-  // A connect attempt failed: the request that has waited longest fails with it.
+  // A connect attempt failed: the request that has waited longest fails with it. The place it took may be what
+  // another one waited for.
   OpenFailed on_open_failed() {
     WEIR_ASSERT(opening_ > 0);
     --opening_;
     if (waiting_ == 0) return OpenFailed::nothing;
     --waiting_;
-    return OpenFailed::fail_waiter;
+    return may_open() ? open(), OpenFailed::fail_waiter_and_open : OpenFailed::fail_waiter;
   }
   Free on_released() {
     WEIR_ASSERT(busy_ > 0);

@@ -138,6 +138,7 @@ struct Ban {
 };
 
 const std::vector<std::string> kLayersBelowTools = {"core", "net", "routing"};
+const std::vector<std::string> kShipped = {"core", "net", "routing", "tools"};
 const std::vector<std::string> kAll = {"core", "net", "routing", "tools", "tests", "bench"};
 const std::vector<std::string> kHot = {"routing/decide", "routing/exchange", "routing/guard",
                                        "routing/inspect", "net/http"};
@@ -145,13 +146,19 @@ const std::vector<std::string> kPure = {"routing/decide", "routing/inspect", "ne
 
 const std::vector<Ban>& bans() {
   static const std::vector<Ban> list = {
-      {{"throw"}, kLayersBelowTools, {}, "return core::fail(code)"},
+      {{"throw"},
+       kLayersBelowTools,
+       {"routing/inspect/field_name.cc"},  // consteval: fails the build, never runs
+       "return core::fail(code)"},
       {{"std::regex"}, kLayersBelowTools, {}, "a parser of its own; it is slow and its recursion unbounded"},
       {{"strcpy(", "strcat(", "sprintf(", "vsprintf(", "gets(", "strtok("},
        kAll,
        {},
        "std::string_view, std::to_chars, fmt"},
-      {{"atoi(", "atol(", "atoll(", "atof("}, kAll, {}, "std::from_chars: it reports what is not a number"},
+      {{"atoi(", "atol(", "atoll(", "atof("},
+       kShipped,
+       {},
+       "std::from_chars: it reports what is not a number"},
       {{"printf(", "fprintf(", "puts(", "fputs(", "std::cout", "std::cerr", "std::clog"},
        kLayersBelowTools,
        {"core/assert.cc"},  // the last words of a process
@@ -171,7 +178,7 @@ const std::vector<Ban>& bans() {
        "one owner, or a handle of core/slab.h: reference counts are shared cache lines"},
       {{"std::function", "std::map", "std::unordered_map", "std::list", "std::deque"},
        kPure,
-       {},
+       {"routing/decide/row_index.cc"},  // builds the index with the table; requests only read it
        "fixed or flat containers: this runs once per request"},
       {{"system_clock", "steady_clock", "high_resolution_clock", "clock_gettime(", "gettimeofday("},
        kLayersBelowTools,

@@ -45,6 +45,17 @@ std::expected<int, std::string> listen_tcp(const SocketAddress& address) {
   return socket;
 }
 
+std::expected<void, std::string> check_free_tcp(const SocketAddress& address) {
+  const int socket = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0) return std::unexpected("no socket for " + address.to_string() + ": " + std::strerror(errno));
+  set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);  // past connections do not count, listeners do
+  if (address.family() == AF_INET6) set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  const int error = ::bind(socket, address.get(), address.size()) == 0 ? 0 : errno;
+  ::close(socket);
+  if (error != 0) return std::unexpected(bind_error(address.to_string(), error));
+  return {};
+}
+
 std::expected<int, std::string> listen_unix(const std::string& path, unsigned mode) {
   auto address = SocketAddress::unix_path(path);
   if (!address) return std::unexpected(address.error());

@@ -1,5 +1,6 @@
 #include "net/http/sse.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/limits.h"
@@ -114,7 +115,7 @@ std::optional<std::string_view> join_data(std::span<const uint8_t> bytes, std::s
     const size_t break_size = first ? 0 : 1;
     if (line.value.size() + break_size > out.size() - size) return std::nullopt;
     if (!first) out[size++] = '\n';
-    std::memcpy(out.data() + size, line.value.data(), line.value.size());
+    std::ranges::copy(line.value, out.begin() + static_cast<std::ptrdiff_t>(size));
     size += line.value.size();
     first = false;
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 #include "core/assert.h"
 #include "net/http/scan.h"
@@ -12,6 +11,10 @@ namespace {
 
 const uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const uint8_t*>(text.data());
+}
+
+char* copy(std::string_view text, char* out) {
+  return std::copy(text.begin(), text.end(), out);
 }
 
 // Copies what is not in the class; returns the new end.
@@ -31,12 +34,7 @@ struct NotValue {
 char* copy_value(std::string_view value, char* out) {
   if (find_first<NotPlainText>(bytes_of(value), 0, value.size()) != value.size())
     return copy_without<NotValue>(value, out);
-  return std::copy(value.begin(), value.end(), out);
-}
-
-char* copy(std::string_view text, char* out) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
+  return copy(value, out);
 }
 
 constexpr size_t kMaxDecimalBytes = 20;

@@ -13,9 +13,9 @@ namespace weir::net {
 //   2. Committed bytes are in wire order and leave in that order. A record may straddle two reservations.
 class CiphertextSink {
  public:
-  // Free space of at least `minimum` bytes (usually the rest of the current buffer), or an empty span if
-  // there is no memory: the session then fails for good with out_of_buffers, because a record cannot be half
-  // sent. Back pressure belongs before the session: stop writing at the high-water mark.
+  // Free space of at least `minimum` bytes (1 to 16 KiB: the record, or its rest), or an empty span if there
+  // is no memory: the session then fails for good with out_of_buffers, because a record cannot be half sent.
+  // Back pressure belongs before the session: stop writing at the high-water mark.
   virtual std::span<uint8_t> reserve(size_t minimum) = 0;
 
   // The first `bytes` of the last reservation now hold ciphertext.

@@ -49,6 +49,8 @@ bool apply_settings(SSL_CTX* context, X509_STORE* trust, TlsVersion minimum_vers
   SSL_CTX_set_security_level(context, 2);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_clear_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  // One copy per receive instead of two per record: 3 % of a small message.
+  SSL_CTX_set_read_ahead(context, 1);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set1_cert_store(context, trust);
   // The session cache is ours: OpenSSL's does not serve clients.

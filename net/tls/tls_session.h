@@ -106,7 +106,7 @@ class TlsSession {
   // 0.
   core::Result<void> release_input();
 
-  // Ciphertext that has been fed and not yet looked at, in bytes.
+  // Ciphertext that has been fed and not yet taken in by OpenSSL (which holds a record or so), in bytes.
   size_t unread_ciphertext() const { return borrowed_.size() + (carry_.size() - carry_begin_); }
 
   // ---- handshake ----

@@ -76,7 +76,7 @@ void Exchange::relay_plain(net::BodyPiece piece) {
   const auto payload = piece.bytes.bytes().subspan(piece.payload_offset, piece.payload_size);
   auto position = first_piece_ ? UsageReader::Position::first : UsageReader::Position::middle;
   if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
-  usage_.feed(shard_.inspector().index(), payload, position);
+  usage_.feed(payload, position);
   first_piece_ = false;
   if (!chunked_downstream_) return send_downstream(piece.payload());
   if (piece.whole_chunk) return send_downstream(std::move(piece.bytes));
@@ -146,6 +146,7 @@ void Exchange::settle() {
   WEIR_ASSERT(phase_ != Phase::ended);
   phase_ = Phase::ended;
   timer_.cancel();
+  copy_out_task_.unlink();
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
   const Usage& reported = usage_.usage();
   Usage usage = reported;

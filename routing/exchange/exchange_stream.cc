@@ -40,11 +40,9 @@ bool Exchange::take_event(std::span<uint8_t> bytes) {
     if (!text) return true;
     data = {joined.data(), text->size()};
   }
-  const EventFacts facts = usage_.read_event(shard_.inspector().index(), data);
-  if (facts.content) {
-    ++content_events_;
-    on_first_token();
-  }
+  const EventFacts facts = usage_.read_event(data);
+  if (facts.content) on_first_token();
+  if (record_.first_token_ns != 0) ++content_events_;  // from the first token on, an event bears one
   if (facts.error) record_.error = ErrorCode::upstream_status;
   if (facts.terminal) saw_terminal_ = true;
   if (!usage_hidden_) return true;

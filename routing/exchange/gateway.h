@@ -37,6 +37,8 @@ struct GatewayOptions {
   uint32_t head_timeout_ms = core::limits::kHeadTimeoutMs;
   uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
+  uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
+  uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
   uint64_t pin_memory_bytes = uint64_t{64} << 20;                    // for all shards; touched as it is used
   uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
   uint64_t process_seed = 0;              // for hash keys and request ids; random in production

@@ -18,84 +18,25 @@
 //   object_begin │            messages.begin                         messages.end
 //                value_begin
 //
-// Owned by one shard, called from its thread only; an Inspection is valid until the next inspect() of the
-// same Inspector and as long as the body. A later attempt at another unit inspects the body again.
+// Nothing is allocated; an Inspector is some 32 KB, one per shard, called from its thread only. An Inspection
+// is valid until the next inspect() of the same Inspector and as long as the body. A later attempt at another
+// unit inspects the body again.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/limits.h"
-#include "routing/inspect/json_index.h"
+#include "routing/inspect/field_name.h"
+#include "routing/inspect/json_cursor.h"
 #include "routing/inspect/json_text.h"
 
 namespace weir::routing {
 
 enum class Endpoint : uint8_t { chat_completions, completions, embeddings, responses };
-
-// Top-level fields that weir knows by name, in any endpoint. X(name)
-#define WEIR_FIELD_TABLE(X) \
-  X(model)                  \
-  X(messages)               \
-  X(input)                  \
-  X(prompt)                 \
-  X(instructions)           \
-  X(stream)                 \
-  X(stream_options)         \
-  X(n)                      \
-  X(best_of)                \
-  X(max_tokens)             \
-  X(max_completion_tokens)  \
-  X(max_output_tokens)      \
-  X(temperature)            \
-  X(top_p)                  \
-  X(stop)                   \
-  X(seed)                   \
-  X(frequency_penalty)      \
-  X(presence_penalty)       \
-  X(logit_bias)             \
-  X(logprobs)               \
-  X(response_format)        \
-  X(tools)                  \
-  X(tool_choice)            \
-  X(parallel_tool_calls)    \
-  X(functions)              \
-  X(function_call)          \
-  X(user)                   \
-  X(safety_identifier)      \
-  X(metadata)               \
-  X(conversation)           \
-  X(previous_response_id)   \
-  X(prompt_cache_key)       \
-  X(store)                  \
-  X(service_tier)           \
-  X(reasoning)              \
-  X(reasoning_effort)       \
-  X(text)                   \
-  X(suffix)                 \
-  X(dimensions)             \
-  X(encoding_format)
-
-enum class FieldName : uint8_t {
-#define X(name) name,
-  WEIR_FIELD_TABLE(X)
-#undef X
-      other  // any key that is not in the table
-};
-inline constexpr unsigned kFieldNameCount = static_cast<unsigned>(FieldName::other);
-
-enum class JsonType : uint8_t { null, boolean, number, string, array, object };
-
-// Half-open byte range of the body.
-struct ByteRange {
-  uint32_t begin = 0;
-  uint32_t end = 0;
-  uint32_t size() const { return end - begin; }
-};
 
 // One member of the top-level object. [key_begin, value_end) is the whole member without its comma.
 struct Field {
@@ -128,14 +69,14 @@ struct Inspection {
   std::string_view model;
   std::string_view user;
   std::string_view safety_identifier;
-  std::string_view conversation;       // first of metadata.conversation_id, conversation(.id),
-                                       // previous_response_id, prompt_cache_key
+  std::string_view conversation;  // first of metadata.conversation_id, conversation(.id),
+                                  // previous_response_id, prompt_cache_key
 
   // ---- streaming ----
   bool stream;
-  bool include_usage_requested;        // stream_options.include_usage is true
-  ByteRange include_usage;             // its value if the member is there, else empty
-  uint32_t stream_options_begin;       // offset after the '{' of stream_options, 0 if it is no object
+  bool include_usage_requested;   // stream_options.include_usage is true
+  ByteRange include_usage;        // its value if the member is there, else empty
+  uint32_t stream_options_begin;  // offset after the '{' of stream_options, 0 if it is no object
   bool stream_options_empty;
 
   // ---- how much may be produced; 0 = not given ----
@@ -148,58 +89,46 @@ struct Inspection {
   // ---- input ----
   uint32_t input_bytes;   // JSON bytes of messages, input, prompt, instructions, tools, functions,
                           // response_format, text: an upper bound of the prompt's text
+  uint32_t prompt_count;  // completions: prompts in an array of them, each with its own choices; else 1
   uint32_t media_bytes;   // part of it that is "data:" URLs under url, image_url, file_data, file_url
 
   // ---- messages (chat completions) ----
   uint32_t message_count;
-  uint32_t messages_begin;             // offset after '['
-  uint32_t messages_end;               // offset of ']'
-  ByteRange first_message;
-  uint32_t system_message_count;       // recorded in system_messages
-  bool more_system_messages;           // there are more than kMaxSystemMessages
+  uint32_t messages_begin;        // offset after '['
+  uint32_t messages_end;          // offset of ']'
+  uint32_t system_message_count;  // recorded in system_messages
+  bool more_system_messages;      // there are more than kMaxSystemMessages
   struct SystemMessage {
     ByteRange range;
-    uint32_t index;                    // in the array
-    uint32_t next_begin;               // where the next message begins; 0 for the last one
+    uint32_t previous_end;  // where the message before it ends; 0 for the first one
+    uint32_t next_begin;    // where the message after it begins; 0 for the last one
   };
   std::array<SystemMessage, kMaxSystemMessages> system_messages;  // roles system and developer
 
   // ---- tools (chat completions, responses) ----
   uint32_t tool_count;
-  uint32_t tools_begin;                // offset after '['
-  uint32_t tools_end;                  // offset of ']'
+  uint32_t tools_begin;  // offset after '['
+  uint32_t tools_end;    // offset of ']'
   std::array<Tool, core::limits::kMaxTools> tools;
 
-  static constexpr uint16_t kAbsent = 0xffff;
-  std::array<uint16_t, kFieldNameCount> position;  // in `fields`, or kAbsent
+  uint64_t present;  // bit i: the field FieldName(i) is there, at fields[position[i]]
+  std::array<uint16_t, kFieldNameCount> position;
 
   // The member with this name, or nullptr.
   const Field* field(FieldName field_name) const {
-    const uint16_t at = position[static_cast<unsigned>(field_name)];
-    return at == kAbsent ? nullptr : &fields[at];
+    const auto at = static_cast<unsigned>(field_name);
+    return (present >> at & 1) != 0 ? &fields[position[at]] : nullptr;
   }
-  // The member with this key (unescaped, folded with `hash` = key_hash(key)), or nullptr.
+  // The member with this key, or nullptr; `hash` = key_hash(key). Letter case does not count.
   const Field* find(std::string_view key, uint32_t hash) const;
-
-  bool object_empty() const { return field_count == 0; }
 };
-
-// Hash of a key, equal for keys that differ only in case. For tables made once, e.g. of a unit's params.
-uint32_t key_hash(std::string_view key);
-// Equal without regard to case (ASCII, and U+017F, U+212A which fold onto s and k).
-bool same_key(std::string_view a, std::string_view b);
-// The known field of exactly that name, else FieldName::other.
-FieldName field_name(std::string_view key);
-// The name as a static, null-terminated string; "" for `other`.
-const char* to_string(FieldName name);
 
 class Inspector {
  public:
   // Readable bytes that must follow every body given to inspect(); their contents do not matter.
-  static constexpr uint32_t kPadding = JsonIndex::kPadding;
+  static constexpr uint32_t kPadding = JsonCursor::kPadding;
 
-  Inspector();
-  ~Inspector();
+  Inspector() = default;
   Inspector(const Inspector&) = delete;
   Inspector& operator=(const Inspector&) = delete;
 
@@ -209,13 +138,10 @@ class Inspector {
   // one field carry its name.
   core::Result<const Inspection*> inspect(Endpoint endpoint, std::span<const uint8_t> body);
 
-  // The shard's index, shared with UsageReader.
-  JsonIndex& index() { return index_; }
-
  private:
-  struct State;
-  JsonIndex index_;
-  std::unique_ptr<State> state_;
+  class Walk;
+  Inspection inspection_;
+  std::array<uint8_t, core::limits::kMaxInspectScratchBytes> scratch_;
 };
 
 }  // namespace weir::routing

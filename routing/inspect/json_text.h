@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string_view>
 
@@ -54,11 +53,8 @@ void render_json_string(std::string_view text, ScratchWriter& out);
 // The same without the quotes: what a string holds between them.
 void render_json_string_body(std::string_view text, ScratchWriter& out);
 
-// Appends the text that the inside of a JSON string (without quotes, already known to be UTF-8 without
-// control characters) stands for. Refuses an unknown escape and a surrogate without its partner: false.
-bool unescape_json_string(std::string_view inside, ScratchWriter& out);
-
-// Are all escapes between the quotes well-formed? What unescape_json_string would answer, without writing.
-bool escapes_are_valid(std::string_view inside);
+// Appends the text that the inside of a JSON string stands for. `inside` is what a JsonCursor has read: its
+// escapes are known to be well-formed.
+void unescape_json_string(std::string_view inside, ScratchWriter& out);
 
 }  // namespace weir::routing

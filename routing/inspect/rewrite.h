@@ -15,9 +15,19 @@
 //   usage on streams    stream_options     no               stream_options no
 //
 // A field is replaced where it stands (key and value, so that an escaped key becomes a plain one) or added at
-// the start of the object. Setting max_tokens removes a max_completion_tokens of the client and the other way
-// round. When tools are filtered and none remains, tools, tool_choice and parallel_tool_calls go; the older
-// functions and function_call always go then, since they would pass the filter by.
+// the start of the object.
+//
+// - Params that the endpoint does not know are left out, tool_choice and parallel_tool_calls also where no
+// tools
+//   remain. A bound on the output is the same param under three
+//   names and is sent under the endpoint's; the client's bound under another name goes.
+// - Prompt, chat completions: `replace` removes the client's system and developer messages and puts ours
+// first,
+//   `prepend` puts ours first, `if_absent` does so only if the client sent none. Responses: the same with the
+//   instructions; `prepend` joins ours and theirs by a line feed.
+// - When tools are filtered and none remains, tools, tool_choice and parallel_tool_calls go; the older
+// functions
+//   and function_call always go then, since they would pass the filter by.
 //
 // Pure; no allocation; any thread.
 #pragma once
@@ -42,12 +52,11 @@ struct ParamRewrite {
   std::string_view value_json;  // the value as JSON text
   uint32_t hash = 0;
   FieldName name = FieldName::other;
-  uint32_t count = 0;           // the value if it is a positive integer (n, max_tokens, ...), else 0
+  uint32_t count = 0;  // the value if it is a positive integer (n, max_tokens, ...), else 0
 };
 
-// Fields that a unit governs by other means (model, messages, stream, stream_options, input, prompt,
-// instructions, tools, functions, conversation, previous_response_id, metadata, user, ...): not to be set
-// through params. The table refuses them.
+// Fields that a unit governs by other means or that are the client's own (model, messages, stream, tools,
+// user, metadata, ...): not to be set through params. The table refuses them.
 bool is_reserved_param(std::string_view key);
 ParamRewrite make_param(std::string_view key, std::string_view key_json, std::string_view value_json);
 
@@ -64,12 +73,12 @@ struct PromptPart {
 enum class PromptMode : uint8_t { replace, prepend, if_absent };
 
 struct UnitRewrite {
-  std::string_view model_json;                // the provider's model name as a JSON string with quotes
-  std::span<const ParamRewrite> params;       // no key twice, none reserved
-  std::span<const PromptPart> prompt;         // empty: the client's system text passes
+  std::string_view model_json;           // the provider's model name as a JSON string with quotes
+  std::span<const ParamRewrite> params;  // no key twice, none reserved
+  std::span<const PromptPart> prompt;    // empty: the client's system text passes
   PromptMode prompt_mode = PromptMode::replace;
-  bool filter_tools = false;                  // the unit has a `tools` list
-  std::span<const std::string_view> tools;    // names that may pass
+  bool filter_tools = false;                // the unit has a `tools` list
+  std::span<const std::string_view> tools;  // names that may pass
 };
 
 // Values of the variables for this request, each escaped as inside a JSON string (render_json_string_body).
@@ -78,13 +87,13 @@ using PromptValues = std::array<std::string_view, kPromptVariableCount>;
 // ---- the result ----
 
 struct Piece {
-  bool from_body;   // else from scratch
+  bool from_body;  // else from scratch
   uint32_t offset;
   uint32_t size;
 };
 
-// Up to kCapacity pieces in sending order. When it is nearly full, and for body ranges shorter than
-// kCopyBytes between two new ones, bytes are copied to scratch instead.
+// The pieces in sending order. A body range shorter than kCopyBytes that follows new bytes, and anything once
+// the list is nearly full, is copied to scratch instead: an iovec costs more than a few bytes.
 class PieceList {
  public:
   static constexpr uint32_t kCapacity = 48;
@@ -93,9 +102,11 @@ class PieceList {
   std::span<const Piece> pieces() const { return {pieces_.data(), count_}; }
   uint32_t size() const { return count_; }
   void clear() { count_ = 0; }
+  // kCapacity pieces may be added at most.
+  void add(Piece piece) { pieces_[count_++] = piece; }
+  Piece& last() { return pieces_[count_ - 1]; }
 
  private:
-  friend class RewriteOutput;
   std::array<Piece, kCapacity> pieces_;
   uint32_t count_ = 0;
 };
@@ -105,9 +116,10 @@ struct RewriteResult {
   bool usage_hidden;  // usage is asked for upstream although the client did not: hide that frame
 };
 
-// Plans the upstream body. Writes new bytes to `scratch` (from its current end) and sets `pieces`, whose scratch
-// offsets count from scratch.data(). rewrite_too_large if scratch is full or the result is over
-// limits::kMaxRewrittenBytes; field_too_long "messages" if more system messages than kMaxSystemMessages must go.
+// Plans the upstream body. Writes new bytes to `scratch` (from its current end) and sets `pieces`, whose
+// scratch offsets count from scratch.data(). rewrite_too_large if scratch is full or the result is over
+// limits::kMaxRewrittenBytes; field_too_long "messages" if more system messages than kMaxSystemMessages must
+// go.
 core::Result<RewriteResult> plan_rewrite(const Inspection& inspection, std::span<const uint8_t> body,
                                          const UnitRewrite& unit, const PromptValues& values,
                                          ScratchWriter& scratch, PieceList& pieces);
@@ -115,7 +127,7 @@ core::Result<RewriteResult> plan_rewrite(const Inspection& inspection, std::span
 // What the upstream may produce at most once rewritten: for the reserve. Zero = the request sets no bound.
 struct OutputBound {
   uint32_t tokens_per_choice;
-  uint32_t choices;  // max of n and best_of, at least 1
+  uint64_t choices;  // max of n and best_of, for each prompt; at least 1
 };
 OutputBound output_bound(const Inspection& inspection, const UnitRewrite& unit);
 // Upper bound in bytes of the prompt that the unit adds, for the input estimate.

@@ -1,13 +1,18 @@
 // Tokens used, as the provider reports them, read from an answer that passes through; and what they cost.
 //
-// Streams: every event's data goes through read_event(). A vector search for five-letter keys decides whether it
-// can hold anything of interest; only then is it parsed. Plain answers: feed() takes the body in the pieces it
-// arrives in and keeps nothing but a few numbers; a small body that is there in one piece is parsed exactly, a
-// longer or split one is searched for the last `"usage": {` whose object closes within limits::kMaxUsageBytes.
+// Streams: every event's data goes through read_event(). A vector search for five-letter keys ("usage",
+// "error") decides whether it can hold anything of interest; only then is it parsed. Plain answers: feed()
+// takes the body in the pieces it arrives in and keeps nothing but a few numbers; a small body that is there
+// in one piece is parsed exactly, a longer or split one is searched, and the last usage object that closes
+// within limits::kMaxUsageBytes counts:
+//
+//   searching ── "usage" ──▶ usage_colon ── : ──▶ usage_value ── { ──▶ usage_object ── } ──▶ searching
+//       └─────── "model" ──▶ model_colon ── : ──▶ model_value ── " ──▶ model_text   ── " ──▶ searching
+//   (any other byte than a blank on the way: back to searching)
 //
 // Names read (WIRE): prompt_tokens | input_tokens, completion_tokens | output_tokens,
-// {prompt,input}_tokens_details.cached_tokens, {completion,output}_tokens_details.reasoning_tokens. Cached input is
-// part of input, reasoning part of output. Dialects that count otherwise convert before.
+// {prompt,input}_tokens_details.cached_tokens, {completion,output}_tokens_details.reasoning_tokens. Cached
+// input is part of input, reasoning part of output. Dialects that count otherwise convert before.
 //
 // The provider is not trusted: bad JSON, negative or huge counts are ignored, never an error.
 // One UsageReader per attempt, on its shard; no allocation.
@@ -20,7 +25,6 @@
 
 #include "core/limits.h"
 #include "routing/inspect/inspect.h"
-#include "routing/inspect/json_index.h"
 
 namespace weir::routing {
 
@@ -41,18 +45,18 @@ struct Price {
   int64_t output = 0;
 };
 
-// Cost in nano-USD, the exact sum rounded up once; INT64_MAX if it does not fit. Counts below zero count as zero,
-// cached tokens beyond the input as the input.
+// Cost in nano-USD, the exact sum rounded up once; INT64_MAX if it does not fit. Counts below zero count as
+// zero, cached tokens beyond the input as the input.
 int64_t cost(const Usage& usage, const Price& price);
 
 // What one stream event is. All false for an event of no interest.
 struct EventFacts {
   bool usage = false;       // it reports usage (see UsageReader::usage)
   bool usage_only = false;  // ... and nothing else: `choices` is empty; hidden from clients that did not ask
-  bool content = false;     // it bears a token: text, a refusal, reasoning, tool call. Told reliably up to and
-                            // including the first such event; later events may say false.
-  bool error = false;       // the provider reports failure in it
-  bool terminal = false;    // responses: completed, failed, incomplete or error, after which the stream may end
+  bool content = false;   // it bears a token: text, a refusal, reasoning, tool call. Told reliably up to and
+                          // including the first such event; later events may say false.
+  bool error = false;     // the provider reports failure in it
+  bool terminal = false;  // responses: completed, failed, incomplete or error, after which the stream may end
 
   friend bool operator==(const EventFacts&, const EventFacts&) = default;
 };
@@ -64,27 +68,44 @@ class UsageReader {
 
   explicit UsageReader(Endpoint endpoint) : endpoint_(endpoint) {}
 
-  // Reads the data of one stream event ("[DONE]" included), after which JsonIndex::kPadding bytes must be readable.
-  EventFacts read_event(JsonIndex& index, std::span<const uint8_t> data);
+  // Reads the data of one stream event ("[DONE]" included), after which Inspector::kPadding bytes must be
+  // readable.
+  EventFacts read_event(std::span<const uint8_t> data);
 
   enum class Position : uint8_t { first, middle, last, whole };
   // Reads the next piece of a plain JSON body. Padding is needed for `whole` only.
-  void feed(JsonIndex& index, std::span<const uint8_t> piece, Position position);
+  void feed(std::span<const uint8_t> piece, Position position);
 
   const Usage& usage() const { return usage_; }
   // Model named by the provider, possibly cut; empty if none was seen.
   std::string_view model() const { return {model_.data(), model_size_}; }
-  bool saw_content() const { return saw_content_; }
+  bool saw_content() const { return saw_content_; }  // events only
   bool saw_error() const { return saw_error_; }
 
  private:
-  friend class UsageEventWalk;
+  enum class Phase : uint8_t {
+    searching,
+    usage_colon,
+    usage_value,
+    usage_object,
+    model_colon,
+    model_value,
+    model_text,
+  };
 
-  // Follows an object of token counts byte by byte, across pieces, storing nothing but what is listed here.
-  enum class Phase : uint8_t { searching, before_colon, before_value, in_object, in_model };
-  void keep_model(std::string_view raw);
-  bool read_exact(JsonIndex& index, std::span<const uint8_t> data, EventFacts& facts);
-  void search(const uint8_t* data, uint32_t size);
+  bool read_plainly(std::span<const uint8_t> body);
+  bool read_exactly(std::span<const uint8_t> data, EventFacts& facts);
+  void keep_model(std::string_view name);
+  void take(const Usage& usage);
+
+  void search(std::span<const uint8_t> piece);
+  void start(uint8_t letter);
+  uint32_t follow(std::span<const uint8_t> bytes);
+  void follow_byte(uint8_t byte);
+  void follow_object(uint8_t byte);
+  void end_number();
+
+  static constexpr uint32_t kCarryBytes = 8;  // `\"usage"` but for its last byte
 
   Usage usage_;
   std::array<char, kMaxModelBytes> model_;
@@ -92,6 +113,21 @@ class UsageReader {
   Endpoint endpoint_;
   bool saw_content_ = false;
   bool saw_error_ = false;
+
+  // ---- searching a plain body; see the picture ----
+  Phase phase_ = Phase::searching;
+  uint8_t carry_size_ = 0;
+  std::array<uint8_t, kCarryBytes> carry_;  // the end of what has been searched
+  uint16_t object_bytes_ = 0;
+  uint8_t depth_ = 0;
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool has_number_ = false;
+  uint8_t key_size_ = 0;  // of the last string in the object; kMaxKeyBytes + 1 if it was longer
+  static constexpr uint32_t kMaxKeyBytes = 20;
+  std::array<char, kMaxKeyBytes> key_;
+  int64_t number_ = 0;
+  Usage found_;
 };
 
 }  // namespace weir::routing

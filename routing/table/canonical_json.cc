@@ -30,7 +30,7 @@ bool before(const Member& a, const Member& b) {
 void append_object(std::string& out, simdjson::dom::object object) {
   std::vector<Member> members;
   for (const auto [key, value] : object) members.push_back({key, value});
-  if (!std::ranges::is_sorted(members, before)) std::ranges::stable_sort(members, before);
+  if (!std::ranges::is_sorted(members, before)) std::ranges::sort(members, before);
   out += '{';
   bool first = true;
   for (const Member& member : members) {
@@ -52,9 +52,8 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
     case Type::ARRAY: {
       out += '[';
       bool first = true;
-      // A named copy: the temporary result would be gone before the loop begins.
-      const simdjson::dom::array items = element.get_array().value_unsafe();
-      for (const simdjson::dom::element item : items) {
+      const simdjson::dom::array array = element.get_array().value_unsafe();
+      for (const simdjson::dom::element item : array) {
         if (!first) out += ',';
         first = false;
         append_canonical(out, item);

@@ -1,6 +1,5 @@
 #include "routing/table/compile.h"
 
-#include "routing/decide/row_index.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
 #include "routing/decide/row_index.h"
@@ -31,7 +30,6 @@ CompileResult compile(Document document, const CompileOptions& options) {
   }
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
   build_units(state);
-  index_rows(*body);
   body->source_json = document.take_json();
   index_rows(*body);
   return body;
@@ -49,6 +47,11 @@ void declare_name(CompileState& state, const Path& path, std::string_view name, 
   if (name.size() > UINT16_MAX) return;
   if (!names.index->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
   if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
+}
+
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit) {
+  if (count <= limit) return;
+  state.problems.add(root.at(section), fmt::format("declares {}; at most {} are accepted", count, limit));
 }
 
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,

@@ -47,4 +47,10 @@ uint64_t hash_name(std::string_view name) {
   return fold(fold(low ^ kSecond, high ^ state), kFirst ^ length);
 }
 
+uint64_t hash_digest(const Digest& digest) {
+  std::array<uint64_t, 4> words;
+  std::memcpy(words.data(), digest.data(), digest.size());
+  return fold(fold(words[0] ^ kFirst, words[1] ^ kSecond) ^ words[2], words[3] ^ kFirst);
+}
+
 }  // namespace weir::routing

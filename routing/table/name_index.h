@@ -29,6 +29,9 @@ using Digest = std::array<uint8_t, 32>;
 // 64-bit hash of a name: fast on short strings, not for strangers' input (nobody but the operator inserts).
 uint64_t hash_name(std::string_view name);
 
+// 64-bit hash of a digest. Real ones spread by themselves; those of a made-up table may count upwards.
+uint64_t hash_digest(const Digest& digest);
+
 // The probing shared by the three indices. Entry: a 16-byte value with `uint32_t value` and hash().
 template <typename Entry>
 class ProbeTable {
@@ -135,7 +138,7 @@ class KeyHashIndex {
   // False, and nothing changes, when the digest is there already. `digest` must outlive the index.
   bool insert(const Digest& digest, uint32_t value) {
     if (lookup(digest) != nullptr) return false;
-    table_.add(Entry{&digest, value, tag(digest)});
+    table_.add(Entry{&digest, value, tag(hash_digest(digest))});
     return true;
   }
 
@@ -150,7 +153,7 @@ class KeyHashIndex {
     const Digest* digest = nullptr;
     uint32_t value = UINT32_MAX;
     uint32_t tag = 0;
-    uint64_t hash() const { return word(*digest, 0); }
+    uint64_t hash() const { return hash_digest(*digest); }
   };
   static_assert(sizeof(Entry) == 16);
 
@@ -159,11 +162,12 @@ class KeyHashIndex {
     std::memcpy(&value, digest.data() + index * 8, 8);
     return value;
   }
-  static uint32_t tag(const Digest& digest) { return static_cast<uint32_t>(word(digest, 1)); }
+  static uint32_t tag(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
   const Entry* lookup(const Digest& digest) const {
-    return table_.find(word(digest, 0), [&](const Entry& entry) {
-      if (entry.tag != tag(digest)) return false;
+    const uint64_t hash = hash_digest(digest);
+    return table_.find(hash, [&](const Entry& entry) {
+      if (entry.tag != tag(hash)) return false;
       uint64_t difference = 0;
       for (size_t i = 0; i < 4; i++) difference |= word(*entry.digest, i) ^ word(digest, i);
       return difference == 0;

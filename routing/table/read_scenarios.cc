@@ -15,6 +15,18 @@ constexpr uint8_t kDefaultCauses =
 constexpr uint8_t kAllCauses = (1u << kFallbackCauses.size()) - 1;
 static_assert(cause_bit(5) == static_cast<uint8_t>(FallbackCause::refusal));
 
+// Position in kFallbackCauses. In YAML a bare 429 is a number.
+std::optional<size_t> read_cause(CompileState& state, const Path& path, Element element) {
+  int64_t status = 0;
+  if (element.get_int64().get(status) != simdjson::SUCCESS) {
+    return read_choice(state.problems, path, element, kFallbackCauses);
+  }
+  const auto found = std::ranges::find(kFallbackCauses, std::to_string(status));
+  if (found != kFallbackCauses.end()) return static_cast<size_t>(found - kFallbackCauses.begin());
+  state.problems.add(path, fmt::format("must be one of {}, not {}", list_names(kFallbackCauses), status));
+  return std::nullopt;
+}
+
 FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
   using enum HopProperty;
   FallbackHop hop;
@@ -32,13 +44,16 @@ FallbackHop read_hop(CompileState& state, const Path& path, Element element) {
     if (!object.has(unit))
       state.problems.add(object.at(on), "is for units; cached and static answer to every cause");
     hop.on = 0;
+    size_t listed = 0;
     object.for_each(on, [&](const Path& at, Element cause) {
-      const auto position = read_choice(state.problems, at, cause, kFallbackCauses);
+      listed++;
+      const auto position = read_cause(state, at, cause);
       if (!position) return;
       if ((hop.on & cause_bit(*position)) != 0) state.problems.add(at, "stands in the list twice; keep one");
       hop.on |= cause_bit(*position);
     });
-    if (hop.on == 0) state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
+    if (listed == 0 && object[on].is_array())
+      state.problems.add(object.at(on), "names no cause, so the hop would never be taken");
   }
   if (object.has(cached)) {
     hop.kind = FallbackHop::Kind::cached;
@@ -174,6 +189,7 @@ void read_flags(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Flag& flag, uint32_t index) {
                  read_flag(state, path, element, flag, index);
                });
+  check_section_size(state, root, RootProperty::flags, state.body.flags.size(), core::limits::kMaxFlags);
   const Path scenarios = root.at(RootProperty::scenarios);
   for (const Scenario& scenario : state.body.scenarios) {
     if (scenario.flags.size() < 32 && (1u << scenario.flags.size()) <= core::limits::kMaxUnitCombinations)

@@ -55,10 +55,9 @@ void read_attribute(CompileState& state, const Path& path, Element element, Attr
     return;
   }
   attribute.kind = AttributeKind::enumeration;
+  const simdjson::dom::array array = element.get_array().value_unsafe();
   size_t position = 0;
-  // A named copy: the temporary result would be gone before the loop begins.
-  const simdjson::dom::array items = element.get_array().value_unsafe();
-  for (const Element item : items) {
+  for (const Element item : array) {
     const Path at(path, position++);
     const auto value = read_text(state.problems, at, item, core::limits::kMaxIdentifierBytes);
     if (!value) continue;
@@ -148,10 +147,9 @@ class ConditionReader {
                                  "a list of values is for text attributes; use any with one condition each");
     }
     ConditionStep step{.kind = Kind::one_of, .attribute = index};
+    const simdjson::dom::array array = value.get_array().value_unsafe();
     size_t position = 0;
-    // A named copy: the temporary result would be gone before the loop begins.
-    const simdjson::dom::array items = value.get_array().value_unsafe();
-    for (const Element item : items) {
+    for (const Element item : array) {
       const Path at(path, position++);
       if (const auto text = read_operand(at, item, index, Whole::yes)) step.operands.emplace_back(*text);
     }
@@ -211,7 +209,8 @@ class ConditionReader {
       read_number(object.at(row.property), object[row.property], index, row.kind);
       count_one();
     }
-    if (object.empty()) state_.problems.add(path, "has no comparison; name one, such as eq or starts_with");
+    if (value.get_object().value_unsafe().size() == 0)
+      state_.problems.add(path, "has no comparison; name one, such as eq or starts_with");
     if (done > 1 && depth + 1 > core::limits::kMaxSegmentDepth) {
       state_.problems.add(path,
                           fmt::format("is nested deeper than {} levels", core::limits::kMaxSegmentDepth));
@@ -266,11 +265,8 @@ void read_attributes(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Attribute& attribute, uint32_t) {
                  read_attribute(state, path, element, attribute);
                });
-  const size_t count = state.body.attributes.size();
-  if (count <= core::limits::kMaxAttributes) return;
-  state.problems.add(
-      root.at(RootProperty::attributes),
-      fmt::format("declares {} attributes; at most {} are accepted", count, core::limits::kMaxAttributes));
+  check_section_size(state, root, RootProperty::attributes, state.body.attributes.size(),
+                     core::limits::kMaxAttributes);
 }
 
 void read_segments(CompileState& state, const Root& root) {
@@ -278,6 +274,7 @@ void read_segments(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Segment& segment, uint32_t) {
                  ConditionReader(state, segment.steps).read(path, element, 1);
                });
+  check_section_size(state, root, RootProperty::segments, state.body.segments.size(), core::limits::kMaxSegments);
 }
 
 }  // namespace weir::routing

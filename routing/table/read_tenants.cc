@@ -93,12 +93,14 @@ void read_tenant(CompileState& state, const Path& path, Element element, Tenant&
   }
 }
 
-std::optional<uint8_t> hex_digit(char c) {
-  if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
-  if (c >= 'a' && c <= 'f') return static_cast<uint8_t>(c - 'a' + 10);
-  if (c >= 'A' && c <= 'F') return static_cast<uint8_t>(c - 'A' + 10);
-  return std::nullopt;
-}
+// Value of a hexadecimal digit; 16 for any other character.
+constexpr auto kHexDigits = [] {
+  std::array<uint8_t, 256> values;
+  values.fill(16);
+  for (uint8_t i = 0; i < 10; i++) values['0' + i] = i;
+  for (uint8_t i = 0; i < 6; i++) values['a' + i] = values['A' + i] = static_cast<uint8_t>(10 + i);
+  return values;
+}();
 
 // "hmac-sha256:" and 64 hexadecimal digits.
 std::optional<Digest> parse_key_hash(std::string_view text) {
@@ -108,10 +110,10 @@ std::optional<Digest> parse_key_hash(std::string_view text) {
   Digest digest;
   if (text.size() != digest.size() * 2) return std::nullopt;
   for (size_t i = 0; i < digest.size(); i++) {
-    const auto high = hex_digit(text[i * 2]);
-    const auto low = hex_digit(text[i * 2 + 1]);
-    if (!high || !low) return std::nullopt;
-    digest[i] = static_cast<uint8_t>(*high << 4 | *low);
+    const uint8_t high = kHexDigits[static_cast<unsigned char>(text[i * 2])];
+    const uint8_t low = kHexDigits[static_cast<unsigned char>(text[i * 2 + 1])];
+    if (high == 16 || low == 16) return std::nullopt;
+    digest[i] = static_cast<uint8_t>(high << 4 | low);
   }
   return digest;
 }

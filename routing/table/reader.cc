@@ -227,16 +227,15 @@ std::optional<simdjson::dom::object> read_object(Problems& problems, const Path&
 // Recursion is bounded by limits::kMaxJsonDepth.
 void check_duplicates(Problems& problems, const Path& path, Element element) {
   if (element.type() == Type::ARRAY) {
+    const simdjson::dom::array array = element.get_array().value_unsafe();
     size_t position = 0;
-    // A named copy: the temporary result would be gone before the loop begins.
-    const simdjson::dom::array items = element.get_array().value_unsafe();
-    for (const Element item : items) {
+    for (const Element item : array) {
       check_duplicates(problems, Path(path, position++), item);
     }
   } else if (element.type() == Type::OBJECT) {
+    const simdjson::dom::object object = element.get_object().value_unsafe();
     std::vector<std::string_view> keys;
-    const simdjson::dom::object members = element.get_object().value_unsafe();
-    for (const auto [key, value] : members) {
+    for (const auto [key, value] : object) {
       keys.push_back(key);
       check_duplicates(problems, Path(path, key), value);
     }

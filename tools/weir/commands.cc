@@ -11,11 +11,13 @@
 #include <cstring>
 #include <iostream>
 
+#include "core/file.h"
 #include "net/tls/tls_server_context.h"
+#include "routing/admin/table_loader.h"
 #include "routing/decide/identify.h"
-#include "routing/table/schema.h"
+#include "routing/table/table_schema.h"
 #include "tools/weir/config.h"
-#include "tools/weir/load_table.h"
+#include "tools/weir/credentials.h"
 
 namespace weir::tools {
 namespace {
@@ -31,10 +33,18 @@ int report(const std::string& file, const std::vector<routing::Problem>& problem
   return kExitBadInput;
 }
 
-std::vector<routing::Problem> table_problems(const std::string& file,
-                                             const routing::CompileOptions& options) {
-  auto table = load_table(file, options);
-  return table ? std::vector<routing::Problem>() : std::move(table.error());
+// On a node the table must have all it refers to: credentials and trust anchors. Elsewhere only what it says.
+std::vector<routing::Problem> table_problems(const std::string& file, Credentials credentials) {
+  auto text = core::read_file(file, core::limits::kMaxTableBytes);
+  if (!text) return {{.path = "", .message = std::move(text.error())}};
+  const routing::TableFormat format = routing::detect_format(file, *text);
+  const routing::CompileOptions options = compile_options(credentials, process_environment());
+  if (credentials == Credentials::resolve) {
+    auto loaded = routing::TableLoader(options, nullptr).load(*std::move(text), format);
+    return loaded ? std::vector<routing::Problem>() : std::move(loaded.error());
+  }
+  auto compiled = routing::compile_text(*std::move(text), format, options);
+  return compiled ? std::vector<routing::Problem>() : std::move(compiled.error());
 }
 
 std::vector<routing::Problem> certificate_problems(const Config& config) {
@@ -101,14 +111,12 @@ int check_config(const std::string& config_file) {
   auto config = load_config(config_file);
   if (!config) return report(config_file, config.error());
   const int config_code = report(config_file, certificate_problems(*config));
-  const auto options = compile_options(Credentials::resolve, process_environment());
-  const int table_code = report(config->table_path, table_problems(config->table_path, options));
+  const int table_code = report(config->table_path, table_problems(config->table_path, Credentials::resolve));
   return config_code != kExitOk ? config_code : table_code;
 }
 
 int check_table(const std::string& table_file) {
-  const auto options = compile_options(Credentials::ignore, process_environment());
-  return report(table_file, table_problems(table_file, options));
+  return report(table_file, table_problems(table_file, Credentials::ignore));
 }
 
 int print_schema() {

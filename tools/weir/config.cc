@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/file.h"
 #include "routing/table/document.h"
 #include "routing/table/reader.h"
 #include "routing/table/scalars.h"
@@ -228,7 +229,7 @@ ConfigResult parse_config(std::string_view text, const std::string& file, const 
 }
 
 ConfigResult load_config(const std::string& file, const Environment& environment) {
-  auto text = read_file(file);
+  auto text = core::read_file(file, kMaxConfigBytes);
   if (!text) return one_problem(text.error());
   return parse_config(*text, file, environment);
 }

@@ -1,14 +1,11 @@
 #include "tools/weir/config_values.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
+
+#include "core/file.h"
 
 namespace weir::tools {
 namespace {
@@ -49,32 +46,13 @@ std::expected<std::string, std::string> expand_variables(std::string_view text,
   }
 }
 
-std::expected<std::string, std::string> read_file(const std::string& path) {
-  auto refuse = [&] {
-    return std::unexpected(fmt::format("cannot read {}: {}", path, std::strerror(errno)));
-  };
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return refuse();
-  std::string text;
-  std::array<char, 65536> buffer;
-  ssize_t count = 0;
-  while ((count = read(descriptor, buffer.data(), buffer.size())) > 0) {
-    text.append(buffer.data(), static_cast<size_t>(count));
-  }
-  const int error = errno;
-  close(descriptor);
-  errno = error;
-  if (count < 0) return refuse();
-  return text;
-}
-
 std::expected<std::string, std::string> resolve_secret(std::string_view reference, const std::string& folder,
                                                        const Environment& environment) {
   if (reference.starts_with("file:")) {
     auto path = expand_variables(reference.substr(5), environment);
     if (!path) return path;
     if (path->empty()) return std::unexpected("file: must be followed by a path");
-    auto text = read_file(resolve_path(folder, *path));
+    auto text = core::read_file(resolve_path(folder, *path), kMaxConfigBytes);
     if (text && text->ends_with('\n')) text->pop_back();
     if (text && text->ends_with('\r')) text->pop_back();
     return text;

@@ -1,4 +1,5 @@
-// The small texts inside weir.yaml: references to the environment and to files. Pure but for read_file.
+// The small texts inside weir.yaml: references to the environment and to files. Pure but for file:
+// references.
 #pragma once
 
 #include <expected>
@@ -17,8 +18,7 @@ std::expected<std::string, std::string> expand_variables(std::string_view text,
 // The variable's value. The error is one sentence.
 std::expected<std::string, std::string> read_variable(std::string_view name, const Environment& environment);
 
-// Reads a whole file. The error is one sentence with the system's reason.
-std::expected<std::string, std::string> read_file(const std::string& path);
+inline constexpr uint64_t kMaxConfigBytes = 1024 * 1024;  // of weir.yaml, and of a file a secret is in
 
 // Resolves a secret written as ${NAME}, env:NAME or file:PATH (relative to `folder`; one line break at the
 // end of the file does not count). Anything else is refused, and is never repeated in the error: it may be

@@ -135,8 +135,7 @@ TEST_F(TlsClientContextTest, RefusesAnExpiredCertificate) {
   }
 }
 
-// ---- resumption
-// -------------------------------------------------------------------------------------------------
+// ---- resumption ------------------------------------------------------------------------------------------
 
 class TlsResumptionTest : public TlsClientContextTest, public testing::WithParamInterface<TlsVersion> {
  protected:
@@ -222,6 +221,18 @@ TEST_P(TlsResumptionTest, EachShardHasItsOwnCacheAndTheSameTrust) {
   EXPECT_EQ(other->cached_sessions(kPeer), 0u);
   EXPECT_FALSE(join(server, other)->client.session->resumed());
   EXPECT_TRUE(join(server, other)->client.session->resumed());
+}
+
+TEST_P(TlsResumptionTest, TicketsAreGoodForKTlsTicketLifetimeS) {
+  RawClient client;
+  SSL_set_max_proto_version(client.ssl(),
+                            GetParam() == TlsVersion::tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION);
+  End server;
+  server.session = net::TlsSession::accept(serve({.dns_names = {"api.test"}}), server.sink).value();
+  client.settle(server);
+  ASSERT_TRUE(client.done());
+  EXPECT_EQ(SSL_SESSION_get_ticket_lifetime_hint(SSL_get_session(client.ssl())),
+            core::limits::kTlsTicketLifetimeS);
 }
 
 TEST_F(TlsClientContextTest, UsesATls13TicketOnce) {

@@ -23,14 +23,14 @@
 
 namespace weir::tests {
 
-// A sink that hands out small rooms, so that records straddle them.
+// A sink that hands out exactly what is asked for, so that full records straddle two rooms.
 class MemorySink final : public net::CiphertextSink {
  public:
-  explicit MemorySink(size_t room = 100) : room_(room) {}
-
   std::span<uint8_t> reserve(size_t minimum) override {
     if (refuse_) return {};
-    buffer_.resize(std::max(minimum, room_));
+    last_minimum_ = minimum;
+    largest_minimum_ = std::max(largest_minimum_, minimum);
+    buffer_.resize(minimum);
     return buffer_;
   }
 
@@ -39,12 +39,15 @@ class MemorySink final : public net::CiphertextSink {
   }
 
   void refuse() { refuse_ = true; }
+  size_t last_minimum() const { return last_minimum_; }
+  size_t largest_minimum() const { return largest_minimum_; }
   const std::vector<uint8_t>& bytes() const { return bytes_; }
   std::vector<uint8_t> take() { return std::exchange(bytes_, {}); }
 
  private:
-  const size_t room_;
   bool refuse_ = false;
+  size_t last_minimum_ = 0;
+  size_t largest_minimum_ = 0;
   std::vector<uint8_t> buffer_;
   std::vector<uint8_t> bytes_;
 };

@@ -3,11 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "core/limits.h"
-#include "tests/net/tls/tls_pair.h"
-#include "tests/support/test_certificates.h"
+#include "tests/net/tls/tls_session_fixture.h"
 
 namespace weir::tests {
 namespace {
@@ -19,58 +16,9 @@ using net::TlsSession;
 using net::TlsVersion;
 using ReadState = TlsSession::ReadState;
 
-// Watches what OpenSSL allocates. It must be told before its first allocation, hence before main().
-size_t openssl_allocations = 0;
-size_t largest_openssl_allocation = 0;
-void note_allocation(size_t size) {
-  ++openssl_allocations;
-  largest_openssl_allocation = std::max(largest_openssl_allocation, size);
-}
-const bool watching = CRYPTO_set_mem_functions(
-                          [](size_t size, const char*, int) {
-                            note_allocation(size);
-                            return std::malloc(size);
-                          },
-                          [](void* memory, size_t size, const char*, int) {
-                            note_allocation(size);
-                            return std::realloc(memory, size);
-                          },
-                          [](void* memory, const char*, int) { std::free(memory); }) == 1;
-
 enum class Cut { whole, byte_by_byte, random };
 
-class TlsSessionTest : public testing::Test {
- protected:
-  static void only(TlsVersion version, const std::shared_ptr<TlsClientContext>& client) {
-    SSL_CTX_set_max_proto_version(client->context(),
-                                  version == TlsVersion::tls_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION);
-  }
-
-  std::unique_ptr<Pair> joined(Splitter splitter = Splitter::whole()) {
-    auto pair = join(server_, client_, "api.test", std::move(splitter));
-    EXPECT_TRUE(pair->both_done()) << pair->client.reason() << pair->server.reason();
-    return pair;
-  }
-
-  End accepted() {
-    End end;
-    end.session = TlsSession::accept(server_, end.sink).value();
-    return end;
-  }
-
-  static std::span<const uint8_t> bytes_of(std::string_view text) {
-    return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-  }
-
-  TestAuthority authority_;
-  std::shared_ptr<const TlsServerContext> server_ =
-      TlsServerContext::load({.certificates = {authority_.issue({.dns_names = {"api.test"}})}}).value();
-  std::shared_ptr<TlsClientContext> client_ =
-      TlsClientContext::load({.ca_path = authority_.root_path()}).value();
-};
-
-// ---- both versions, every way the transport may cut
-// -------------------------------------------------------------
+// ---- both versions, every way the transport may cut ------------------------------------------------------
 
 class TlsTransferTest : public TlsSessionTest,
                         public testing::WithParamInterface<std::tuple<TlsVersion, Cut>> {
@@ -195,8 +143,7 @@ TEST_F(TlsSessionTest, ReadsARecordCutAnywhere) {
   }
 }
 
-// ---- who may come in
-// --------------------------------------------------------------------------------------------
+// ---- who may come in -------------------------------------------------------------------------------------
 
 TEST_F(TlsSessionTest, ChoosesHttp11AmongOffers) {
   RawClient client;
@@ -272,8 +219,7 @@ TEST_F(TlsSessionTest, RefusesRenegotiation) {
   EXPECT_TRUE(server.received.empty());
 }
 
-// ---- reload
-// -----------------------------------------------------------------------------------------------------
+// ---- reload ----------------------------------------------------------------------------------------------
 
 TEST_F(TlsSessionTest, AReloadChangesNewSessionsOnly) {
   net::TlsServerContextHolder holder(server_);
@@ -298,8 +244,7 @@ TEST_F(TlsSessionTest, AReloadChangesNewSessionsOnly) {
   EXPECT_TRUE(opening->both_done()) << "begun before the reload, with the old certificate";
 }
 
-// ---- records
-// ----------------------------------------------------------------------------------------------------
+// ---- records ---------------------------------------------------------------------------------------------
 
 TEST_F(TlsSessionTest, GathersPiecesIntoOneRecord) {
   const auto pair = joined();
@@ -341,6 +286,16 @@ TEST_F(TlsSessionTest, WritesNoRecordForNothing) {
   EXPECT_TRUE(pair->server.sink.bytes().empty());
 }
 
+TEST_F(TlsSessionTest, AsksTheSinkForWholeRecordsOfAtMost16Kibibytes) {
+  const auto pair = joined();
+  ASSERT_TRUE(pair->server.write(random_text(200)).has_value());
+  EXPECT_EQ(pair->server.sink.last_minimum(), pair->server.sink.bytes().size());
+  pair->settle();
+  ASSERT_TRUE(pair->server.write(random_text(TlsSession::kTlsRecordBytes)).has_value());
+  EXPECT_EQ(pair->server.sink.largest_minimum(), TlsSession::kTlsRecordBytes);
+  EXPECT_EQ(pair->server.sink.last_minimum(), pair->server.sink.bytes().size() - TlsSession::kTlsRecordBytes);
+}
+
 TEST_F(TlsSessionTest, FailsForGoodWhenTheSinkHasNoRoom) {
   const auto pair = joined();
   pair->server.sink.refuse();
@@ -357,8 +312,7 @@ TEST_F(TlsSessionTest, FailsForGoodWhenTheSinkHasNoRoom) {
   EXPECT_EQ(hello->handshake().error().code, ErrorCode::out_of_buffers);
 }
 
-// ---- back pressure
-// ----------------------------------------------------------------------------------------------
+// ---- back pressure ---------------------------------------------------------------------------------------
 
 TEST_F(TlsSessionTest, KeepsWhatBackPressureLeftUnread) {
   const std::string text = random_text(100'000);
@@ -401,8 +355,7 @@ TEST_F(TlsSessionTest, KeepsAtMostKMaxTlsCarryBytes) {
   EXPECT_EQ(refused.error().code, ErrorCode::out_of_buffers);
 }
 
-// ---- close
-// ------------------------------------------------------------------------------------------------------
+// ---- close -----------------------------------------------------------------------------------------------
 
 TEST_F(TlsSessionTest, ReadsOnAfterItHasSaidCloseNotify) {
   for (const TlsVersion version : {TlsVersion::tls_1_2, TlsVersion::tls_1_3}) {
@@ -464,213 +417,6 @@ TEST_F(TlsSessionTest, AnEndDuringTheHandshakeIsAFailure) {
   client.session = TlsSession::connect(client_, client.sink, {.host = "api.test", .port = 443}).value();
   client.feed_end();
   EXPECT_EQ(client.failure, ErrorCode::upstream_tls_failed);
-}
-
-// ---- hostile input
-// ----------------------------------------------------------------------------------------------
-
-TEST_F(TlsSessionTest, NamesPlainHttpOnTheTlsPort) {
-  End server = accepted();
-  server.feed(bytes_of("POST /v1/chat/completions HTTP/1.1\r\nHost: api.test\r\n\r\n"));
-  EXPECT_EQ(server.failure, ErrorCode::client_tls_failed);
-  EXPECT_EQ(server.reason(), "http request");
-}
-
-TEST_F(TlsSessionTest, NamesPlainHttpFromAProvider) {
-  End client;
-  client.session = TlsSession::connect(client_, client.sink, {.host = "api.test", .port = 443}).value();
-  client.run();
-  client.feed(bytes_of("HTTP/1.1 400 Bad Request\r\n\r\n"));
-  EXPECT_EQ(client.failure, ErrorCode::upstream_tls_failed);
-}
-
-TEST_F(TlsSessionTest, DeliversWhatCameBeforeAForgedRecord) {
-  const auto pair = joined();
-  ASSERT_TRUE(pair->client.write("honest").has_value());
-  std::vector<uint8_t> flight = pair->client.sink.take();
-  ASSERT_TRUE(pair->client.write("forged").has_value());
-  std::vector<uint8_t> forged = pair->client.sink.take();
-  forged.back() ^= 1;
-  flight.insert(flight.end(), forged.begin(), forged.end());
-  pair->server.feed(flight);
-  EXPECT_EQ(pair->server.received, "honest");
-  EXPECT_EQ(pair->server.failure, ErrorCode::client_tls_failed);
-  EXPECT_EQ(pair->server.reason(), "decryption failed or bad record mac");
-  EXPECT_FALSE(pair->server.sink.bytes().empty()) << "an alert tells the peer";
-  EXPECT_EQ(pair->server.write("x").error().code, ErrorCode::client_tls_failed);
-}
-
-TEST_F(TlsSessionTest, AFailureOfOneSessionDoesNotShowInAnother) {
-  const auto pair = joined();
-  End victim = accepted();
-  victim.feed(bytes_of("GET / HTTP/1.1\r\n\r\n"));
-  ASSERT_TRUE(victim.failure.has_value());
-  EXPECT_EQ(ERR_peek_error(), 0u);
-  ASSERT_TRUE(pair->client.write("fine").has_value());
-  pair->settle();
-  EXPECT_EQ(pair->server.received, "fine");
-}
-
-// After whatever `hostile` bytes: either the session waits, or it has failed for good with its one code.
-void expect_sane(End& end, ErrorCode code) {
-  if (!end.failure) return;
-  ASSERT_EQ(*end.failure, code);
-  ASSERT_NE(end.session->failure_reason(), nullptr);
-  std::vector<uint8_t> room(10);
-  if (end.session->handshake_done()) {
-    ASSERT_EQ(end.session->read(room).error().code, code);
-    ASSERT_EQ(end.write("x").error().code, code);
-  } else {
-    ASSERT_EQ(end.session->handshake().error().code, code);
-  }
-  end.session->begin_close();
-}
-
-TEST_F(TlsSessionTest, SurvivesGarbage) {
-  std::mt19937 random(11);
-  for (int round = 0; round < 500; ++round) {
-    std::string garbage = random_text(1 + random() % 400);
-    // Every other round looks like a record at first.
-    if (round % 2 == 0 && garbage.size() > 5) {
-      garbage[0] = static_cast<char>(20 + random() % 5);
-      garbage[1] = 3;
-      garbage[2] = static_cast<char>(random() % 5);
-      garbage[3] = 0;
-    }
-    End server = accepted();
-    server.feed(bytes_of(garbage));
-    server.feed_end();
-    ASSERT_TRUE(server.failure.has_value());
-    expect_sane(server, ErrorCode::client_tls_failed);
-  }
-}
-
-TEST_F(TlsSessionTest, SurvivesDamagedFlights) {
-  std::mt19937 random(13);
-  const auto damage = [&](std::vector<uint8_t>& flight) {
-    for (uint32_t hits = 1 + random() % 3; hits > 0 && !flight.empty(); --hits) {
-      const size_t at = random() % flight.size();
-      switch (random() % 4) {
-        case 0:
-          flight[at] ^= static_cast<uint8_t>(1u << random() % 8);
-          break;
-        case 1:
-          flight[at] = static_cast<uint8_t>(random());
-          break;
-        case 2:
-          flight.resize(at);
-          break;
-        case 3:
-          flight.insert(flight.begin() + static_cast<std::ptrdiff_t>(at), static_cast<uint8_t>(random()));
-          break;
-      }
-    }
-  };
-  for (int round = 0; round < 600; ++round) {
-    only(round % 2 == 0 ? TlsVersion::tls_1_2 : TlsVersion::tls_1_3, client_);
-    Pair pair;
-    pair.server.session = TlsSession::accept(server_, pair.server.sink).value();
-    pair.client.session =
-        TlsSession::connect(client_, pair.client.sink, {.host = "api.test", .port = 443}).value();
-    pair.client.run();
-    const uint32_t damaged_step = random() % 6;
-    for (uint32_t step = 0; step < 12; ++step) {
-      End& from = step % 2 == 0 ? pair.client : pair.server;
-      End& to = step % 2 == 0 ? pair.server : pair.client;
-      if (from.session->handshake_done() && !from.failure) (void)from.write("some plaintext");
-      std::vector<uint8_t> flight = from.sink.take();
-      if (step == damaged_step) damage(flight);
-      to.feed(flight);
-    }
-    expect_sane(pair.server, ErrorCode::client_tls_failed);
-    expect_sane(pair.client, ErrorCode::upstream_tls_failed);
-    const std::string_view honest =
-        "some plaintextsome plaintextsome plaintextsome plaintextsome plaintextsome plaintext";
-    ASSERT_TRUE(honest.starts_with(pair.server.received)) << "nothing forged is ever delivered";
-    ASSERT_TRUE(honest.starts_with(pair.client.received));
-  }
-}
-
-// ---- memory
-// -----------------------------------------------------------------------------------------------------
-
-class TlsMemoryTest : public TlsSessionTest {
- protected:
-  // One exchange without any allocation of the test's own.
-  class FixedSink final : public net::CiphertextSink {
-   public:
-    std::span<uint8_t> reserve(size_t) override { return std::span(bytes_).subspan(used_); }
-    void commit(size_t bytes) override { used_ += bytes; }
-    std::span<const uint8_t> take() { return std::span(bytes_).first(std::exchange(used_, 0)); }
-
-   private:
-    std::array<uint8_t, 200'000> bytes_;
-    size_t used_ = 0;
-  };
-
-  static void exchange(TlsSession& from, FixedSink& sink, TlsSession& to, size_t bytes) {
-    static std::array<uint8_t, 40'000> data;
-    static std::array<uint8_t, 40'000> room;
-    ASSERT_TRUE(from.write(std::span(data).first(bytes)).has_value());
-    to.feed(sink.take());
-    const auto step = to.read(room);
-    ASSERT_TRUE(step.has_value());
-    ASSERT_EQ(step->bytes, bytes);
-    ASSERT_TRUE(to.release_input().has_value());
-  }
-};
-
-TEST_F(TlsMemoryTest, KeepsItsBuffersBetweenHandshakeAndIdle) {
-  ASSERT_TRUE(watching);
-  for (const TlsVersion version : {TlsVersion::tls_1_2, TlsVersion::tls_1_3}) {
-    only(version, client_);
-    const auto server_sink = std::make_unique<FixedSink>();
-    const auto client_sink = std::make_unique<FixedSink>();
-    const auto server = TlsSession::accept(server_, *server_sink).value();
-    const auto client = TlsSession::connect(client_, *client_sink, {.host = "api.test", .port = 443}).value();
-    for (int step = 0; step < 6; ++step) {
-      for (auto& [end, input] :
-           {std::pair{client.get(), server_sink.get()}, std::pair{server.get(), client_sink.get()}}) {
-        end->feed(input->take());
-        std::array<uint8_t, 100> room;
-        if (end->handshake_done()) {
-          ASSERT_TRUE(end->read(room).has_value());
-        } else {
-          ASSERT_TRUE(end->handshake().has_value());
-        }
-      }
-    }
-    ASSERT_TRUE(client->handshake_done() && server->handshake_done());
-    // The first use of each direction may still set something up.
-    exchange(*client, *client_sink, *server, 100);
-    exchange(*server, *server_sink, *client, 100);
-
-    // Per record OpenSSL 3.0 allocates a few bytes of bookkeeping (WPACKET), twice at most, and frees them at
-    // once; the record buffers stay.
-    constexpr size_t kRecords = 2 * (1 + 1 + 1 + 1 + 3);
-    openssl_allocations = largest_openssl_allocation = 0;
-    for (const size_t bytes : {1u, 200u, 1000u, 16'384u, 40'000u}) {
-      exchange(*client, *client_sink, *server, bytes);
-      exchange(*server, *server_sink, *client, bytes);
-    }
-    EXPECT_LE(openssl_allocations, 4 * kRecords);
-    EXPECT_LE(largest_openssl_allocation, 64u);
-
-    EXPECT_TRUE(server->release_idle_buffers());
-    exchange(*client, *client_sink, *server, 1000);
-    EXPECT_GT(largest_openssl_allocation, TlsSession::kTlsRecordBytes) << "the buffer had been given back";
-  }
-}
-
-TEST_F(TlsMemoryTest, KeepsItsBuffersWhileAPartialRecordIsInThem) {
-  const auto pair = joined();
-  ASSERT_TRUE(pair->client.write("request").has_value());
-  const std::vector<uint8_t> flight = pair->client.sink.take();
-  pair->server.feed(std::span(flight).first(10));
-  EXPECT_FALSE(pair->server.session->release_idle_buffers());
-  pair->server.feed(std::span(flight).subspan(10));
-  EXPECT_EQ(pair->server.received, "request");
-  EXPECT_TRUE(pair->server.session->release_idle_buffers());
 }
 
 }  // namespace

@@ -81,6 +81,18 @@ TEST(KeyHashIndex, ComparesAllBytes) {
   EXPECT_EQ(index.find(middle_differs), std::nullopt);
 }
 
+TEST(KeyHashIndex, SpreadsDigestsThatOnlyCountUpwards) {
+  std::set<uint64_t> slots;
+  for (size_t at = 0; at < 32; at++) {
+    for (uint8_t i = 1; i < 100; i++) {
+      Digest digest{};
+      digest[at] = i;
+      slots.insert(hash_digest(digest) & 0xffff);
+    }
+  }
+  EXPECT_GT(slots.size(), 3000u);  // of 3168 in 65536 slots about 3093 should differ
+}
+
 TEST(ShortHashIndex, FindsWhatWasInserted) {
   ShortHashIndex index;
   EXPECT_EQ(index.find(0), std::nullopt);

@@ -1,0 +1,49 @@
+// What the admin API answers, as JSON: the shapes of tools/weirctl/admin_client.h. Reads, changes nothing.
+//
+// Thread: the control loop's.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "routing/admin/control.h"
+#include "routing/admin/query.h"
+#include "routing/table/problem.h"
+
+namespace weir::routing {
+
+using Json = nlohmann::ordered_json;
+
+// Text of an answer. Bytes that are not UTF-8 become U+FFFD: nothing that an operator sent makes it throw.
+std::string to_text(const Json& json);
+
+// {"error":{message,type,param,code}}; an empty param or code is null.
+Json error_view(std::string_view message, std::string_view type, std::string_view param, std::string_view code);
+Json error_view(core::Error error);
+
+// The error shape with {"problems":[{path,message,line?,column?}], "problem_count"} beside it.
+Json problems_view(std::span<const Problem> problems);
+
+struct Process {
+  std::string version;
+  double uptime_s;
+};
+Json status_view(const ControlThread& control, const Process& process);
+
+// A refusal names the parameter at fault.
+struct ExplainRefusal {
+  int status;
+  std::string message;
+  std::string param;
+};
+std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const Target& target);
+
+// Metrics of the process beside those of its shards.
+void append_control_metrics(const ControlThread& control, const Process& process, std::string& out);
+
+}  // namespace weir::routing

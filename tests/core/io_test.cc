@@ -1,0 +1,481 @@
+#include "core/io.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/socket.h"
+
+namespace weir::core {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+
+// An operation that notes its completions.
+struct Watched {
+  Watched() : operation(this, on_completion) {}
+  static void on_completion(void* self_pointer, Completion& completion) {
+    auto& self = *static_cast<Watched*>(self_pointer);
+    self.results.push_back(completion.result);
+    self.received += completion.data.text();
+    if (self.keep) self.kept.push_back(std::move(completion.data));
+  }
+  int32_t last() const { return results.empty() ? INT32_MIN : results.back(); }
+  bool done() const { return !results.empty() && !operation.armed(); }
+
+  Operation operation;
+  std::vector<int32_t> results;
+  std::string received;
+  bool keep = false;
+  std::vector<Slice> kept;
+};
+
+std::string numbered(size_t size) {
+  std::string text;
+  for (uint32_t i = 0; text.size() < size; ++i) text += std::to_string(i * 2654435761u) + ",";
+  text.resize(size);
+  return text;
+}
+
+enum class Buffers { incremental, whole };
+
+class IoTest : public testing::TestWithParam<Buffers> {
+ protected:
+  void TearDown() override {
+    for (const int descriptor : open_) ::close(descriptor);
+  }
+
+  Io& make(IoOptions options = {}) {
+    options.allow_incremental = GetParam() == Buffers::incremental;
+    auto made = Io::create(options, pool_);
+    if (!made) {
+      ADD_FAILURE() << made.error();
+      std::abort();
+    }
+    io_ = std::move(*made);
+    return *io_;
+  }
+
+  template <typename Condition>
+  bool run_until(Condition done) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > give_up) return false;
+      io_->submit_and_wait(kMs);
+      io_->dispatch();
+    }
+    return true;
+  }
+  void settle(int turns = 20) {
+    for (int i = 0; i < turns; ++i) {
+      io_->submit_and_wait(kMs);
+      io_->dispatch();
+    }
+  }
+  void cancel(Watched& watched) {
+    if (watched.operation.armed()) io_->cancel(watched.operation);
+    EXPECT_TRUE(run_until([&] { return !watched.operation.armed(); }));
+  }
+
+  // Both ends of a TCP connection; the first is for the ring.
+  std::pair<int, int> connected() {
+    const int listener = listen_tcp(*SocketAddress::parse("127.0.0.1:0")).value();
+    const SocketAddress address = bound_address(listener);
+    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(::connect(client, address.get(), address.size()), 0);
+    const int server = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    EXPECT_GE(server, 0);
+    ::close(listener);
+    ::fcntl(client, F_SETFL, O_NONBLOCK);
+    open_.push_back(server);
+    open_.push_back(client);
+    return {server, client};
+  }
+  static void write(int descriptor, std::string_view text) {
+    EXPECT_EQ(::send(descriptor, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  // Feeds `text` while the ring takes it.
+  bool pump(int descriptor, std::string_view text) {
+    return run_until([&] {
+      const ssize_t sent = ::send(descriptor, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent > 0) text.remove_prefix(static_cast<size_t>(sent));
+      return text.empty();
+    });
+  }
+
+  BufferPool pool_;
+  std::unique_ptr<Io> io_;
+  std::vector<int> open_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Rings, IoTest, testing::Values(Buffers::incremental, Buffers::whole),
+                         [](const auto& suite) {
+                           return suite.param == Buffers::incremental ? "Incremental" : "Whole";
+                         });
+
+TEST_P(IoTest, AcceptsReceivesAndSendsOnConnectionsOfItsOwn) {
+  Io& io = make();
+  const int listener = listen_tcp(*SocketAddress::parse("127.0.0.1:0")).value();
+  const SocketAddress address = bound_address(listener);
+  Watched accepted, connecting;
+  io.accept(accepted.operation, listener);
+  const int client = open_tcp_socket(AF_INET);
+  io.connect(connecting.operation, client, address.get(), address.size());
+  ASSERT_TRUE(run_until([&] { return connecting.done() && !accepted.results.empty(); }));
+  EXPECT_EQ(connecting.last(), 0);
+  const int server = accepted.last();
+  ASSERT_GE(server, 0);
+  EXPECT_TRUE(accepted.operation.armed()) << "accept is multishot";
+
+  Watched received, sent;
+  io.receive(received.operation, server);
+  const std::string text = "across the ring";
+  const iovec piece{const_cast<char*>(text.data()), text.size()};
+  io.send(sent.operation, client, {&piece, 1});
+  ASSERT_TRUE(run_until([&] { return sent.done() && received.received == text; }));
+  EXPECT_EQ(sent.last(), static_cast<int32_t>(text.size()));
+
+  io.shutdown_write(client);
+  ASSERT_TRUE(run_until([&] { return received.done(); }));
+  EXPECT_EQ(received.last(), 0);
+  cancel(accepted);
+  for (const int descriptor : {listener, client, server}) io.close(descriptor);
+  settle(2);
+  EXPECT_EQ(::fcntl(client, F_GETFD), -1) << "closed through the ring";
+}
+
+TEST_P(IoTest, KeepsTheOrderOfManySmallReceives) {
+  Io& io = make();
+  const auto [server, client] = connected();
+  Watched received;
+  received.keep = true;  // so that nothing is overwritten unseen
+  io.receive(received.operation, server);
+  const std::string text = numbered(20'000);
+  for (size_t at = 0; at < text.size(); at += 100) {
+    write(client, std::string_view(text).substr(at, 100));
+    io.submit_and_wait(0);
+    io.dispatch();
+  }
+  ASSERT_TRUE(run_until([&] { return received.received.size() == text.size(); }));
+  EXPECT_EQ(received.received, text);
+  std::string kept;
+  for (const Slice& slice : received.kept) kept += slice.text();
+  EXPECT_EQ(kept, text) << "a slice was overwritten while it was held";
+  cancel(received);
+  received.kept.clear();
+}
+
+TEST_P(IoTest, KeepsTheBytesOfManySocketsApart) {
+  Io& io = make();
+  constexpr size_t kSockets = 50;
+  std::vector<std::unique_ptr<Watched>> received;
+  std::vector<int> clients;
+  std::vector<std::string> expected(kSockets);
+  for (size_t i = 0; i < kSockets; ++i) {
+    const auto [server, client] = connected();
+    clients.push_back(client);
+    received.push_back(std::make_unique<Watched>());
+    io.receive(received.back()->operation, server);
+  }
+  for (int round = 0; round < 30; ++round) {
+    for (size_t i = 0; i < kSockets; ++i) {
+      const std::string text = numbered(1 + (i * 37 + static_cast<size_t>(round) * 101) % 3000);
+      expected[i] += text;
+      write(clients[i], text);
+    }
+    io.submit_and_wait(0);
+    io.dispatch();
+  }
+  for (size_t i = 0; i < kSockets; ++i) {
+    ASSERT_TRUE(run_until([&] { return received[i]->received.size() == expected[i].size(); })) << i;
+    EXPECT_EQ(received[i]->received, expected[i]);
+    cancel(*received[i]);
+  }
+}
+
+TEST_P(IoTest, EndsAReceiveWithTheError) {
+  Io& io = make();
+  const auto [server, client] = connected();
+  Watched received;
+  io.receive(received.operation, server);
+  const linger hard{1, 0};
+  ::setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+  ::close(client);
+  open_.pop_back();
+  ASSERT_TRUE(run_until([&] { return received.done(); }));
+  EXPECT_EQ(received.last(), -ECONNRESET);
+}
+
+TEST_P(IoTest, ReportsARefusedConnection) {
+  Io& io = make();
+  const int listener = listen_tcp(*SocketAddress::parse("127.0.0.1:0")).value();
+  const SocketAddress address = bound_address(listener);
+  ::close(listener);
+  Watched connecting;
+  const int client = open_tcp_socket(AF_INET);
+  open_.push_back(client);
+  io.connect(connecting.operation, client, address.get(), address.size());
+  ASSERT_TRUE(run_until([&] { return connecting.done(); }));
+  EXPECT_EQ(connecting.last(), -ECONNREFUSED);
+}
+
+TEST_P(IoTest, CancelsEachKindOfOperation) {
+  Io& io = make();
+  const int listener = listen_tcp(*SocketAddress::parse("127.0.0.1:0")).value();
+  open_.push_back(listener);
+  const auto [server, client] = connected();
+  Watched accepted, received, sent;
+  io.accept(accepted.operation, listener);
+  io.receive(received.operation, server);
+  const std::string more_than_the_kernel_takes(32u << 20, 'x');
+  const iovec piece{const_cast<char*>(more_than_the_kernel_takes.data()), more_than_the_kernel_takes.size()};
+  io.send(sent.operation, server, {&piece, 1});
+  settle(3);
+  ASSERT_TRUE(accepted.operation.armed() && received.operation.armed() && sent.operation.armed());
+  cancel(accepted);
+  cancel(received);
+  cancel(sent);
+  EXPECT_EQ(accepted.last(), -ECANCELED);
+  EXPECT_EQ(received.last(), -ECANCELED);
+  EXPECT_TRUE(sent.last() == -ECANCELED || sent.last() > 0) << sent.last();
+}
+
+TEST_P(IoTest, AllowsACancelThatComesTooLate) {
+  Io& io = make();
+  const auto [server, client] = connected();
+  Watched received;
+  io.receive(received.operation, server);
+  settle(2);
+  ::shutdown(client, SHUT_WR);
+  io.cancel(received.operation);  // the end arrives in the same turn
+  ASSERT_TRUE(run_until([&] { return received.done(); }));
+  EXPECT_TRUE(received.last() == 0 || received.last() == -ECANCELED);
+  settle(2);
+  EXPECT_EQ(received.results.size(), 1u);
+}
+
+TEST_P(IoTest, SendsManyPiecesInOrder) {
+  Io& io = make();
+  const auto [server, client] = connected();
+  const std::string text = numbered(64 * 1024);
+  std::vector<iovec> pieces;
+  for (size_t i = 0; i < 16; ++i) pieces.push_back({const_cast<char*>(text.data()) + i * 4096, 4096});
+  Watched sent, received;
+  io.send(sent.operation, server, pieces);
+  pieces.assign(16, iovec{});  // the array need not outlive the call
+  io.receive(received.operation, client);
+  ASSERT_TRUE(run_until([&] { return sent.done() && received.received.size() == text.size(); }));
+  EXPECT_EQ(sent.last(), static_cast<int32_t>(text.size()));
+  EXPECT_EQ(received.received, text);
+  cancel(received);
+}
+
+TEST_P(IoTest, TakesMoreOperationsInATurnThanItsQueueHolds) {
+  Io& io = make({.submission_entries = 8, .completion_entries = 16});
+  constexpr size_t kSockets = 100;
+  std::vector<std::unique_ptr<Watched>> sent, received;
+  const std::string front = "front,", back = "back";
+  for (size_t i = 0; i < kSockets; ++i) {
+    const auto [server, client] = connected();
+    sent.push_back(std::make_unique<Watched>());
+    received.push_back(std::make_unique<Watched>());
+    const iovec pieces[2] = {{const_cast<char*>(front.data()), front.size()}, {const_cast<char*>(back.data()), back.size()}};
+    io.send(sent.back()->operation, server, pieces);
+    io.receive(received.back()->operation, client);
+  }
+  for (size_t i = 0; i < kSockets; ++i) {
+    ASSERT_TRUE(run_until([&] {
+      // More at once than there are whole blocks: the owner's part.
+      if (!received[i]->operation.armed()) io.receive(received[i]->operation, open_[2 * i + 1]);
+      return sent[i]->done() && received[i]->received == "front,back";
+    })) << i;
+  }
+  for (auto& watched : received) cancel(*watched);
+}
+
+TEST_P(IoTest, LosesNothingWhenItsCompletionQueueOverflows) {
+  Io& io = make({.submission_entries = 8, .completion_entries = 16});
+  constexpr size_t kSockets = 64;
+  std::vector<std::unique_ptr<Watched>> received;
+  std::vector<int> clients;
+  for (size_t i = 0; i < kSockets; ++i) {
+    const auto [server, client] = connected();
+    clients.push_back(client);
+    received.push_back(std::make_unique<Watched>());
+    io.receive(received.back()->operation, server);
+  }
+  settle(2);
+  std::vector<std::string> expected(kSockets);
+  for (int round = 0; round < 20; ++round) {
+    for (size_t i = 0; i < kSockets; ++i) {
+      const std::string text = numbered(100 + i + static_cast<size_t>(round));
+      expected[i] += text;
+      write(clients[i], text);
+    }
+    for (int waits = 0; waits < 3; ++waits) io.submit_and_wait(0);  // nobody looks at what completes
+    io.dispatch();
+  }
+  for (size_t i = 0; i < kSockets; ++i) {
+    ASSERT_TRUE(run_until([&] {
+      // The owner's part: a receive that ended is armed again.
+      for (size_t j = 0; j < kSockets; ++j) {
+        if (!received[j]->operation.armed()) io.receive(received[j]->operation, open_[2 * j]);
+      }
+      return received[i]->received.size() == expected[i].size();
+    })) << i;
+    EXPECT_EQ(received[i]->received, expected[i]);
+  }
+  for (auto& watched : received) cancel(*watched);
+}
+
+TEST_P(IoTest, EndsAReceiveWithoutBuffersAndLosesNothing) {
+  // Room for two blocks, and both are held.
+  Io& io = make({.incremental_block_bytes = 4096,
+                 .incremental_blocks = 2,
+                 .whole_block_bytes = 4096,
+                 .whole_blocks = 2,
+                 .max_receive_bytes = 8192});
+  const auto [server, client] = connected();
+  Watched received;
+  received.keep = true;
+  io.receive(received.operation, server);
+  const std::string text = numbered(100'000);
+  write(client, text);
+  ASSERT_TRUE(run_until([&] { return received.done(); }));
+  EXPECT_EQ(received.last(), -ENOBUFS);
+  EXPECT_EQ(received.received.size(), 8192u);
+  EXPECT_GE(io.stats().no_buffers, 1u);
+  io.take_buffers_returned();
+  settle(3);
+  EXPECT_FALSE(io.take_buffers_returned()) << "nothing has come back yet";
+
+  const auto give_back = [&] {
+    std::string kept;
+    for (const Slice& slice : received.kept) kept += slice.text();
+    EXPECT_EQ(kept, received.received.substr(received.received.size() - kept.size()));
+    received.kept.clear();
+  };
+  ASSERT_TRUE(run_until([&] {
+    if (!received.operation.armed()) {
+      give_back();
+      EXPECT_TRUE(io.take_buffers_returned());
+      io.receive(received.operation, server);
+    }
+    return received.received.size() == text.size();
+  }));
+  EXPECT_EQ(received.received, text);
+  cancel(received);
+  received.kept.clear();
+}
+
+// The memory came back before the receive could say that it had none.
+TEST_P(IoTest, SaysThatBuffersAreBackAlsoWhenTheWantIsSeenLate) {
+  Io& io = make({.incremental_block_bytes = 4096,
+                 .incremental_blocks = 1,
+                 .whole_block_bytes = 4096,
+                 .whole_blocks = 1,
+                 .max_receive_bytes = 4096});
+  const auto [server, client] = connected();
+  Watched received;
+  received.keep = true;
+  io.receive(received.operation, server);
+  write(client, numbered(10'000));
+  ASSERT_TRUE(run_until([&] { return received.received.size() == 4096 && received.done(); }));
+  io.take_buffers_returned();
+  const auto [other_server, other_client] = connected();
+  Watched other;
+  io.receive(other.operation, other_server);
+  write(other_client, "late");
+  io.submit_and_wait(kMs);  // completes without a buffer, and nobody has looked yet
+  received.kept.clear();
+  ASSERT_TRUE(io.take_buffers_returned());
+  io.dispatch();
+  ASSERT_EQ(other.last(), -ENOBUFS);
+  EXPECT_TRUE(io.take_buffers_returned());
+}
+
+TEST_P(IoTest, GrowsItsReceiveMemoryAndShrinksItAgain) {
+  Io& io = make({.incremental_block_bytes = 4096,
+                 .incremental_blocks = 2,
+                 .whole_block_bytes = 4096,
+                 .whole_blocks = 2,
+                 .max_receive_bytes = 1u << 20});
+  const auto [server, client] = connected();
+  Watched received;
+  received.keep = true;
+  io.receive(received.operation, server);
+  const std::string text = numbered(200'000);
+  std::string_view rest = text;
+  ASSERT_TRUE(run_until([&] {
+    const ssize_t sent = ::send(client, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) rest.remove_prefix(static_cast<size_t>(sent));
+    if (!received.operation.armed()) io.receive(received.operation, server);
+    return received.received.size() == text.size();
+  }));
+  EXPECT_EQ(received.received, text);
+  EXPECT_GE(io.stats().receive_bytes, 200'000u);
+  EXPECT_LE(io.stats().receive_bytes, 1u << 20);
+  cancel(received);
+  received.kept.clear();
+  EXPECT_LE(io.stats().receive_bytes, 3u * 4096);
+}
+
+TEST_P(IoTest, WakesFromAnotherThread) {
+  Io& io = make();
+  io.submit_and_wait(0);
+  for (int i = 0; i < 100; ++i) {
+    std::thread other([&] { io.wake(); });
+    io.submit_and_wait(UINT64_MAX);  // would wait for ever
+    io.dispatch();
+    other.join();
+  }
+}
+
+TEST_P(IoTest, RemembersAWakeUpThatCameBeforeTheWait) {
+  Io& io = make();
+  io.wake();
+  io.submit_and_wait(UINT64_MAX);
+  io.dispatch();
+}
+
+TEST_P(IoTest, EntersTheKernelOncePerTurn) {
+  Io& io = make();
+  const auto [server, client] = connected();
+  Watched received, sent;
+  io.receive(received.operation, server);
+  io.submit_and_wait(0);
+  io.dispatch();
+  const uint64_t before = io.stats().enters;
+  const std::string text = "x";
+  const iovec piece{const_cast<char*>(text.data()), 1};
+  io.send(sent.operation, server, {&piece, 1});
+  write(client, "y");
+  io.submit_and_wait(kMs);
+  io.dispatch();
+  EXPECT_EQ(io.stats().enters - before, 1u);
+  EXPECT_TRUE(sent.done());
+  cancel(received);
+}
+
+TEST_P(IoTest, ClosesWhatItWasToldToCloseLast) {
+  const auto [server, client] = connected();
+  make().close(server);
+  io_.reset();
+  open_.front() = -1;
+  char byte;
+  EXPECT_EQ(::recv(client, &byte, 1, 0), 0);
+}
+
+}  // namespace
+}  // namespace weir::core

@@ -1,0 +1,136 @@
+#include "core/loop.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace weir::core {
+namespace {
+
+class LoopTest : public testing::Test {
+ protected:
+  std::unique_ptr<Loop> loop = std::move(Loop::create()).value();
+};
+
+struct Note {
+  Note(std::vector<int>& into, int number) : list(into), value(number), task(run, this) {}
+  static void run(TurnTask& task) {
+    auto& self = task.owner<Note>();
+    self.list.push_back(self.value);
+    if (self.again_on != nullptr) self.again_on->at_end_of_turn(task);
+    if (self.destroys != nullptr) self.destroys->reset();
+  }
+  std::vector<int>& list;
+  int value;
+  Loop* again_on = nullptr;
+  std::unique_ptr<Note>* destroys = nullptr;
+  TurnTask task;
+};
+
+TEST_F(LoopTest, RunsEndOfTurnTasksOnceInOrder) {
+  std::vector<int> seen;
+  Note first(seen, 1), second(seen, 2);
+  loop->at_end_of_turn(first.task);
+  loop->at_end_of_turn(second.task);
+  loop->at_end_of_turn(first.task);
+  loop->turn(0);
+  loop->turn(0);
+  EXPECT_EQ(seen, (std::vector<int>{1, 2}));
+}
+
+TEST_F(LoopTest, DoesNotWaitWhileATaskIsQueued) {
+  std::vector<int> seen;
+  Note note(seen, 1);
+  note.again_on = loop.get();
+  loop->at_end_of_turn(note.task);
+  for (int i = 0; i < 3; ++i) loop->turn(UINT64_MAX);  // would wait for ever
+  EXPECT_EQ(seen, (std::vector<int>{1, 1, 1}));
+}
+
+TEST_F(LoopTest, ForgetsATaskThatIsDestroyed) {
+  std::vector<int> seen;
+  auto later = std::make_unique<Note>(seen, 2);
+  Note first(seen, 1);
+  first.destroys = &later;
+  loop->at_end_of_turn(first.task);
+  loop->at_end_of_turn(later->task);
+  {
+    Note gone(seen, 3);
+    loop->at_end_of_turn(gone.task);
+  }
+  loop->turn(0);
+  EXPECT_EQ(seen, std::vector<int>{1});
+}
+
+TEST_F(LoopTest, LetsATaskDestroyItself) {
+  std::vector<int> seen;
+  auto self = std::make_unique<Note>(seen, 1);
+  self->destroys = &self;
+  loop->at_end_of_turn(self->task);
+  loop->turn(0);
+  EXPECT_EQ(seen, std::vector<int>{1});
+  EXPECT_EQ(self, nullptr);
+}
+
+TEST_F(LoopTest, WaitsNoLongerThanTheNextTimer) {
+  bool fired = false;
+  Timer timer([](Timer& expired) { expired.owner<bool>() = true; }, &fired);
+  const uint64_t deadline_ns = loop->now_ns() + milliseconds(5);
+  loop->timers().schedule(timer, deadline_ns);
+  for (int turns = 0; !fired && turns < 100; ++turns) loop->turn(UINT64_MAX);
+  EXPECT_TRUE(fired);
+  EXPECT_GE(loop->now_ns(), deadline_ns);
+}
+
+TEST_F(LoopTest, WaitsNoLongerThanItIsTold) {
+  const uint64_t begin_ns = loop->now_ns();
+  loop->turn(milliseconds(2));
+  EXPECT_GE(loop->now_ns() - begin_ns, milliseconds(2));
+  EXPECT_EQ(loop->turns(), 1u);
+}
+
+TEST_F(LoopTest, RunsPostedWorkOnItsOwnThread) {
+  std::thread::id ran_on;
+  std::thread other([&] { loop->post([&] { ran_on = std::this_thread::get_id(); }); });
+  while (ran_on == std::thread::id()) loop->turn(UINT64_MAX);
+  other.join();
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+}
+
+TEST_F(LoopTest, LosesNothingOfWhatManyThreadsPost) {
+  constexpr int kThreads = 4, kEach = 2000;
+  int count = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < kEach; ++j) loop->post([&count] { ++count; });
+    });
+  }
+  while (count < kThreads * kEach) loop->turn(UINT64_MAX);
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(count, kThreads * kEach);
+}
+
+TEST_F(LoopTest, CallsTheTurnHookBeforePostedWork) {
+  std::vector<int> seen;
+  loop->on_turn([](void* list) { static_cast<std::vector<int>*>(list)->push_back(1); }, &seen);
+  loop->post([&] { seen.push_back(2); });
+  loop->turn(UINT64_MAX);
+  EXPECT_EQ(seen, (std::vector<int>{1, 2}));
+}
+
+TEST_F(LoopTest, LetsPostedWorkPostMore) {
+  int count = 0;
+  std::function<void()> work = [&] {
+    if (++count < 10) loop->post(work);
+  };
+  loop->post(work);
+  while (count < 10) loop->turn(UINT64_MAX);
+  EXPECT_EQ(count, 10);
+}
+
+}  // namespace
+}  // namespace weir::core

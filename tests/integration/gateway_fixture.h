@@ -1,0 +1,199 @@
+// A provider, the real weir binary in front of it, and clients: what the tests of whole behaviour share.
+//
+// The provider runs on a thread of its own and answers with what it was asked: {"model":"<model>", ...}. The
+// client speaks plain blocking sockets and pipelines, so that a hundred thousand requests take seconds.
+#pragma once
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "core/loop.h"
+#include "net/http_server.h"
+#include "routing/decide/identify.h"
+#include "tests/support/process.h"
+
+namespace weir::tests {
+
+inline constexpr std::string_view kKeySecret = "integration-test-secret-0123456789";
+inline constexpr std::string_view kClientKey = "sk-integration-client-key";
+
+// The text between `before` and the next `after`; empty when there is none.
+inline std::string_view between(std::string_view text, std::string_view before, std::string_view after) {
+  const size_t begin = text.find(before);
+  if (begin == std::string_view::npos) return {};
+  const size_t end = text.find(after, begin + before.size());
+  if (end == std::string_view::npos) return {};
+  return text.substr(begin + before.size(), end - begin - before.size());
+}
+
+class EchoProvider final : private net::RequestHandler {
+ public:
+  EchoProvider() {
+    std::promise<uint16_t> port;
+    auto bound = port.get_future();
+    thread_ = std::thread([this, &port] { run(port); });
+    port_ = bound.get();
+  }
+  ~EchoProvider() {
+    stopping_ = true;
+    loop_->wake();
+    thread_.join();
+  }
+  uint16_t port() const { return port_; }
+  uint64_t requests() const { return requests_; }
+
+ private:
+  void run(std::promise<uint16_t>& port) {
+    auto loop = core::Loop::create();
+    ASSERT_TRUE(loop.has_value());
+    loop_ = loop->get();
+    net::HttpServer server(*loop_, *this, 4096);
+    const int listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
+    server.listen(listener);
+    port.set_value(core::bound_address(listener).port());
+    while (!stopping_) loop_->turn();
+    server.begin_drain();
+    server.close_all();
+    while (!server.closed()) loop_->turn();
+  }
+  core::Result<void> on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) override { return {}; }
+  void on_request(net::ServerSession& session, const net::Request& request) override {
+    ++requests_;
+    const std::string_view body(reinterpret_cast<const char*>(request.body.data()), request.body.size());
+    const std::string answer = "{\"object\":\"chat.completion\",\"model\":\"" +
+                               std::string(between(body, "\"model\":\"", "\"")) + "\",\"seen_seed\":" +
+                               std::string(between(body, "\"seed\":", ",")) + ",\"choices\":[]," +
+                               "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
+    const std::string whole = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
+                              std::to_string(answer.size()) + "\r\n\r\n" + answer;
+    session.send(loop_->buffers().copy_of({reinterpret_cast<const uint8_t*>(whole.data()), whole.size()}));
+    session.end_response();
+  }
+  void on_refused(net::ServerSession& session, core::Error) override { session.abort(); }
+  void on_client_gone(net::ServerSession&, core::Error) override {}
+
+  core::Loop* loop_ = nullptr;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> requests_{0};
+  uint16_t port_ = 0;
+};
+
+struct Answer {
+  int status = 0;
+  std::string head;
+  std::string body;
+  std::string_view header(std::string_view name) const {
+    return between(head, "\r\n" + std::string(name) + ": ", "\r\n");
+  }
+};
+
+// A keep-alive connection of a patient client.
+class BlockingClient {
+ public:
+  explicit BlockingClient(uint16_t port) {
+    descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const timeval patience{20, 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  }
+  ~BlockingClient() { ::close(descriptor_); }
+  BlockingClient(const BlockingClient&) = delete;
+  BlockingClient& operator=(const BlockingClient&) = delete;
+
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+    return true;
+  }
+  // The next answer with a Content-Length; status 0 when the connection ends first.
+  Answer receive() {
+    Answer answer;
+    size_t head_end;
+    while ((head_end = buffer_.find("\r\n\r\n")) == std::string::npos) {
+      if (!fill()) return answer;
+    }
+    answer.head = buffer_.substr(0, head_end + 2);
+    const std::string length(between(answer.head, "content-length: ", "\r\n"));
+    const size_t size = length.empty() ? 0 : std::stoul(length);
+    while (buffer_.size() < head_end + 4 + size) {
+      if (!fill()) return answer;
+    }
+    answer.status = std::stoi(answer.head.substr(9, 3));
+    answer.body = buffer_.substr(head_end + 4, size);
+    buffer_.erase(0, head_end + 4 + size);
+    return answer;
+  }
+
+ private:
+  bool fill() {
+    char bytes[65536];
+    const ssize_t count = ::recv(descriptor_, bytes, sizeof bytes, 0);
+    if (count <= 0) return false;
+    buffer_.append(bytes, static_cast<size_t>(count));
+    return true;
+  }
+  int descriptor_ = -1;
+  std::string buffer_;
+};
+
+inline std::string chat_request(std::string_view headers = "", std::string_view model = "chat") {
+  const std::string body =
+      R"({"model":")" + std::string(model) + R"(","messages":[{"role":"user","content":"hello"}]})";
+  return "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + std::string(kClientKey) +
+         "\r\ncontent-type: application/json\r\n" + std::string(headers) + "content-length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+// The real binary, ready to answer.
+class Gateway {
+ public:
+  explicit Gateway(const std::string& table_json, const std::string& more_config = "") {
+    folder_.write("table.json", table_json);
+    const std::string config = folder_.write(
+        "weir.yaml", "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+                     "admin: { socket: admin.sock }\naccess_log: access.jsonl\n" + more_config);
+    process_ = weir::testing::Process::start(
+        WEIR_BINARY, {.arguments = {"serve", "--config", config},
+                      .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+    const auto ready = process_->wait_for_json("listen");
+    EXPECT_TRUE(ready.has_value()) << process_->errors();
+    if (!ready) return;
+    const std::string address = (*ready)["listen"][0];
+    port_ = static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+  }
+  uint16_t port() const { return port_; }
+  std::string admin_socket() const { return folder_.file("admin.sock"); }
+  std::string folder_file(const std::string& name) const { return folder_.file(name); }
+  weir::testing::Process& process() { return *process_; }
+
+ private:
+  weir::testing::TemporaryFolder folder_;
+  std::unique_ptr<weir::testing::Process> process_;
+  uint16_t port_ = 0;
+};
+
+inline std::string key_hash() { return routing::hash_key(kKeySecret, kClientKey); }
+
+}  // namespace weir::tests

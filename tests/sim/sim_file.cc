@@ -1,0 +1,35 @@
+// Files and names of the simulated kernel: files live in the World, names do not resolve.
+#include "core/file.h"
+#include "core/resolver.h"
+#include "tests/sim/sim_world.h"
+
+namespace weir::core {
+
+std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
+  const auto& files = sim::World::now().files;
+  const auto found = files.find(path);
+  if (found == files.end()) return std::unexpected(path + " does not exist");
+  if (found->second.size() > max_bytes) return std::unexpected(path + " is too large");
+  return found->second;
+}
+
+AppendFile::AppendFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+AppendFile::~AppendFile() = default;
+
+std::expected<std::unique_ptr<AppendFile>, std::string> AppendFile::open(const std::string& path) {
+  sim::World::now().files[path];
+  return std::unique_ptr<AppendFile>(new AppendFile(0, path));
+}
+
+AppendFile::Appended AppendFile::append(std::string_view lines) {
+  sim::World::now().files[path_] += lines;
+  return {lines.size(), Outcome::done};
+}
+
+std::expected<void, std::string> AppendFile::reopen() { return {}; }
+
+std::expected<std::vector<SocketAddress>, std::string> resolve_host(const std::string& host, uint16_t) {
+  return std::unexpected(host + " does not resolve here");
+}
+
+}  // namespace weir::core

@@ -1,0 +1,413 @@
+#include "tools/weir/serve.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/file.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/strong.h"
+#include "net/address_book.h"
+#include "net/tls/tls_server_context.h"
+#include "routing/admin/admin_api.h"
+#include "routing/admin/control.h"
+#include "tools/weir/commands.h"
+#include "tools/weir/credentials.h"
+#include "tools/weir/shard_thread.h"
+#include "tools/weir/signal_thread.h"
+
+namespace weir::tools {
+namespace {
+
+constexpr uint64_t kFirstLookupPatienceMs = 10'000;
+constexpr uint64_t kDrainGraceMs = 30'000;
+constexpr uint64_t kCloseGraceMs = 5'000;  // what close_now() may take before the process is given up
+constexpr uint64_t kStartTurnMs = 5;
+
+// The CPUs this process may use, in order.
+std::vector<int> allowed_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+// Every connection is a descriptor; the soft limit of many systems is 1024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint64_t random_seed() {
+  uint64_t seed = 0;
+  WEIR_ASSERT(getrandom(&seed, sizeof seed, 0) == sizeof seed);  // does not fail once the system is up
+  return seed;
+}
+
+// The ring and buffers of the control loop: a few admin connections.
+core::IoOptions control_io() {
+  return {.submission_entries = 64,
+          .completion_entries = 1024,
+          .incremental_block_bytes = 128 * 1024,
+          .incremental_blocks = 2,
+          .whole_block_bytes = 16 * 1024,
+          .whole_blocks = 16};
+}
+
+class Server {
+ public:
+  explicit Server(const Config& config) : config_(config) {}
+  ~Server();
+  int run();
+
+ private:
+  using Descriptors = std::vector<ShardListener>;
+
+  void start_loops();
+  void load_certificates();
+  void open_access_log();
+  void make_gateway();
+  void load_table();
+  void open_ports();
+  void open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
+                 std::vector<std::string>* bound);
+  void open_admin_socket();
+  void join_shard_loops();
+  bool report_problems() const;
+
+  void begin_serving();
+  void wait_until_ready();
+  void print_ready_line() const;
+  void on_signal(int signal);
+  void begin_drain();
+  void close_shards();
+  void reload();
+  void finish();
+  static void on_grace_over(core::Timer& timer);
+  static void on_rotate(core::Timer& timer);
+  void fail(std::string problem) { failures_.push_back(std::move(problem)); }
+
+  const Config& config_;
+  const uint64_t started_ns_ = core::monotonic_now_ns();
+  std::vector<std::string> failures_;              // of the system
+  std::vector<routing::Problem> config_problems_;  // of what was given
+  std::vector<routing::Problem> table_problems_;
+
+  std::unique_ptr<core::Loop> loop_;
+  std::unique_ptr<SignalThread> signals_;
+  std::unique_ptr<core::Timer> grace_, rotate_;
+  std::unique_ptr<routing::Worker> worker_;
+  std::unique_ptr<net::AddressBook> addresses_;
+  std::unique_ptr<routing::AccessLog> access_log_;
+  std::unique_ptr<net::TlsServerContextHolder> tls_;
+  std::unique_ptr<routing::Gateway> gateway_;
+  std::unique_ptr<routing::ControlThread> control_;
+  std::unique_ptr<routing::AdminApi> api_;
+  std::vector<std::unique_ptr<ShardThread>> shards_;
+  std::vector<Descriptors> listeners_;  // by shard
+  std::vector<std::string> bound_, bound_tls_;
+  int admin_listener_ = -1;
+  uint32_t shards_ended_ = 0;
+  bool serving_ = false;
+  bool draining_ = false;
+  bool closing_ = false;
+};
+
+Server::~Server() {
+  shards_.clear();  // before what they use
+  for (const Descriptors& descriptors : listeners_) {
+    for (const ShardListener& listener : descriptors) core::close_socket(listener.descriptor);
+  }
+  if (admin_listener_ >= 0) {
+    core::close_socket(admin_listener_);
+    core::remove_unix_socket(config_.admin_socket);
+  }
+  signals_.reset();  // posts to the loop
+}
+
+int Server::run() {
+  raise_descriptor_limit();
+  start_loops();
+  load_certificates();
+  open_access_log();
+  if (loop_ != nullptr) {
+    make_gateway();
+    load_table();
+  }
+  open_ports();
+  open_admin_socket();
+  join_shard_loops();
+  if (report_problems()) {
+    return config_problems_.empty() && table_problems_.empty() ? kExitFailure : kExitBadInput;
+  }
+  begin_serving();
+  wait_until_ready();
+  while (shards_ended_ < shards_.size()) loop_->turn();
+  finish();
+  return kExitOk;
+}
+
+// ---- start-up: every problem is collected -------------------------------------------------------------
+
+void Server::start_loops() {
+  // The main thread carries the control loop. Signals are blocked before any other thread starts.
+  if (auto loop = core::Loop::create(control_io()); loop) {
+    loop_ = std::move(*loop);
+  } else {
+    fail(std::move(loop.error()));
+  }
+  signals_ = std::make_unique<SignalThread>([this](int signal) {
+    if (loop_ != nullptr) loop_->post([this, signal] { on_signal(signal); });
+  });
+  const std::vector<int> cpus = allowed_cpus();
+  const auto automatic = static_cast<uint32_t>(std::clamp<size_t>(cpus.size(), 1, core::limits::kMaxShards));
+  const uint32_t count = config_.shards.value_or(automatic);
+  for (uint32_t index = 0; index < count; ++index) {
+    std::optional<int> cpu;
+    if (!cpus.empty()) cpu = cpus[index % cpus.size()];
+    shards_.push_back(std::make_unique<ShardThread>(index, cpu));
+  }
+  listeners_.resize(count);
+}
+
+void Server::load_certificates() {
+  if (config_.certificates.empty()) return;
+  auto context = net::TlsServerContext::load({.certificates = config_.certificates});
+  if (context) {
+    tls_ = std::make_unique<net::TlsServerContextHolder>(std::move(*context));
+    return;
+  }
+  for (std::string& message : context.error()) {
+    config_problems_.push_back({.path = "tls", .message = std::move(message)});
+  }
+}
+
+void Server::open_access_log() {
+  std::unique_ptr<core::AppendFile> file;
+  if (config_.access_log == AccessLog::standard_output) file = core::AppendFile::standard_output();
+  if (config_.access_log == AccessLog::file) {
+    if (auto opened = core::AppendFile::open(config_.access_log_path); opened) {
+      file = std::move(*opened);
+    } else {
+      fail(std::move(opened.error()));
+    }
+  }
+  access_log_ = std::make_unique<routing::AccessLog>(std::move(file));
+}
+
+void Server::make_gateway() {
+  worker_ = std::make_unique<routing::Worker>();
+  addresses_ = std::make_unique<net::AddressBook>();
+  const LimitOverrides& limits = config_.limits;
+  const routing::GatewayOptions options{.shards = static_cast<uint32_t>(shards_.size()),
+                                        .key_hash_secret = config_.key_hash_secret,
+                                        .max_body_bytes = limits.max_body_bytes,
+                                        .max_connections_per_shard = limits.max_connections_per_shard,
+                                        .head_timeout_ms = limits.head_timeout_ms,
+                                        .body_stall_timeout_ms = limits.body_stall_timeout_ms,
+                                        .idle_timeout_ms = limits.idle_timeout_ms,
+                                        .write_stall_timeout_ms = limits.write_stall_timeout_ms,
+                                        .upstream_idle_ms = limits.upstream_idle_ms,
+                                        .process_seed = random_seed()};
+  gateway_ = std::make_unique<routing::Gateway>(options, *addresses_, [this] {
+    if (!serving_) return;  // a shard begins with the newest table anyway
+    for (const auto& shard : shards_) shard->wake();
+  });
+}
+
+void Server::load_table() {
+  control_ = std::make_unique<routing::ControlThread>(
+      *loop_, *gateway_, *addresses_, *access_log_, *worker_,
+      compile_options(Credentials::resolve, process_environment()));
+  auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
+  if (!text) {
+    table_problems_.push_back({.path = "", .message = std::move(text.error())});
+    return;
+  }
+  const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
+  if (auto loaded = control_->load(*std::move(text), format); !loaded) table_problems_ = std::move(loaded.error());
+}
+
+void Server::open_ports() {
+  for (const core::SocketAddress& address : config_.listen) open_port(address, nullptr, &bound_);
+  for (const core::SocketAddress& address : config_.listen_tls) {
+    // Without certificates there is nothing to speak TLS with; their problems have been noted.
+    if (tls_ != nullptr) open_port(address, tls_.get(), &bound_tls_);
+  }
+}
+
+// One socket per shard; the first one settles which port it is.
+void Server::open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
+                       std::vector<std::string>* bound) {
+  if (auto is_free = core::check_free_tcp(address); !is_free) return fail(std::move(is_free.error()));
+  core::SocketAddress resolved = address;
+  for (Descriptors& descriptors : listeners_) {
+    auto listener = core::listen_tcp(resolved);
+    if (!listener) return fail(std::move(listener.error()));
+    resolved = core::bound_address(*listener);
+    descriptors.push_back({.descriptor = *listener, .tls = tls});
+  }
+  bound->push_back(resolved.to_string());
+}
+
+void Server::open_admin_socket() {
+  if (auto listener = core::listen_unix(config_.admin_socket, config_.admin_socket_mode); listener) {
+    admin_listener_ = *listener;
+  } else {
+    fail("admin socket: " + listener.error());
+  }
+}
+
+void Server::join_shard_loops() {
+  for (const auto& shard : shards_) {
+    auto opened = shard->opened();
+    // What is missing is missing for all of them: said once.
+    if (!opened && std::ranges::find(failures_, opened.error()) == failures_.end()) fail(opened.error());
+  }
+}
+
+bool Server::report_problems() const {
+  if (!config_problems_.empty()) print_problems(config_.file, config_problems_);
+  if (!table_problems_.empty()) print_problems(config_.table_path, table_problems_);
+  for (const std::string& failure : failures_) fmt::print(stderr, "weir: {}\n", failure);
+  return !config_problems_.empty() || !table_problems_.empty() || !failures_.empty();
+}
+
+// ---- serving --------------------------------------------------------------------------------------------
+
+void Server::begin_serving() {
+  api_ = std::make_unique<routing::AdminApi>(
+      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_});
+  api_->listen(std::exchange(admin_listener_, -1));
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}), [this] {
+      loop_->post([this] { ++shards_ended_; });
+    });
+  }
+  serving_ = true;
+  grace_ = std::make_unique<core::Timer>(on_grace_over, this);
+  rotate_ = std::make_unique<core::Timer>(on_rotate, this);
+  if (tls_ != nullptr) on_rotate(*rotate_);
+}
+
+// Ready: every shard uses the table, and each provider's name has been looked up once. A name server that does
+// not answer delays this only so long: its provider may be one that nobody needs.
+void Server::wait_until_ready() {
+  const uint64_t deadline_ns = core::deadline_after(loop_->now_ns(), core::milliseconds(kFirstLookupPatienceMs));
+  const auto looked_up = [&] {
+    return loop_->now_ns() >= deadline_ns || addresses_->wait_for_first_attempts(std::chrono::milliseconds(0));
+  };
+  while (!draining_ && !(gateway_->tables.everyone_uses(gateway_->tables.newest_version()) && looked_up())) {
+    loop_->turn(core::milliseconds(kStartTurnMs));
+  }
+  if (draining_) return;
+  gateway_->ready.store(true, std::memory_order_relaxed);
+  print_ready_line();
+}
+
+void Server::print_ready_line() const {
+  const nlohmann::ordered_json line{{"event", "ready"},
+                                    {"listen", bound_},
+                                    {"listen_tls", bound_tls_},
+                                    {"admin", config_.admin_socket},
+                                    {"revision", control_->table().revision},
+                                    {"shards", shards_.size()},
+                                    {"pid", getpid()}};
+  fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  std::fflush(stdout);  // before the access log writes to the same descriptor
+}
+
+void Server::on_signal(int signal) {
+  if (signal == SIGHUP) return reload();
+  if (draining_) return close_shards();
+  core::log_info("stopping", {{"signal", signal}, {"grace_ms", kDrainGraceMs}});
+  begin_drain();
+}
+
+void Server::begin_drain() {
+  draining_ = true;
+  gateway_->draining.store(true, std::memory_order_relaxed);
+  gateway_->ready.store(false, std::memory_order_relaxed);
+  for (const auto& shard : shards_) shard->drain();
+  loop_->timers().schedule(*grace_, core::deadline_after(loop_->now_ns(), core::milliseconds(kDrainGraceMs)));
+}
+
+void Server::close_shards() {
+  if (std::exchange(closing_, true)) return;
+  core::log_warning("closing_open_exchanges");
+  for (const auto& shard : shards_) shard->close_now();
+  loop_->timers().schedule(*grace_, core::deadline_after(loop_->now_ns(), core::milliseconds(kCloseGraceMs)));
+}
+
+void Server::on_grace_over(core::Timer& timer) {
+  auto& self = timer.owner<Server>();
+  if (!self.closing_) return self.close_shards();
+  core::log_error("shards_did_not_end", {{"ended", self.shards_ended_}, {"shards", self.shards_.size()}});
+  self.control_->flush();
+  core::remove_unix_socket(self.config_.admin_socket);
+  std::_Exit(kExitFailure);
+}
+
+// Certificates and the log file are the two things that other programs replace under a running process.
+void Server::reload() {
+  core::log_info("reloading");
+  control_->reopen_access_log();
+  control_->reload_trust();
+  if (tls_ == nullptr) return;
+  auto context = net::TlsServerContext::load(
+      {.certificates = config_.certificates, .ticket_keys = tls_->get()->ticket_keys()});
+  if (context) return tls_->replace(std::move(*context));
+  for (const std::string& problem : context.error()) {
+    core::log_error("certificates_not_reloaded", {{"problem", problem}});
+  }
+}
+
+void Server::on_rotate(core::Timer& timer) {
+  auto& self = timer.owner<Server>();
+  const uint64_t now_ns = self.loop_->now_ns();
+  // The first call only starts the clock: the keys are fresh.
+  if (self.gateway_->ready.load(std::memory_order_relaxed) && !self.tls_->get()->ticket_keys()->rotate()) {
+    core::log_error("ticket_keys_not_rotated");
+  }
+  const uint64_t timeout_ns = core::milliseconds(core::limits::kTlsTicketRotationMs);
+  self.loop_->timers().schedule(timer, core::deadline_after(now_ns, timeout_ns));
+}
+
+void Server::finish() {
+  grace_.reset();
+  rotate_.reset();
+  shards_.clear();
+  control_->flush();
+  api_->close();
+  while (!api_->closed()) loop_->turn();
+  core::remove_unix_socket(config_.admin_socket);
+  core::log_info("stopped");
+}
+
+}  // namespace
+
+int serve(const Config& config) {
+  return Server(config).run();
+}
+
+}  // namespace weir::tools
