@@ -146,6 +146,9 @@ std::string& name_of(Item& item) {
   return item.name;
 }
 
+// Reports a section with more items than accepted.
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit);
+
 // Walks a section that maps names to objects: appends an item for each, declares its name, then calls
 // each(path, element, item, index). Items keep their address afterwards.
 template <typename Item, typename Each>
