@@ -116,6 +116,9 @@ class Io {
 
   // True when receive memory has come back or grown since the last call: starved receives may be armed.
   bool take_buffers_returned();
+  // True when receive memory has grown well past its first size since the last call: many blocks are kept by a
+  // few bytes each, which their holders should copy out.
+  bool take_receive_pressure();
   const IoStats& stats() const;
 
  private:

@@ -69,6 +69,7 @@ void Loop::turn(uint64_t max_wait_ns) {
   if (has_posted_.load(std::memory_order_relaxed)) run_posted();
   end_of_turn_.run_all();
   // Last, because all of the above may give memory back, and the next turn may wait.
+  if (io_->take_receive_pressure()) holders_.run_all();
   if (io_->take_buffers_returned()) starved_.run_all();
 }
 

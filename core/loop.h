@@ -85,6 +85,9 @@ class Loop {
   void at_end_of_turn(TurnTask& task) { end_of_turn_.add(task); }
   // Runs `task` once receive memory has come back (after a receive ended with -ENOBUFS).
   void when_buffers_return(TurnTask& task) { starved_.add(task); }
+  // Runs `task` if receive memory runs short while it is queued: its owner holds bytes of receive blocks and then
+  // copies them out. One long request must not keep the block that a thousand short ones came in.
+  void when_receive_memory_is_short(TurnTask& task) { holders_.add(task); }
   // Called in every turn before handlers run: shards take the newest table here.
   void on_turn(void (*hook)(void*), void* context) {
     turn_hook_ = hook;
@@ -106,6 +109,7 @@ class Loop {
   std::unique_ptr<Io> io_;
   TurnTaskList end_of_turn_;
   TurnTaskList starved_;
+  TurnTaskList holders_;
   uint64_t turns_ = 0;
   void (*turn_hook_)(void*) = nullptr;
   void* turn_hook_context_ = nullptr;

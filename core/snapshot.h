@@ -158,15 +158,14 @@ class SnapshotPublisher {
   // the readers handed over before they dropped their pins, and still points into a version, is used up there.
   size_t reclaim(const std::function<void()>& before_free = {}) {
     const uint64_t oldest = oldest_position();  // first the positions, then the pins: proof, 2
-    const auto first = std::stable_partition(
-        versions_.begin(), versions_.end(), [&](const std::unique_ptr<Version>& version) {
-          return !(version->number < newest_ && version->number < oldest && !pinned(*version));
-        });
-    const auto count = static_cast<size_t>(versions_.end() - first);
-    if (count == 0) return 0;
+    std::vector<std::unique_ptr<Version>> unused;
+    for (auto& version : versions_) {
+      if (version->number < newest_ && version->number < oldest && !pinned(*version)) unused.push_back(std::move(version));
+    }
+    if (unused.empty()) return 0;
+    std::erase(versions_, nullptr);
     if (before_free) before_free();
-    versions_.erase(first, versions_.end());
-    return count;
+    return unused.size();
   }
 
   // How many versions have not been freed, the newest included.

@@ -44,6 +44,7 @@ Connection::Connection(core::Loop& loop, ConnectionHandler& handler, Leg leg)
       connect_(this, on_connected),
       flush_task_(on_flush, this),
       starved_task_(on_starved, this),
+      copy_out_task_(on_memory_short, this),
       timer_(on_timer, this),
       leg_(leg) {}
 
@@ -290,6 +291,7 @@ void Connection::flush() {
   iovec pieces[SliceQueue::kCapacity];
   const uint32_t count = cut(pieces, wire_.lock(pieces));
   loop_.io().send(send_, descriptor_, std::span<const iovec>(pieces, count));
+  loop_.when_receive_memory_is_short(copy_out_task_);
   if (state_ == State::handshaking) return;  // the clock of connecting runs on
   // Moved on with every send, looked at only when it fires: a store per send.
   loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(write_stall_timeout_ms_));
@@ -299,14 +301,29 @@ void Connection::on_sent(void* self_pointer, core::Completion& completion) {
   auto& self = *static_cast<Connection*>(self_pointer);
   const bool failed = completion.result < 0;
   self.wire_.unlock(failed ? 0 : static_cast<uint64_t>(completion.result));
+  self.copy_out_task_.unlink();
   if (self.state_ == State::closing) return self.check_closed();
-  if (failed && completion.result != -EINTR && completion.result != -EAGAIN) return self.fail(self.reset_code());
+  const bool called_back = std::exchange(self.copy_out_, false);
+  if (failed && completion.result != -EINTR && completion.result != -EAGAIN &&
+      !(called_back && completion.result == -ECANCELED)) {
+    return self.fail(self.reset_code());
+  }
+  if (called_back && !self.wire_.copy_out(self.loop_.buffers())) return self.fail(ErrorCode::out_of_buffers);
   if (self.send_queue_high_ && self.queued_bytes() <= core::limits::kResumeQueuedSendBytes) {
     self.send_queue_high_ = false;
     if (self.state_ == State::open) self.handler_.on_send_queue_low();
   }
   if (self.state_ == State::closing) return;
   if (!self.wire_.empty() || self.state_ == State::finishing) self.loop_.at_end_of_turn(self.flush_task_);
+}
+
+// Receive memory is short, and this send has not ended: the peer reads slowly. What it has not taken yet moves
+// to memory of our own.
+void Connection::on_memory_short(core::TurnTask& task) {
+  auto& self = task.owner<Connection>();
+  if (!self.send_.armed() || self.state_ == State::closing || self.copy_out_) return;
+  self.copy_out_ = true;
+  self.loop_.io().cancel(self.send_);
 }
 
 void Connection::finish() {

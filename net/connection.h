@@ -86,6 +86,9 @@ class Connection final : private CiphertextSink {
   // Closes now; what is queued is lost.
   void close();
 
+  // For tools that do what a gateway never does to a socket; -1 once it is closed.
+  int descriptor() const { return descriptor_; }
+
   State state() const { return state_; }
   bool is_open() const { return state_ == State::open; }
   const char* tls_failure_reason() const;
@@ -104,6 +107,7 @@ class Connection final : private CiphertextSink {
   static void on_sent(void* self, core::Completion& completion);
   static void on_flush(core::TurnTask& task);
   static void on_starved(core::TurnTask& task);
+  static void on_memory_short(core::TurnTask& task);
   static void on_timer(core::Timer& timer);
 
   bool receiving() const;
@@ -129,6 +133,7 @@ class Connection final : private CiphertextSink {
   core::Operation connect_;
   core::TurnTask flush_task_;
   core::TurnTask starved_task_;
+  core::TurnTask copy_out_task_;   // queued while a send is under way: it holds receive blocks
   core::Timer timer_;              // connecting, write stall while open, the bound on lingering after
   SliceQueue wire_;                // bytes as they go over the wire
   int descriptor_ = -1;
@@ -141,6 +146,7 @@ class Connection final : private CiphertextSink {
   bool want_receive_ = false;
   bool receive_ended_ = false;     // the peer has ended its side; nothing more can be received
   bool send_queue_high_ = false;
+  bool copy_out_ = false;          // the send was called back, so that its rest can be copied out
   bool closed_told_ = true;
 };
 

@@ -41,7 +41,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
       ++self.refused_;
       self.loop_.io().close(completion.result);
     } else {
-      ++self.accepted_;
+      session->number = ++self.accepted_;
       session->adopt(completion.result, listener.tls != nullptr ? listener.tls->current() : nullptr);
       if (self.sessions_.live() > self.max_connections_) {
         ++self.refused_;

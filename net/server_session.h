@@ -115,6 +115,7 @@ class ServerSession final : private ConnectionHandler {
   Connection& connection() { return connection_; }
   core::Loop& loop() { return loop_; }
   void* exchange = nullptr;       // the handler's, for the request being answered
+  uint64_t number = 0;            // of the connection, from 1, in the order in which its server accepted
 
  private:
   void on_received(core::Slice data) override;

@@ -32,7 +32,9 @@ class SliceQueue {
   uint32_t lock(std::span<iovec, kCapacity> pieces);
   // The send is over: `sent` bytes of the locked slices have left.
   void unlock(uint64_t sent);
-  // Drops the first `count` slices (they were consumed otherwise).
+  // Copies what still lies in receive blocks together into a block of our own. Nothing may be locked.
+  bool copy_out(core::BufferPool& buffers) { return empty() || collapse(0, buffers); }
+  // Drops everything (it was consumed otherwise).
   void drop_all();
   uint32_t locked() const { return locked_; }
 

@@ -29,6 +29,7 @@ constexpr uint32_t kFeatureNoIowait = 1u << 17;     // IORING_FEAT_NO_IOWAIT
 constexpr uint16_t kReceiveGroup = 0;
 constexpr uint32_t kRingEntries = 4096;             // blocks the buffer ring can hold
 constexpr size_t kPiecesPerSend = 16;
+constexpr uint64_t kPressureFactor = 4;             // grown to this many times the first size = pressure
 
 constexpr uint64_t kIgnored = 0;                    // user_data of operations nobody waits for
 constexpr uint64_t kWakeTag = 1;                    // user_data of the wake-up poll; operations are aligned
@@ -75,6 +76,7 @@ struct Io::Impl {
   uint32_t initial_blocks = 0;
   uint32_t block_bytes = 0;
   bool buffers_returned = false;
+  bool receive_pressure = false;
 
   std::vector<SendVector> send_vectors;    // reused after each submission
   size_t send_vectors_used = 0;
@@ -318,6 +320,7 @@ void Io::Impl::dispatch() {
   if (starved || kernel_blocks == 0) {
     // A receive may report its want of buffers after they have come back, and nothing else would tell it.
     if (add_block() || kernel_blocks > 0) buffers_returned = true;
+    if (stats.receive_bytes >= kPressureFactor * initial_blocks * block_bytes) receive_pressure = true;
   }
   stats.overflows = *queue.koverflow;
 }
@@ -413,6 +416,7 @@ void Io::wake() {
 }
 
 bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
+bool Io::take_receive_pressure() { return std::exchange(impl_->receive_pressure, false); }
 const IoStats& Io::stats() const { return impl_->stats; }
 
 }  // namespace weir::core

@@ -39,6 +39,7 @@ Exchange::Exchange(Shard& shard, net::ServerSession& session, const RequestFacts
       table_(shard.pin_table()),
       timer_(on_timer, this),
       release_task_(on_release, this),
+      copy_out_task_(on_memory_short, this),
       facts_(facts),
       record_(record),
       usage_(facts.endpoint),
@@ -55,6 +56,7 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   decision_ = decision;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
+  shard_.loop().when_receive_memory_is_short(copy_out_task_);
   if (!user.empty()) user_ = shard_.small_bytes().copy(user);
   record_.streamed = stream_;
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
@@ -374,6 +376,10 @@ void Exchange::on_release(core::TurnTask& task) {
   auto& self = task.owner<Exchange>();
   self.shard_.exchanges().release(&self);
 }
+
+// The request is kept for further attempts, but not at the price of the block it came in. Without memory for a
+// copy it stays where it is.
+void Exchange::on_memory_short(core::TurnTask& task) { task.owner<Exchange>().session_.move_request_to_own_block(); }
 
 void Exchange::abandon() {
   end_attempt(Reuse::no);

@@ -77,6 +77,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void on_response_failed(core::Error error) override;
   static void on_timer(core::Timer& timer);
   static void on_release(core::TurnTask& task);
+  static void on_memory_short(core::TurnTask& task);
 
   const Table& table() const { return *table_; }
   const Unit& unit() const;
@@ -117,6 +118,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::SnapshotRef<Table> table_;
   core::Timer timer_;
   core::TurnTask release_task_;
+  core::TurnTask copy_out_task_;   // queued while the request lies in a receive block
   Decision decision_;
   RequestFacts facts_;
   Record record_;

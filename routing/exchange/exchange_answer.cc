@@ -146,6 +146,7 @@ void Exchange::settle() {
   WEIR_ASSERT(phase_ != Phase::ended);
   phase_ = Phase::ended;
   timer_.cancel();
+  copy_out_task_.unlink();
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
   const Usage& reported = usage_.usage();
   Usage usage = reported;

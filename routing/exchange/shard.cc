@@ -30,7 +30,6 @@ core::SipKey identifier_secret(uint64_t seed, uint32_t index) {
 Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
     : loop_(loop),
       gateway_(gateway),
-      index_(index),
       metrics_(*gateway.metrics[index]),
       records_(*gateway.records[index]),
       reader_(gateway.tables, index),

@@ -65,7 +65,6 @@ class Shard {
 
   core::Loop& loop_;
   Gateway& gateway_;
-  const uint32_t index_;
   ShardMetrics& metrics_;
   core::SpscQueue<Record>& records_;
   core::SnapshotReader<Table> reader_;

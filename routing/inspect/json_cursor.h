@@ -3,7 +3,7 @@
 //
 // It walks the positions that TokenIndex finds, so a string of 30 KB costs as much here as one of three
 // bytes. simdjson's own readers were the other choice: its On-Demand front checks only what is touched and
-// gives no exact ends, its DOM copies every string and takes four times as long on a 32 KB prompt
+// gives no exact ends, its DOM copies every string and takes five times as long on a 32 KB prompt
 // (bench/inspect_bench.cc). Its DOM parser is the oracle of the tests.
 //
 // Grammar: RFC 8259, one document, nothing after it; strings without control characters, with well-formed

@@ -49,6 +49,11 @@ void declare_name(CompileState& state, const Path& path, std::string_view name, 
   if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
 }
 
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit) {
+  if (count <= limit) return;
+  state.problems.add(root.at(section), fmt::format("declares {}; at most {} are accepted", count, limit));
+}
+
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
                                        const Names& names) {
   const auto name = read_string(problems, path, element);

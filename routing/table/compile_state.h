@@ -128,7 +128,8 @@ std::vector<Index> read_references(CompileState& state, const Object<Property>& 
 // In a layer null removes what stable sets.
 enum class ParamsUse : uint8_t { unit, layer };
 std::vector<Param> read_params(CompileState& state, const Path& path, Element element, ParamsUse use);
-// max_tokens and max_completion_tokens say the same: does setting `param` mean that `key` must not be set?
+// max_tokens, max_completion_tokens and max_output_tokens say the same, and the endpoint decides under which name it
+// is sent: does setting `param` mean that `key` must not be set?
 bool excludes(const Param& param, std::string_view key);
 
 Limits read_limits(Problems& problems, const Path& path, Element element);
@@ -144,6 +145,9 @@ template <typename Item>
 std::string& name_of(Item& item) {
   return item.name;
 }
+
+// Reports a section with more items than accepted.
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit);
 
 // Walks a section that maps names to objects: appends an item for each, declares its name, then calls
 // each(path, element, item, index). Items keep their address afterwards.

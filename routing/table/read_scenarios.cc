@@ -189,6 +189,7 @@ void read_flags(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Flag& flag, uint32_t index) {
                  read_flag(state, path, element, flag, index);
                });
+  check_section_size(state, root, RootProperty::flags, state.body.flags.size(), core::limits::kMaxFlags);
   const Path scenarios = root.at(RootProperty::scenarios);
   for (const Scenario& scenario : state.body.scenarios) {
     if (scenario.flags.size() < 32 && (1u << scenario.flags.size()) <= core::limits::kMaxUnitCombinations)

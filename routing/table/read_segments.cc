@@ -265,11 +265,8 @@ void read_attributes(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Attribute& attribute, uint32_t) {
                  read_attribute(state, path, element, attribute);
                });
-  const size_t count = state.body.attributes.size();
-  if (count <= core::limits::kMaxAttributes) return;
-  state.problems.add(
-      root.at(RootProperty::attributes),
-      fmt::format("declares {} attributes; at most {} are accepted", count, core::limits::kMaxAttributes));
+  check_section_size(state, root, RootProperty::attributes, state.body.attributes.size(),
+                     core::limits::kMaxAttributes);
 }
 
 void read_segments(CompileState& state, const Root& root) {
@@ -277,6 +274,7 @@ void read_segments(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Segment& segment, uint32_t) {
                  ConditionReader(state, segment.steps).read(path, element, 1);
                });
+  check_section_size(state, root, RootProperty::segments, state.body.segments.size(), core::limits::kMaxSegments);
 }
 
 }  // namespace weir::routing

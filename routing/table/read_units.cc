@@ -1,4 +1,5 @@
 // Prompts and units.
+#include "routing/inspect/field_name.h"
 #include "routing/table/canonical_json.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
@@ -166,7 +167,7 @@ void read_unit(CompileState& state, const Path& path, Element element, UnitSpec&
   unit.cache_ttl_ns = object.duration_ns(cache_ttl, 0, 30 * kNsPerDay).value_or(0);
 }
 
-// The bounds on output that weir reserves money for.
+// The bound on output that weir reserves money for, under its three names.
 bool is_token_bound(std::string_view key) {
   return key == "max_tokens" || key == "max_completion_tokens" || key == "max_output_tokens";
 }
@@ -179,7 +180,7 @@ void check_params(CompileState& state, const Path& path, const std::vector<Param
       if (same_key(params[j].key, params[i].key)) {
         state.problems.add(Path(path, params[i].key), "appears twice; keep one");
       } else if (excludes(params[i], params[j].key) && !params[j].json.empty()) {
-        state.problems.add(path, "sets both max_tokens and max_completion_tokens; keep one");
+        state.problems.add(path, "sets two of max_tokens, max_completion_tokens and max_output_tokens; keep one");
       }
     }
   }
@@ -188,9 +189,7 @@ void check_params(CompileState& state, const Path& path, const std::vector<Param
 }  // namespace
 
 bool excludes(const Param& param, std::string_view key) {
-  if (param.json.empty()) return false;
-  return (param.key == "max_tokens" && key == "max_completion_tokens") ||
-         (param.key == "max_completion_tokens" && key == "max_tokens");
+  return !param.json.empty() && is_token_bound(param.key) && is_token_bound(key) && param.key != key;
 }
 
 std::vector<Param> read_params(CompileState& state, const Path& path, Element element, ParamsUse use) {
@@ -200,7 +199,14 @@ std::vector<Param> read_params(CompileState& state, const Path& path, Element el
   for (const auto [key, value] : *object) {
     const Path at(path, key);
     check_name(state.problems, at, key);
-    if (key == "n" || is_reserved_param(key)) {
+    if (!is_name(key)) continue;
+    const FieldName field = folded_field_name(key, key_hash(key));
+    if (field != FieldName::other && key != to_string(field)) {
+      state.problems.add(at, fmt::format("differs from {} only in case, which some servers ignore; write {}",
+                                         to_string(field), to_string(field)));
+      continue;
+    }
+    if (field == FieldName::n || is_reserved_param(key)) {
       state.problems.add(at,
                          "is not for params: it belongs to the client's request or is governed by the unit");
       continue;
@@ -213,7 +219,9 @@ std::vector<Param> read_params(CompileState& state, const Path& path, Element el
       }
       continue;
     }
-    if (is_token_bound(key)) read_count(state.problems, at, value, 1, core::limits::kMaxCount);
+    if (is_token_bound(key) || field == FieldName::best_of) {
+      read_count(state.problems, at, value, 1, core::limits::kMaxCount);
+    }
     check_duplicates(state.problems, at, value);
     params.push_back({std::string(key), canonical_json(value)});
   }

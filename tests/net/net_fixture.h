@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -206,7 +207,7 @@ inline std::optional<SeenResponse> first_response(std::string_view bytes) {
   if (head_end == std::string_view::npos) return std::nullopt;
   SeenResponse seen;
   seen.head = std::string(bytes.substr(0, head_end + 2));
-  seen.status = std::atoi(seen.head.c_str() + 9);
+  if (seen.head.size() > 12) std::from_chars(seen.head.data() + 9, seen.head.data() + 12, seen.status);
   size_t at = head_end + 4;
   if (const size_t length = seen.head.find("\r\ncontent-length: "); length != std::string::npos) {
     const auto size = std::strtoull(seen.head.c_str() + length + 18, nullptr, 10);
@@ -259,6 +260,17 @@ inline bool ends_cleanly(core::Loop& loop, Peer& peer) {
 inline std::string post(std::string_view body, std::string_view more_fields = {}) {
   return "POST /echo HTTP/1.1\r\nhost: test\r\n" + std::string(more_fields) +
          "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+}
+
+// The same with the body in the chunks given.
+inline std::string post_chunked(const std::vector<std::string>& chunks) {
+  std::string text = "POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+  for (const std::string& chunk : chunks) {
+    char size[16];
+    text.append(size, std::to_chars(size, size + sizeof size, chunk.size(), 16).ptr);
+    text += "\r\n" + chunk + "\r\n";
+  }
+  return text + "0\r\n\r\n";
 }
 
 // Sends one answer in one piece: what most tests need.

@@ -13,30 +13,6 @@ constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nhost: test\r\n\r\n";
 
 class ServerSessionTest : public testing::Test {
  protected:
-  std::string chunked(const std::vector<std::string>& chunks) {
-    std::string text = "POST /echo HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
-    for (const std::string& chunk : chunks) {
-      char size[20];
-      std::snprintf(size, sizeof size, "%zx\r\n", chunk.size());
-      text += size + chunk + "\r\n";
-    }
-    return text + "0\r\n\r\n";
-  }
-  // Sends `text`, expects `status` and the connection to end, and nothing to have reached the handler.
-  void expect_refusal(std::string_view text, int status, ErrorCode code) {
-    SCOPED_TRACE(text.substr(0, 100));
-    const size_t before = echo.requests.size();
-    Peer client = Peer::connect(echo.port);
-    client.write_some(text);
-    const SeenResponse response = next_response(*loop, client);
-    EXPECT_EQ(response.status, status);
-    EXPECT_TRUE(response.has("connection: close"));
-    EXPECT_TRUE(ends_cleanly(*loop, client));
-    EXPECT_EQ(client.received(), "");
-    EXPECT_EQ(echo.requests.size(), before);
-    ASSERT_FALSE(echo.refused.empty());
-    EXPECT_EQ(core::describe(echo.refused.back()).token, core::describe(code).token);
-  }
   bool all_closed() {
     return run_until(*loop, [&] { return echo.server.connections() == 0; });
   }
@@ -157,7 +133,7 @@ TEST_F(ServerSessionTest, ReadsARequestByteByByte) {
 }
 
 TEST_F(ServerSessionTest, ReadsARequestInTwoPiecesAtEverySplit) {
-  for (const std::string& text : {post("a body of some bytes"), chunked({"one", "two", std::string(300, 'x')})}) {
+  for (const std::string& text : {post("a body of some bytes"), post_chunked({"one", "two", std::string(300, 'x')})}) {
     Peer client = Peer::connect(echo.port);
     client.write_some(text);
     const std::string expected = next_response(*loop, client).body;
@@ -171,7 +147,7 @@ TEST_F(ServerSessionTest, ReadsARequestInTwoPiecesAtEverySplit) {
 }
 
 TEST_F(ServerSessionTest, ReadsAChunkedBodyByteByByte) {
-  const std::string text = chunked({"hello ", "chunked ", "world"});
+  const std::string text = post_chunked({"hello ", "chunked ", "world"});
   Peer client = Peer::connect(echo.port);
   for (const char byte : text) {
     client.write_some({&byte, 1});
@@ -183,7 +159,7 @@ TEST_F(ServerSessionTest, ReadsAChunkedBodyByteByByte) {
 
 TEST_F(ServerSessionTest, PipelinesBehindAChunkedBody) {
   Peer client = Peer::connect(echo.port);
-  client.write(*loop, chunked({"first"}) + chunked({}) + post("third"));
+  client.write(*loop, post_chunked({"first"}) + post_chunked({}) + post("third"));
   EXPECT_EQ(next_response(*loop, client).body, "first");
   EXPECT_EQ(next_response(*loop, client).body, "");
   EXPECT_EQ(next_response(*loop, client).body, "third");
@@ -202,7 +178,7 @@ TEST_F(ServerSessionTest, GivesTheWholeBodyInPlaceWithReadablePadding) {
   for (const size_t size : {size_t{0}, size_t{1}, size_t{1000}, size_t{100'000}, size_t{1} << 20}) {
     client.write(*loop, post(pattern(size)));
     EXPECT_EQ(next_response(*loop, client).status, 200);
-    client.write(*loop, chunked({pattern(size + 1)}));
+    client.write(*loop, post_chunked({pattern(size + 1)}));
     EXPECT_EQ(next_response(*loop, client).status, 200);
   }
 }
@@ -225,7 +201,7 @@ TEST_F(ServerSessionTest, MovesARequestOutOfTheSharedBlocks) {
 TEST_F(ServerSessionTest, EchoesLargeBodiesByteForByte) {
   Peer client = Peer::connect(echo.port);
   const std::string body = pattern(8u << 20);
-  for (const std::string& text : {post(body), chunked({body.substr(0, 5'000'000), body.substr(5'000'000)})}) {
+  for (const std::string& text : {post(body), post_chunked({body.substr(0, 5'000'000), body.substr(5'000'000)})}) {
     std::string_view rest = text;
     std::optional<SeenResponse> seen;
     ASSERT_TRUE(run_until(*loop, [&] {
@@ -286,87 +262,6 @@ TEST_F(ServerSessionTest, AnswersExpectContinueBeforeTheBody) {
   EXPECT_EQ(next_response(*loop, client).status, 200);
 }
 
-TEST_F(ServerSessionTest, RefusesByTheHeadBeforeTheBodyArrives) {
-  echo.accept_head = [](net::ServerSession&, const net::RequestHead&, const uint8_t*) -> core::Result<void> {
-    return core::fail(ErrorCode::unknown_key);
-  };
-  const std::string text = post("never sent", "expect: 100-continue\r\n");
-  expect_refusal(text.substr(0, text.find("\r\n\r\n") + 4), 401, ErrorCode::unknown_key);
-  expect_refusal(post("sent at once"), 401, ErrorCode::unknown_key);
-}
-
-TEST_F(ServerSessionTest, RefusesWhatIsAmbiguousAndLooksAtNothingBehindIt) {
-  const std::string smuggled(kGet);
-  expect_refusal("GET / HTTP/1.0\r\nhost: x\r\n\r\n" + smuggled, 505, ErrorCode::bad_version);
-  expect_refusal("GET /\r\n\r\n" + smuggled, 400, ErrorCode::bad_request_line);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 400,
-                 ErrorCode::conflicting_framing);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n" + smuggled, 400, ErrorCode::bad_chunk);
-  expect_refusal("GET / HTTP/1.1\r\n\r\n" + smuggled, 400, ErrorCode::missing_host);
-}
-
-TEST_F(ServerSessionTest, RefusesAHeadAboveKMaxHeadBytes) {
-  const std::string field = "x: " + std::string(1000, 'y') + "\r\n";
-  std::string text = "GET / HTTP/1.1\r\nhost: x\r\n";
-  while (text.size() <= limits::kMaxHeadBytes) text += field;
-  expect_refusal(text, 431, ErrorCode::head_too_large);
-}
-
-TEST_F(ServerSessionTest, RefusesMoreThanKMaxHeaders) {
-  std::string text = "GET / HTTP/1.1\r\nhost: x\r\n";
-  for (uint32_t i = 0; i < limits::kMaxHeaders; ++i) text += "a: b\r\n";
-  expect_refusal(text + "\r\n", 431, ErrorCode::too_many_headers);
-}
-
-TEST_F(ServerSessionTest, RefusesATargetAboveKMaxTargetBytes) {
-  expect_refusal("GET /" + std::string(limits::kMaxTargetBytes, 'a') + " HTTP/1.1\r\nhost: x\r\n\r\n", 414,
-                 ErrorCode::target_too_long);
-}
-
-TEST_F(ServerSessionTest, RefusesABodyAboveItsLimitWhenItIsAnnounced) {
-  echo.server.settings().max_body_bytes = 1000;
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n", 413, ErrorCode::body_too_large);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n", 413, ErrorCode::body_too_large);
-  Peer client = Peer::connect(echo.port);
-  client.write(*loop, post(pattern(1000)));
-  EXPECT_EQ(next_response(*loop, client).status, 200);
-}
-
-TEST_F(ServerSessionTest, RefusesABodyAboveKMaxBodyBytes) {
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: " + std::to_string(limits::kMaxBodyBytes + 1) + "\r\n\r\n", 413,
-                 ErrorCode::body_too_large);
-}
-
-TEST_F(ServerSessionTest, TakesAChunkedBodyOfKMaxBodyBytes) {
-  size_t seen = 0;
-  echo.respond = [&](net::ServerSession& session, const net::Request& request) {
-    seen = request.body.size();
-    answer(session, 200, "");
-  };
-  Peer client = Peer::connect(echo.port);
-  const std::string half = pattern(limits::kMaxBodyBytes / 2);
-  client.write(*loop, chunked({half, half}));
-  EXPECT_EQ(next_response(*loop, client).status, 200);
-  EXPECT_EQ(seen, limits::kMaxBodyBytes);
-}
-
-// A client that goes on sending its body after the refusal still gets to read it.
-TEST_F(ServerSessionTest, TheRefusalSurvivesABodyThatKeepsComing) {
-  echo.server.settings().max_body_bytes = 1000;
-  Peer client = Peer::connect(echo.port);
-  const std::string text = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n" + pattern(3'000'000);
-  std::string_view rest = text;
-  std::optional<SeenResponse> seen;
-  ASSERT_TRUE(run_until(*loop, [&] {
-    rest.remove_prefix(client.write_some(rest));
-    client.read_some();
-    return rest.empty() || client.reset();
-  }));
-  EXPECT_FALSE(client.reset());
-  EXPECT_EQ(next_response(*loop, client).status, 413);
-  EXPECT_TRUE(ends_cleanly(*loop, client));
-}
-
 TEST_F(ServerSessionTest, ClosesWhenAsked) {
   Peer client = Peer::connect(echo.port);
   client.write(*loop, post("bye", "connection: close\r\n") + post("too late"));
@@ -377,73 +272,6 @@ TEST_F(ServerSessionTest, ClosesWhenAsked) {
   EXPECT_EQ(echo.requests.size(), 1u);
   client.close();
   EXPECT_TRUE(all_closed());
-}
-
-TEST_F(ServerSessionTest, AnswersAHeadThatTakesTooLongWithHeadTimeout) {
-  echo.server.settings().head_timeout_ms = 20;
-  expect_refusal("GET / HTTP/1.1\r\nhost:", 408, ErrorCode::head_timeout);
-}
-
-TEST_F(ServerSessionTest, ASlowHeadDoesNotBuyTimeByTrickling) {
-  echo.server.settings().head_timeout_ms = 50;
-  Peer client = Peer::connect(echo.port);
-  client.write_some("GET / HTTP/1.1\r\nhost: x\r\n");
-  const auto begin = std::chrono::steady_clock::now();
-  ASSERT_TRUE(run_until(*loop, [&] {
-    client.write_some("a: b\r\n");
-    client.read_some();
-    run_for(*loop, std::chrono::milliseconds(2));
-    return !client.received().empty() || std::chrono::steady_clock::now() - begin > std::chrono::seconds(5);
-  }));
-  EXPECT_EQ(next_response(*loop, client).status, 408);
-}
-
-TEST_F(ServerSessionTest, AnswersABodyThatStallsWithBodyTimeout) {
-  echo.server.settings().body_stall_timeout_ms = 20;
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345", 408, ErrorCode::body_timeout);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345", 408, ErrorCode::body_timeout);
-}
-
-TEST_F(ServerSessionTest, ABodyThatMovesHasAllTheTimeItNeeds) {
-  echo.server.settings().body_stall_timeout_ms = 60;
-  Peer client = Peer::connect(echo.port);
-  const std::string text = post(pattern(20));
-  const size_t head = text.find("\r\n\r\n") + 4;
-  client.write_some(text.substr(0, head));
-  for (const char byte : text.substr(head)) {
-    run_for(*loop, std::chrono::milliseconds(10));
-    client.write_some({&byte, 1});
-  }
-  EXPECT_EQ(next_response(*loop, client).status, 200);
-}
-
-TEST_F(ServerSessionTest, EndsAnIdleConnectionInSilence) {
-  echo.server.settings().idle_timeout_ms = 20;
-  Peer client = Peer::connect(echo.port);
-  client.write(*loop, post("x"));
-  EXPECT_EQ(next_response(*loop, client).status, 200);
-  EXPECT_TRUE(ends_cleanly(*loop, client));
-  EXPECT_EQ(client.received(), "");
-}
-
-TEST_F(ServerSessionTest, EndsAConnectionThatNeverSpeaks) {
-  echo.server.settings().head_timeout_ms = 20;  // not the idle time, which is longer
-  Peer client = Peer::connect(echo.port);
-  EXPECT_TRUE(ends_cleanly(*loop, client));
-  EXPECT_EQ(client.received(), "");
-}
-
-TEST_F(ServerSessionTest, GivesAnAnswerAllTheTimeItNeeds) {
-  auto& settings = echo.server.settings();
-  settings.head_timeout_ms = settings.idle_timeout_ms = settings.body_stall_timeout_ms = 20;
-  net::ServerSession* waiting = nullptr;
-  echo.respond = [&](net::ServerSession& session, const net::Request&) { waiting = &session; };
-  Peer client = Peer::connect(echo.port);
-  client.write(*loop, post("x"));
-  ASSERT_TRUE(run_until(*loop, [&] { return waiting != nullptr; }));
-  run_for(*loop, std::chrono::milliseconds(80));
-  answer(*waiting, 200, "at last");
-  EXPECT_EQ(next_response(*loop, client).body, "at last");
 }
 
 TEST_F(ServerSessionTest, TellsWhyTheClientIsGone) {
@@ -534,47 +362,6 @@ TEST_F(ServerSessionTest, TellsOfAWantOfMemoryOnce) {
   EXPECT_EQ(echo.gone, std::vector{ErrorCode::out_of_buffers});
   EXPECT_TRUE(echo.refused.empty());
   EXPECT_TRUE(all_closed());
-}
-
-// ---- with receive memory of two small blocks, whole and incremental ----
-
-class SmallReceiveMemoryTest : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Rings, SmallReceiveMemoryTest, testing::Bool(),
-                         [](const auto& suite) { return suite.param ? "Incremental" : "Whole"; });
-
-TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {
-  auto loop = make_loop({.incremental_block_bytes = 4096,
-                         .incremental_blocks = 2,
-                         .whole_block_bytes = 4096,
-                         .whole_blocks = 2,
-                         .max_receive_bytes = 8192,
-                         .allow_incremental = GetParam()});
-  EchoServer echo(*loop);
-  struct Client {
-    Peer peer;
-    std::string body, text;
-    size_t written = 0;
-    std::optional<SeenResponse> seen = {};
-  };
-  std::vector<Client> clients;
-  for (uint32_t i = 0; i < 40; ++i) {
-    std::string body = pattern(1000 + i * 5000, i);
-    std::string text = post(body);
-    clients.push_back({Peer::connect(echo.port), std::move(body), std::move(text)});
-  }
-  ASSERT_TRUE(run_until(*loop, [&] {
-    bool all = true;
-    for (Client& client : clients) {
-      client.written += client.peer.write_some(std::string_view(client.text).substr(client.written));
-      client.peer.read_some();
-      if (!client.seen) client.seen = first_response(client.peer.received());
-      all = all && client.seen;
-    }
-    return all;
-  }));
-  for (const Client& client : clients) EXPECT_TRUE(client.seen->body == client.body);
-  EXPECT_GT(loop->io().stats().no_buffers, 0u) << "the test did not test it";
-  EXPECT_LE(loop->io().stats().receive_bytes, 8192u);
 }
 
 // ---- TLS ----

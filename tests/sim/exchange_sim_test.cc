@@ -290,6 +290,7 @@ TEST(SimulatedExchange, LosesNothingToShortTransfersAndRearming) {
   faults.no_buffers = 0.2;
   faults.lost_multishot = 0.3;
   faults.reorder = 0.5;
+  faults.receive_pressure = 0.2;
   faults.socket_buffer_bytes = 300;
   faults.max_receive_bytes = 50;
   for (uint64_t seed = 1; seed <= 1000; ++seed) {
@@ -309,6 +310,7 @@ TEST(SimulatedExchange, EveryRequestEndsUnderResetsAndRefusals) {
   faults.refuse_connect = 0.1;
   faults.reset = 0.01;
   faults.late_cancel = 0.5;
+  faults.receive_pressure = 0.1;
   int cut = 0, errors = 0, whole = 0;
   for (uint64_t seed = 1; seed <= 3000; ++seed) {
     const Outcome outcome = simulate(seed, faults);

@@ -35,6 +35,7 @@ struct Faults {
   double refuse_connect = 0;
   double reset = 0;
   double late_cancel = 0;
+  double receive_pressure = 0;      // per turn
   uint32_t socket_buffer_bytes = 64 * 1024;
   uint32_t max_receive_bytes = 64 * 1024;   // most that one receive delivers
 };

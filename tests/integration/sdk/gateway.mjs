@@ -7,7 +7,7 @@ import { join } from 'node:path';
 const bin = process.env.WEIR_BIN_DIR;
 if (!bin) throw new Error('WEIR_BIN_DIR must name the folder of the built binaries');
 
-export const kSecret = 'sdk-test-secret';
+export const kSecret = 'sdk-test-secret-0123456789';
 
 // Resolves with the first JSON line on stdout that has `key`; rejects when the child ends first.
 function start(name, args, env, key) {
@@ -41,6 +41,15 @@ export function hashKey(config, key) {
 export async function startGateway(makeTable) {
   const folder = mkdtempSync(join(tmpdir(), 'weir-sdk-'));
   const mock = start('weir-mock-provider', ['--listen', '127.0.0.1:0', '--name', 'mock'], {}, 'port');
+  try {
+    return await startBehind(mock, folder, makeTable);
+  } catch (error) {
+    mock.child.kill();
+    throw error;
+  }
+}
+
+async function startBehind(mock, folder, makeTable) {
   const { port: mockPort } = await mock.ready;
   const config = join(folder, 'weir.yaml');
   const accessLog = join(folder, 'access.jsonl');
@@ -55,13 +64,7 @@ access_log: ${accessLog}
   writeFileSync(join(folder, 'table.json'), JSON.stringify(table));
   const weir = start('weir', ['serve', '--config', config],
     { WEIR_KEY_HASH_SECRET: kSecret, MOCK_KEY: 'sk-mock-credential' }, 'listen');
-  let ready;
-  try {
-    ready = await weir.ready;
-  } catch (error) {
-    mock.child.kill();
-    throw error;
-  }
+  const ready = await weir.ready;
   const mockUrl = `http://127.0.0.1:${mockPort}`;
   const control = async (method, path, body) => {
     const answer = await fetch(mockUrl + path, { method, body: body && JSON.stringify(body),

@@ -6,6 +6,7 @@ import { startGateway } from './gateway.mjs';
 
 const kKeyA = 'sk-client-tenant-a-0123456789';
 const kKeyB = 'sk-client-tenant-b-0123456789';
+const kKeyWithoutScenario = 'sk-client-tenant-a-9876543210';
 let gateway;
 
 const client = (options = {}) => new OpenAI({ baseURL: gateway.baseURL, apiKey: kKeyA, maxRetries: 0, ...options });
@@ -37,6 +38,7 @@ before(async () => {
     keys: [
       { id: 'key-a', tenant: 'a', hash: hash(kKeyA), scenario: 'chat' },
       { id: 'key-b', tenant: 'b', hash: hash(kKeyB), scenario: 'chat' },
+      { id: 'key-c', tenant: 'a', hash: hash(kKeyWithoutScenario) },
     ],
   }));
 });
@@ -45,7 +47,7 @@ after(async () => {
   if (!gateway) return;
   const { code, log } = await gateway.stop();
   assert.equal(code, 0);
-  for (const secret of [kKeyA, kKeyB, 'sk-mock-credential', 'sdk-test-secret']) {
+  for (const secret of [kKeyA, kKeyB, kKeyWithoutScenario, 'sk-mock-credential', 'sdk-test-secret-0123456789']) {
     assert.ok(!log.includes(secret), 'a secret reached the log');
   }
 });
@@ -107,7 +109,7 @@ describe('chat', () => {
     assert.equal(record.status, 200);
     assert.equal(record.input_tokens, data.usage.prompt_tokens);
     assert.equal(record.output_tokens, data.usage.completion_tokens);
-    assert.equal(record.cost_nano_usd, 1000 * data.usage.prompt_tokens + 2000 * data.usage.completion_tokens);
+    assert.equal(Math.round(record.cost_usd * 1e9), 1000 * data.usage.prompt_tokens + 2000 * data.usage.completion_tokens);
   });
 });
 
@@ -206,7 +208,8 @@ describe('errors, as the SDK classifies them', () => {
   });
 
   test('404', async () => {
-    await assert.rejects(client().chat.completions.create({ ...hello, model: 'nothing' }), (error) => {
+    const asked = client({ apiKey: kKeyWithoutScenario }).chat.completions.create({ ...hello, model: 'nothing' });
+    await assert.rejects(asked, (error) => {
       assert.ok(error instanceof OpenAI.NotFoundError);
       assert.equal(error.code, 'model_not_found');
       return true;

@@ -10,7 +10,7 @@ namespace weir::routing {
 namespace {
 
 FieldName exact(std::string_view key) {
-  const Document padded(key, "xyz");
+  const PaddedDocument padded(key, "xyz");
   uint32_t hash = 0;
   const FieldName name = exact_field_name(padded.text(), hash);
   if (name != FieldName::other) {

@@ -17,7 +17,7 @@ class InspectorTest : public testing::Test {
  protected:
   // The body stays alive until the next call.
   const Inspection* inspect(std::string_view body, Endpoint endpoint = Endpoint::chat_completions) {
-    document_ = std::make_unique<Document>(body);
+    document_ = std::make_unique<PaddedDocument>(body);
     const auto result = inspector_->inspect(endpoint, document_->bytes());
     EXPECT_TRUE(result.has_value()) << body << ' '
                                     << (result ? "" : core::describe(result.error().code).token);
@@ -26,7 +26,7 @@ class InspectorTest : public testing::Test {
 
   // The code and the param, as "duplicate_field model".
   std::string refusal(std::string_view body, Endpoint endpoint = Endpoint::chat_completions) {
-    document_ = std::make_unique<Document>(body);
+    document_ = std::make_unique<PaddedDocument>(body);
     const auto result = inspector_->inspect(endpoint, document_->bytes());
     if (result) return "accepted";
     std::string text(core::describe(result.error().code).token);
@@ -44,7 +44,7 @@ class InspectorTest : public testing::Test {
   std::string_view text(ByteRange range) const { return document_->text(range.begin, range.end); }
 
   std::unique_ptr<Inspector> inspector_ = std::make_unique<Inspector>();
-  std::unique_ptr<Document> document_;
+  std::unique_ptr<PaddedDocument> document_;
 };
 
 // ---- what is found ----
@@ -460,7 +460,7 @@ TEST_F(InspectorTest, AgreesWithTheDomParserOnMutatedBodies) {
   for (uint32_t i = 0; i < kBodies; ++i) {
     std::string body = make_body(make);
     if (!make.chance(40)) make.mutate(body);
-    document_ = std::make_unique<Document>(body);
+    document_ = std::make_unique<PaddedDocument>(body);
     const auto result = inspector_->inspect(Endpoint::chat_completions, document_->bytes());
     simdjson::dom::object object;
     const bool valid =

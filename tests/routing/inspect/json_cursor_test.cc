@@ -12,13 +12,13 @@ using core::ErrorCode;
 using core::limits::kMaxJsonDepth;
 
 bool accepts(std::string_view text) {
-  const Document document(text);
+  const PaddedDocument document(text);
   JsonCursor cursor(document.bytes());
   return cursor.skip_value() && cursor.finish();
 }
 
 ErrorCode refusal(std::string_view text) {
-  const Document document(text);
+  const PaddedDocument document(text);
   JsonCursor cursor(document.bytes());
   EXPECT_FALSE(cursor.skip_value() && cursor.finish()) << text;
   return cursor.error();
@@ -231,7 +231,7 @@ TEST_P(JsonCursorTest, NeverTakesBytesBehindTheDocument) {
   for (size_t size = 0; size < text.size(); ++size) {
     for (const std::string& after : {std::string("}"), std::string("]}"), std::string("\""), std::string("1"),
                                      text.substr(size) + " ", std::string("{\"a\":")}) {
-      const Document document(text.substr(0, size), after);
+      const PaddedDocument document(text.substr(0, size), after);
       JsonCursor cursor(document.bytes());
       EXPECT_FALSE(cursor.skip_value() && cursor.finish()) << size << after;
     }
@@ -264,7 +264,7 @@ TEST_P(JsonCursorTest, AgreesWithASlowReaderOnMutatedDocuments) {
 }
 
 TEST_P(JsonCursorTest, WalksStepByStepToTheSameEnds) {
-  const Document document(R"( {"a" : [1, "b\n", {"c":null}] , "d":true,"e":-1.5e2 } )");
+  const PaddedDocument document(R"( {"a" : [1, "b\n", {"c":null}] , "d":true,"e":-1.5e2 } )");
   JsonCursor cursor(document.bytes());
   ASSERT_EQ(cursor.type(), JsonType::object);
   EXPECT_EQ(cursor.value_begin(), 1u);
@@ -304,7 +304,7 @@ TEST_P(JsonCursorTest, WalksStepByStepToTheSameEnds) {
 }
 
 TEST(JsonCursor, StaysFailed) {
-  const Document document("{]");
+  const PaddedDocument document("{]");
   JsonCursor cursor(document.bytes());
   JsonString key;
   bool flag;
@@ -326,7 +326,7 @@ TEST(JsonCursor, StaysFailed) {
 TEST(JsonCursor, CountsMediaUnderItsKeysOnly) {
   const std::string data = "data:image/png;base64," + std::string(1000, 'A');
   const auto media = [](const std::string& text) {
-    const Document document(text);
+    const PaddedDocument document(text);
     JsonCursor cursor(document.bytes());
     EXPECT_TRUE(cursor.skip_value() && cursor.finish());
     return cursor.media_bytes();

@@ -16,9 +16,10 @@ namespace weir::routing {
 
 // A document as it stands in a receive buffer: followed by JsonCursor::kPadding bytes that belong to somebody
 // else and look like more JSON. Allocated to the byte, so that a sanitizer sees what reads beyond.
-class Document {
+class PaddedDocument {
  public:
-  explicit Document(std::string_view text, std::string_view after = "\"}]},:1\\u{[\"") : size_(text.size()) {
+  explicit PaddedDocument(std::string_view text, std::string_view after = "\"}]},:1\\u{[\"")
+      : size_(text.size()) {
     bytes_.resize(text.size() + JsonCursor::kPadding);
     bytes_.shrink_to_fit();
     if (!text.empty()) std::memcpy(bytes_.data(), text.data(), text.size());

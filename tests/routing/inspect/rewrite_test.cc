@@ -45,7 +45,7 @@ class RewriteTest : public testing::Test {
   // The rewritten body; empty if it was refused (then `error` says why).
   std::string rewrite(std::string_view body, const Unit& unit,
                       Endpoint endpoint = Endpoint::chat_completions) {
-    document_ = std::make_unique<Document>(body);
+    document_ = std::make_unique<PaddedDocument>(body);
     const auto inspection = inspector_->inspect(endpoint, document_->bytes());
     EXPECT_TRUE(inspection.has_value()) << body;
     if (!inspection) return "";
@@ -71,7 +71,7 @@ class RewriteTest : public testing::Test {
   }
 
   std::unique_ptr<Inspector> inspector_ = std::make_unique<Inspector>();
-  std::unique_ptr<Document> document_;
+  std::unique_ptr<PaddedDocument> document_;
   std::vector<uint8_t> scratch_ = std::vector<uint8_t>(64 * 1024);
   size_t scratch_bytes_ = 64 * 1024;
   PromptValues values_{};
@@ -510,14 +510,14 @@ TEST_F(RewriteTest, AgreesWithASlowRewriteOnRandomBodiesAndUnits) {
       unit.allow(make.chance(70) ? std::vector<std::string_view>{"a", "web"}
                                  : std::vector<std::string_view>{});
 
-    document_ = std::make_unique<Document>(body);
+    document_ = std::make_unique<PaddedDocument>(body);
     if (!inspector_->inspect(endpoint, document_->bytes())) continue;  // a member twice
     const std::string result = rewrite(body, unit, endpoint);
     ++compared;
     ASSERT_TRUE(SlowJson::valid(result, limits::kMaxJsonDepth)) << body << "\n" << result;
     ASSERT_EQ(json::parse(result), slow_rewrite(json::parse(body), unit, endpoint)) << body << "\n" << result;
     // No member twice: the parsed form would hide it.
-    document_ = std::make_unique<Document>(result);
+    document_ = std::make_unique<PaddedDocument>(result);
     ASSERT_TRUE(inspector_->inspect(endpoint, document_->bytes()).has_value()) << body << "\n" << result;
   }
   EXPECT_GT(compared, 20'000u);

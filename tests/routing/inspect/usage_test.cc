@@ -10,7 +10,7 @@ namespace weir::routing {
 namespace {
 
 EventFacts read(UsageReader& reader, std::string_view data) {
-  const Document document(data);
+  const PaddedDocument document(data);
   return reader.read_event(document.bytes());
 }
 
@@ -162,7 +162,7 @@ const std::string kAnswer =
     R"("service_tier":"default"})";
 
 void feed(UsageReader& reader, std::string_view piece, UsageReader::Position position) {
-  const Document document(piece);
+  const PaddedDocument document(piece);
   reader.feed(document.bytes(), position);
 }
 

@@ -145,8 +145,10 @@ constexpr BadTable kBadTables[] = {
     {"/units/support-41/params/max_tokens", "\"many\"", "units.support-41.params.max_tokens",
      "must be a number"},
     {"/units/support-41/params/max_completion_tokens", "5", "units.support-41.params",
-     "sets both max_tokens and"},
-    {"/units/support-41/params/Temperature", "0", "units.support-41.params.temperature", "appears twice"},
+     "sets two of max_tokens,"},
+    {"/units/support-41/params/Temperature", "0", "units.support-41.params.Temperature", "write temperature"},
+    {"/units/support-41/params", "{\"top_k\":1,\"Top_K\":1}", "units.support-41.params.top_k", "appears twice"},
+    {"/units/support-41/params/best_of", "0", "units.support-41.params.best_of", "must be a whole number from 1"},
     {"/units/support-41/params/model", "\"x\"", "units.support-41.params.model", "is not for params"},
     {"/units/support-41/params/messages", "[]", "units.support-41.params.messages", "is not for params"},
     {"/units/support-41/params/stream", "true", "units.support-41.params.stream", "is not for params"},
@@ -516,8 +518,37 @@ TEST(Limits, HoldOnAttributes) {
   };
   EXPECT_EQ(problems_with("attributes: { ", attributes(core::limits::kMaxAttributes)), "");
   EXPECT_NE(problems_with("attributes: { ", attributes(core::limits::kMaxAttributes + 1))
-                .find("declares 33 attributes; at most 32 are accepted"),
+                .find("attributes: declares 33; at most 32 are accepted"),
             std::string::npos);
+}
+
+TEST(Limits, HoldOnSegments) {
+  const auto segments = [](uint32_t count) {
+    return "segments: { " + repeated(count, [](uint32_t i) { return fmt::format("s{}: {{ a: x }}", i); }) +
+           " }\nattributes: { a: string }\n";
+  };
+  EXPECT_TRUE(compile_yaml(segments(core::limits::kMaxSegments)).has_value());
+  const CompileResult result = compile_yaml(segments(core::limits::kMaxSegments + 1));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(print(result.error()), "segments: declares 4097; at most 4096 are accepted\n");
+}
+
+TEST(Limits, HoldOnFlags) {
+  const auto table = [](uint32_t count) {
+    std::string json = R"({"providers":{"p":{"base_url":"http://a.example"}},"models":{"m":{"provider":"p","price":)"
+                       R"({"input":1,"output":1}}},"units":{"u":{"model":"m"}},"scenarios":{)";
+    // Each scenario takes four flags.
+    json += repeated((count + 3) / 4, [](uint32_t i) { return fmt::format(R"("s{}":{{"stable":"u"}})", i); });
+    json += R"(},"flags":{)" + repeated(count, [](uint32_t i) {
+      return fmt::format(R"("f{}":{{"scenario":"s{}","candidate":{{"unit":"u"}}}})", i, i / 4);
+    });
+    return json + "}}";
+  };
+  const CompileResult full = compile_json(table(core::limits::kMaxFlags));
+  EXPECT_TRUE(full.has_value());
+  const CompileResult result = compile_json(table(core::limits::kMaxFlags + 1));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(print(result.error()), "flags: declares 65537; at most 65536 are accepted\n");
 }
 
 TEST(Limits, HoldOnFallbackHops) {

@@ -440,7 +440,7 @@ bool matches(std::string_view condition, const std::vector<std::pair<std::string
   return evaluation.result;
 }
 
-TEST(Segments, CompareEachKindOfAttribute) {
+TEST(SegmentConditions, CompareEachKindOfAttribute) {
   EXPECT_TRUE(matches("{ plan: pro }", {{"plan", "pro"}}));
   EXPECT_FALSE(matches("{ plan: pro }", {{"plan", "free"}}));
   EXPECT_TRUE(matches("{ plan: [free, pro] }", {{"plan", "free"}}));
@@ -455,7 +455,7 @@ TEST(Segments, CompareEachKindOfAttribute) {
   EXPECT_TRUE(matches("{ age: { eq: 0.5 } }", {{"age", "0.5"}}));
 }
 
-TEST(Segments, CombineConditions) {
+TEST(SegmentConditions, CombineConditions) {
   const std::vector<std::pair<std::string, std::string>> somebody = {
       {"plan", "pro"}, {"staff", "true"}, {"age", "7"}};
   EXPECT_TRUE(matches("{ plan: pro, staff: true, age: 7 }", somebody));
@@ -467,7 +467,7 @@ TEST(Segments, CombineConditions) {
   EXPECT_TRUE(matches("{ not: { plan: free, staff: true }, any: [ { not: { age: 8 } } ] }", somebody));
 }
 
-TEST(Segments, NeedAStackOfTheirDepthOnly) {
+TEST(SegmentConditions, NeedAStackOfTheirDepthOnly) {
   std::string condition = "{ any: [";
   for (int i = 0; i < 200; i++) condition += fmt::format("{{ region: r{} }},", i);
   EXPECT_TRUE(matches(condition + "] }", {{"region", "r199"}}));
@@ -479,7 +479,7 @@ std::string nested_condition(uint32_t depth) {
   return condition;
 }
 
-TEST(Segments, NestAtMostKMaxSegmentDepth) {
+TEST(SegmentConditions, NestAtMostKMaxSegmentDepth) {
   EXPECT_TRUE(
       matches(nested_condition(core::limits::kMaxSegmentDepth), {{"plan", "pro"}, {"staff", "true"}}));
   const CompileResult result =
