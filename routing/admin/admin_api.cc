@@ -240,8 +240,8 @@ Outcome refusal_outcome(const Refusal& refusal) {
       return {404, error_view("Nothing of that scope and name is killed.", "invalid_request_error", "name",
                               "not_killed")};
     case Refusal::Kind::slow_shards:
-      return {504, error_view(fmt::format("Revision {} is published, but not every shard has taken it up after {} s.",
-                                          refusal.revision, ControlThread::kEveryoneTimeoutMs / 1000),
+      return {504, error_view(fmt::format("Revision {} is published, but not every shard has taken it up in time.",
+                                          refusal.revision),
                               "server_error", "", "not_everywhere")};
   }
   return {500, error_view({ErrorCode::internal})};

@@ -30,14 +30,15 @@ Refusal refuse(Refusal::Kind kind, uint64_t revision) {
 }  // namespace
 
 ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
-                             Worker& worker, CompileOptions compile_options)
+                             Worker& worker, ControlOptions options)
     : loop_(loop),
       gateway_(gateway),
       addresses_(addresses),
       log_(log),
       worker_(worker),
+      everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(compile_options),
+          std::move(options.compile),
           [&worker](const TableBody* body) { worker.run([body] { delete body; }); })),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
@@ -187,7 +188,7 @@ uint64_t ControlThread::publish(std::string_view reason) {
 
 void ControlThread::when_everyone_uses(uint64_t version, Done done) {
   if (gateway_.tables.everyone_uses(version)) return done(revision_);
-  const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(kEveryoneTimeoutMs));
+  const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(everyone_timeout_ms_));
   waiting_.push_back({version, revision_, deadline_ns, std::move(done)});
   loop_.timers().schedule(wait_, core::deadline_after(loop_.now_ns(), core::milliseconds(kWaitTickMs)));
 }

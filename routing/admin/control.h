@@ -13,7 +13,7 @@
 //   1. A table with any problem changes nothing. What is published is complete: names resolved or tried, trust
 //      loaded.
 //   2. Each publish has the next revision; a change is answered only when every shard uses it, or after
-//      kEveryoneTimeoutMs with an answer that says so.
+//      everyone_timeout_ms with an answer that says so.
 //   3. Records name tables by pointer, so all queues are drained before a version is freed.
 //   4. Kills outlive tables: each publish resolves them against its own body.
 //   5. The loop is never blocked by a compile: a kill takes effect while a large table is being compiled.
@@ -57,12 +57,15 @@ struct Refusal {
   std::vector<Problem> problems = {};
 };
 
+struct ControlOptions {
+  CompileOptions compile;
+  uint64_t everyone_timeout_ms = 5'000;  // how long a change waits for the shards before it is answered
+};
+
 class ControlThread {
  public:
-  static constexpr uint64_t kEveryoneTimeoutMs = 5'000;
-
   ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log, Worker& worker,
-                CompileOptions compile_options);
+                ControlOptions options);
   ~ControlThread();
   ControlThread(const ControlThread&) = delete;
   ControlThread& operator=(const ControlThread&) = delete;
@@ -127,6 +130,7 @@ class ControlThread {
   net::AddressBook& addresses_;
   AccessLog& log_;
   Worker& worker_;
+  const uint64_t everyone_timeout_ms_;
   const std::shared_ptr<TableLoader> loader_;  // the worker's, once load() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
   LoadedTable current_;

@@ -238,7 +238,7 @@ void Server::make_gateway() {
 void Server::load_table() {
   control_ = std::make_unique<routing::ControlThread>(
       *loop_, *gateway_, *addresses_, *access_log_, *worker_,
-      compile_options(Credentials::resolve, process_environment()));
+      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
   auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
   if (!text) {
     table_problems_.push_back({.path = "", .message = std::move(text.error())});
