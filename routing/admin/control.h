@@ -1,7 +1,8 @@
 // The control thread's work: it owns what the shards read (the table, what is killed) and takes in what they
 // write (records). Everything here runs on its own core::Loop, which also carries the admin API.
 //
-//   apply(text) ─▶ [worker: compile, trust, first look-up of new names] ─▶ publish() ─▶ every shard's next turn
+//   apply(text) ─▶ [worker: compile, trust, first look-up of new names] ─▶ publish() ─▶ every shard's next
+//   turn
 //                        │ problems: nothing changes                          │
 //   kill(), unkill() ────┼──────────── same body, other kills ───────────────▶┤
 //                        ▼                                                    ▼
@@ -10,7 +11,8 @@
 //   timer, 1 to 50 ms: records of all shards ─▶ access log;   old versions ─▶ freed
 //
 // Invariants
-//   1. A table with any problem changes nothing. What is published is complete: names resolved or tried, trust
+//   1. A table with any problem changes nothing. What is published is complete: names resolved or tried,
+//   trust
 //      loaded.
 //   2. Each publish has the next revision; a change is answered only when every shard uses it, or after
 //      everyone_timeout_ms with an answer that says so.
@@ -18,8 +20,9 @@
 //   4. Kills outlive tables: each publish resolves them against its own body.
 //   5. The loop is never blocked by a compile: a kill takes effect while a large table is being compiled.
 //
-// Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after the
-// shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the gateway:
+// Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after
+// the shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the
+// gateway:
 //
 //   core::Loop  >  Worker, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >  AdminApi
 #pragma once
@@ -64,8 +67,8 @@ struct ControlOptions {
 
 class ControlThread {
  public:
-  ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log, Worker& worker,
-                ControlOptions options);
+  ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
+                Worker& worker, ControlOptions options);
   ~ControlThread();
   ControlThread(const ControlThread&) = delete;
   ControlThread& operator=(const ControlThread&) = delete;

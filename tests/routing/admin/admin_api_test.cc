@@ -40,7 +40,8 @@ TEST(AdminApi, StatusSaysWhatRuns) {
   EXPECT_EQ(status["ready"], true);
   EXPECT_EQ(status["revision"], 1);
   EXPECT_EQ(status["shards"], 2);
-  EXPECT_EQ(status["table"], (json{{"tenants", 2}, {"scenarios", 1}, {"flags", 1}, {"units", 4}, {"keys", 1}}));
+  EXPECT_EQ(status["table"],
+            (json{{"tenants", 2}, {"scenarios", 1}, {"flags", 1}, {"units", 4}, {"keys", 1}}));
   EXPECT_EQ(status["kills"], json::array());
   EXPECT_EQ(status["connections"], 7);
   EXPECT_EQ(status["exchanges"], 2);
@@ -135,7 +136,8 @@ TEST(AdminApi, IfMatchRefusesALostUpdate) {
   EXPECT_EQ(weir.status()["revision"], 2);
   EXPECT_EQ(put("2").status, 200);
   EXPECT_EQ(put("*").status, 200);
-  for (const char* bad : {"\"\"", "abc", "\"1\", \"2\"", "-1", "W/\"4\""}) expect_error(put(bad), 400, json());
+  for (const char* bad : {"\"\"", "abc", "\"1\", \"2\"", "-1", "W/\"4\""})
+    expect_error(put(bad), 400, json());
   EXPECT_EQ(weir.status()["revision"], 4);
 }
 
@@ -153,7 +155,8 @@ TEST(AdminApi, OfTwoChangesOnOneRevisionOneIsLost) {
 
 TEST(AdminApi, KillsAndTakesAKillBack) {
   AdminHost weir;
-  const Reply killed = weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "incident 311"}});
+  const Reply killed =
+      weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "incident 311"}});
   EXPECT_EQ(killed.status, 200) << killed.body;
   EXPECT_EQ(killed.json()["revision"], 2);
   const json kills = weir.status()["kills"];
@@ -164,7 +167,8 @@ TEST(AdminApi, KillsAndTakesAKillBack) {
   EXPECT_TRUE(weir.control.table().kills.any);
 
   // Once more is as good as done.
-  EXPECT_EQ(weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "again"}}).json()["revision"], 2);
+  EXPECT_EQ(
+      weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "again"}}).json()["revision"], 2);
 
   const Reply back = weir.post("/v1/unkill", {{"scope", "unit"}, {"name", "big"}, {"reason", "mended"}});
   EXPECT_EQ(back.json()["revision"], 3);
@@ -212,8 +216,10 @@ TEST(AdminApi, RefusesKillsThatAreMalformed) {
   EXPECT_EQ(param_of(R"({"scope":"unit"})"), "name");
   EXPECT_EQ(param_of(R"({"scope":"global","name":"big"})"), "name");
   EXPECT_EQ(param_of(R"({"scope":"unit","name":"big","tenent":"acme"})"), "tenent");
-  EXPECT_EQ(param_of(json{{"scope", "global"}, {"reason", std::string(core::limits::kMaxTextBytes + 1, 'x')}}.dump()),
-            "reason");
+  EXPECT_EQ(
+      param_of(
+          json{{"scope", "global"}, {"reason", std::string(core::limits::kMaxTextBytes + 1, 'x')}}.dump()),
+      "reason");
 }
 
 TEST(AdminApi, ExplainsADecisionRuleByRule) {
@@ -240,8 +246,8 @@ TEST(AdminApi, ExplainUsesTheKeysScenarioAndTheConversationsPin) {
   AdminHost weir;
   const uint32_t big = *weir.control.table().body->unit_names.find("big");
   EXPECT_EQ(weir.get("/v1/explain?tenant=acme&conversation=c%201").json()["scenario"], "chat");
-  weir.gateway.pins.store(weir.gateway.pins.key("acme", "chat", "c 1"), weir.control.table().body->units[big].short_hash,
-                          weir.loop->now_ns());
+  weir.gateway.pins.store(weir.gateway.pins.key("acme", "chat", "c 1"),
+                          weir.control.table().body->units[big].short_hash, weir.loop->now_ns());
   const json explained = weir.get("/v1/explain?key=acme-app&conversation=c%201").json();
   EXPECT_EQ(explained["reason"], "pinned");
   EXPECT_EQ(explained["unit"], "big");
@@ -298,7 +304,8 @@ TEST(AdminApi, RefusesWhatItDoesNotKnow) {
   expect_error(weir.call("PUT", "/v1/table", "x", "content-type: text/plain\r\n"), 415, json());
   expect_error(weir.call("POST", "/v1/kill", "x", kYamlType), 415, json());
   expect_error(weir.call("GET", "/v1/status", "x"), 400, json());
-  expect_error(weir.call("PUT", "/v1/table", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415, json());
+  expect_error(weir.call("PUT", "/v1/table", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415,
+               json());
 }
 
 TEST(AdminApi, RefusesATableAboveMaxAdminBodyBytesBeforeReadingIt) {

@@ -1,6 +1,6 @@
-// The control thread and its admin API on the test's own thread: a loop that is turned until something holds, a
-// table in memory, and as many shards as a test wants, each of which is a SnapshotReader that takes up a table
-// only when told to.
+// The control thread and its admin API on the test's own thread: a loop that is turned until something holds,
+// a table in memory, and as many shards as a test wants, each of which is a SnapshotReader that takes up a
+// table only when told to.
 #pragma once
 
 #include <fcntl.h>
@@ -47,7 +47,8 @@ keys:
   - { id: acme-app, tenant: acme, hash: "HASH", scenario: chat }
 )yaml";
   const auto fill = [&](std::string_view mark, std::string_view value) {
-    for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark)) text.replace(at, mark.size(), value);
+    for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark))
+      text.replace(at, mark.size(), value);
   };
   fill("PERCENT", std::to_string(percent));
   fill("UNIT", unit);
@@ -101,7 +102,8 @@ class AdminClient {
     }
     const size_t head_end = received_.find("\r\n\r\n");
     if (head_end == std::string::npos) return std::nullopt;
-    Reply reply{.status = std::stoi(received_.substr(9, 3)), .head = received_.substr(0, head_end + 2), .body = {}};
+    Reply reply{
+        .status = std::stoi(received_.substr(9, 3)), .head = received_.substr(0, head_end + 2), .body = {}};
     const size_t length = std::stoul(reply.header("content-length"));
     if (received_.size() < head_end + 4 + length) return std::nullopt;
     reply.body = received_.substr(head_end + 4, length);
@@ -186,7 +188,8 @@ class AdminHost {
 
   static std::string request(std::string_view method, std::string_view target, std::string_view body = {},
                              std::string_view fields = {}) {
-    std::string text = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nhost: weir\r\n" + std::string(fields);
+    std::string text =
+        std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nhost: weir\r\n" + std::string(fields);
     if (!body.empty()) text += "content-length: " + std::to_string(body.size()) + "\r\n";
     return text + "\r\n" + std::string(body);
   }

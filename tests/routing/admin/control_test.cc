@@ -57,7 +57,8 @@ TEST_F(ControlTest, KeepsUpWithAFullQueue) {
   constexpr uint64_t kRecords = core::limits::kRecordQueueLength * 3;
   uint64_t pushed = 0;
   while (pushed < kRecords) {
-    while (pushed < kRecords && weir.gateway.records[0]->try_push(record(weir.readers[0]->current()))) ++pushed;
+    while (pushed < kRecords && weir.gateway.records[0]->try_push(record(weir.readers[0]->current())))
+      ++pushed;
     weir.loop->turn(core::milliseconds(1));
   }
   ASSERT_TRUE(tests::run_until(*weir.loop, [&] { return weir.log.lines_written() == kRecords; }));
@@ -125,12 +126,14 @@ size_t address_count(AdminHost& weir, const std::string& host, uint16_t port) {
 }
 
 TEST_F(ControlTest, AChangeIsAnsweredOnceItsNamesAreKnown) {
-  AdminHost weir({.resolve = [](const std::string& host, uint16_t port)
-                      -> std::expected<std::vector<core::SocketAddress>, std::string> {
-    if (host != "api.test") return std::unexpected("no " + host);
-    return std::vector{*core::SocketAddress::parse("10.0.0.1:" + std::to_string(port))};
-  }});
-  const Reply reply = weir.put_table(with_provider(R"({ dialect: openai, base_url: "http://api.test:81/v1" })"));
+  AdminHost weir(
+      {.resolve = [](const std::string& host,
+                     uint16_t port) -> std::expected<std::vector<core::SocketAddress>, std::string> {
+        if (host != "api.test") return std::unexpected("no " + host);
+        return std::vector{*core::SocketAddress::parse("10.0.0.1:" + std::to_string(port))};
+      }});
+  const Reply reply =
+      weir.put_table(with_provider(R"({ dialect: openai, base_url: "http://api.test:81/v1" })"));
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_EQ(address_count(weir, "api.test", 81), 1u);
 
@@ -139,15 +142,17 @@ TEST_F(ControlTest, AChangeIsAnsweredOnceItsNamesAreKnown) {
   EXPECT_TRUE(tests::run_until(*weir.loop, [&] { return address_count(weir, "api.test", 81) == 0; }));
 
   // A name that does not resolve is no problem of the table; the status says so.
-  ASSERT_EQ(weir.put_table(with_provider(R"({ dialect: openai, base_url: "http://gone.test/v1" })")).status, 200);
+  ASSERT_EQ(weir.put_table(with_provider(R"({ dialect: openai, base_url: "http://gone.test/v1" })")).status,
+            200);
   EXPECT_EQ(weir.status()["unresolved"], json::parse(R"([{"host":"gone.test","reason":"no gone.test"}])"));
 }
 
 TEST_F(ControlTest, EachTlsProviderHasItsTrust) {
   tests::TestAuthority authority;
   AdminHost weir;
-  const std::string text = with_provider(R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: ")" +
-                                         authority.root_path() + "\" }");
+  const std::string text =
+      with_provider(R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: ")" +
+                    authority.root_path() + "\" }");
   ASSERT_EQ(weir.put_table(text).status, 200);
   const auto first = weir.control.table().trust.at(0);
   ASSERT_NE(first, nullptr);
@@ -164,8 +169,8 @@ TEST_F(ControlTest, EachTlsProviderHasItsTrust) {
 
 TEST_F(ControlTest, TrustThatCannotBeReadIsAProblemOfTheTable) {
   AdminHost weir;
-  const Reply reply = weir.put_table(
-      with_provider(R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: "/nowhere/ca.pem" })"));
+  const Reply reply = weir.put_table(with_provider(
+      R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: "/nowhere/ca.pem" })"));
   EXPECT_EQ(reply.status, 422) << reply.body;
   EXPECT_EQ(reply.json()["problems"][0]["path"], "providers.local.ca_file");
   EXPECT_EQ(weir.status()["revision"], 1);
@@ -175,10 +180,11 @@ TEST_F(ControlTest, TrustThatHasBecomeUnreadableLeavesTheOldInService) {
   tests::TestAuthority authority;
   const std::string copy = folder.write("ca.pem", *core::read_file(authority.root_path(), 1 << 20));
   AdminHost weir;
-  ASSERT_EQ(weir.put_table(with_provider(
-                               R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: ")" + copy + "\" }"))
-                .status,
-            200);
+  ASSERT_EQ(
+      weir.put_table(with_provider(R"({ dialect: openai, base_url: "https://127.0.0.1:1/v1", ca_file: ")" +
+                                   copy + "\" }"))
+          .status,
+      200);
   const auto first = weir.control.table().trust.at(0);
   folder.write("ca.pem", "no certificate");
   weir.control.reload_trust();
@@ -192,8 +198,8 @@ TEST_F(ControlTest, AKillOvertakesATableThatIsBeingLoaded) {
   std::mutex mutex;
   std::condition_variable changed;
   bool held = true;
-  AdminHost weir({.resolve = [&](const std::string& host, uint16_t)
-                      -> std::expected<std::vector<core::SocketAddress>, std::string> {
+  AdminHost weir({.resolve = [&](const std::string& host,
+                                 uint16_t) -> std::expected<std::vector<core::SocketAddress>, std::string> {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return !held; });
     return std::unexpected("no " + host);
@@ -263,17 +269,20 @@ TEST(AccessLog, KeepsUpToMaxAccessLogBytesForASlowReader) {
   std::string got;
   char room[65536];
   while (log.pending()) {
-    for (ssize_t count = 0; (count = ::read(reader, room, sizeof room)) > 0;) got.append(room, static_cast<size_t>(count));
+    for (ssize_t count = 0; (count = ::read(reader, room, sizeof room)) > 0;)
+      got.append(room, static_cast<size_t>(count));
     log.flush(0);
   }
-  for (ssize_t count = 0; (count = ::read(reader, room, sizeof room)) > 0;) got.append(room, static_cast<size_t>(count));
+  for (ssize_t count = 0; (count = ::read(reader, room, sizeof room)) > 0;)
+    got.append(room, static_cast<size_t>(count));
   ::close(reader);
   EXPECT_EQ(log.lines_written() + log.lines_lost(), offered);
   ASSERT_EQ(got.size(), log.lines_written() * line.size());
   for (size_t at = 0; at < got.size(); at += line.size()) ASSERT_EQ(got.compare(at, line.size(), line), 0);
 }
 
-// ---- worker ------------------------------------------------------------------------------------------------
+// ---- worker
+// ------------------------------------------------------------------------------------------------
 
 TEST(Worker, RunsJobsInOrderAndFinishesThemWhenItEnds) {
   std::vector<int> ran;
