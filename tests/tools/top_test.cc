@@ -37,9 +37,10 @@ TEST(Prometheus, PassesOverWhatItDoesNotUnderstand) {
 
 TEST(Top, AddsUpWhatItDoesNotTellApart) {
   Totals totals = read_totals(
-      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"a\"} 3\n"
-      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\"} 3\n"
-      "weir_exchange_errors_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\"} 2\n"
+      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"a\",status=\"200\"} 3\n"
+      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\",status=\"404\"} 1\n"
+      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\",status=\"429\"} 1\n"
+      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\",status=\"502\"} 1\n"
       "weir_exchanges_total{tenant=\"b\"} 9\n"
       "weir_cost_usd_total{scenario=\"s\",unit=\"u\",arm=\"stable\"} 0.25\n"
       "gen_ai_server_request_duration_seconds_bucket{scenario=\"s\",unit=\"u\",arm=\"stable\",le=\"0.5\"} 4\n"

@@ -51,6 +51,13 @@ TEST_F(Weirctl, ShowsTheStatusToPeople) {
             "killed   unit support-41 since 2026-12-01T10:00:00Z: incident 311\n");
 }
 
+TEST_F(Weirctl, CountsTheTablesThatAreStillInUseBesideTheCurrentOne) {
+  admin.answer("GET", "/v1/status", 200, R"({"live_tables":1})");
+  EXPECT_THAT(weirctl({"status"}).output, Not(HasSubstr("older")));
+  admin.answer("GET", "/v1/status", 200, R"({"live_tables":3})");
+  EXPECT_THAT(weirctl({"status"}).output, HasSubstr("2 older tables serve exchanges that began on them"));
+}
+
 TEST_F(Weirctl, PrintsTheAnswerAsItCameWithJson) {
   admin.answer("GET", "/v1/status", 200, kStatus);
   EXPECT_EQ(weirctl({"status", "--json"}).output, kStatus + "\n");
@@ -192,9 +199,9 @@ TEST_F(Weirctl, PrintsTheTableAndTheMetrics) {
 TEST_F(Weirctl, ShowsSharesOnceAndAgainUntilTheInputEnds) {
   admin.answer("GET", "/v1/status", 200, kStatus);
   admin.answer("GET", "/metrics", 200,
-               "weir_exchanges_total{scenario=\"s\",unit=\"a\",arm=\"stable\"} 95\n"
-               "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\"} 5\n"
-               "weir_exchange_errors_total{scenario=\"s\",unit=\"b\",arm=\"candidate\"} 1\n");
+               "weir_exchanges_total{scenario=\"s\",unit=\"a\",arm=\"stable\",status=\"200\"} 95\n"
+               "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\",status=\"200\"} 4\n"
+               "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\",status=\"502\"} 1\n");
   RunResult once = weirctl({"top", "--once"});
   EXPECT_EQ(once.exit_code, kExitOk) << once.errors;
   EXPECT_THAT(once.output, HasSubstr("s         a     stable           95  95.0%    0.0%"));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace weir::tools {
 namespace {
@@ -26,6 +27,12 @@ const json& list(const json& object, const char* key) {
   static const json empty = json::array();
   if (!object.is_object() || !object.contains(key) || !object[key].is_array()) return empty;
   return object[key];
+}
+
+// The count at `key`; nothing when it is not there.
+std::optional<uint64_t> number(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_number_unsigned()) return std::nullopt;
+  return object[key].get<uint64_t>();
 }
 
 // "1 tenant", "2 tenants".
@@ -97,9 +104,10 @@ std::string render_status(const json& status) {
                       counted(table, "tenants", "tenant"), counted(table, "scenarios", "scenario"),
                       counted(table, "flags", "flag"), counted(table, "units", "unit"),
                       counted(table, "keys", "key"));
-  if (field(status, "live_tables") != "1") {
-    text += fmt::format("         {} kept for exchanges that began on them\n",
-                        counted(status, "live_tables", "table"));
+  const uint64_t live = number(status, "live_tables").value_or(1);
+  if (live > 1) {
+    text += fmt::format("         {} older table{} exchanges that began on {}\n", live - 1,
+                        live == 2 ? " serves" : "s serve", live == 2 ? "it" : "them");
   }
   for (const json& kill : list(status, "kills")) {
     text += fmt::format("killed   {} {} since {}: {}\n", field(kill, "scope"), field(kill, "name"),
@@ -130,10 +138,8 @@ std::string render_error(long status, std::string_view body) {
     const std::string path = field(problem, "path");  // empty = the document as a whole
     text += fmt::format("{}{}{}\n", path, path.empty() ? "" : ": ", field(problem, "message"));
   }
-  if (reply.contains("problem_count") && reply["problem_count"].is_number_unsigned()) {
-    const auto total = reply["problem_count"].get<uint64_t>();
-    if (total > problems.size()) text += fmt::format("and {} more\n", total - problems.size());
-  }
+  const uint64_t total = number(reply, "problem_count").value_or(0);
+  if (total > problems.size()) text += fmt::format("and {} more\n", total - problems.size());
   return text;
 }
 

@@ -18,7 +18,6 @@ namespace weir::tools {
 namespace {
 
 constexpr std::string_view kExchanges = "weir_exchanges_total";
-constexpr std::string_view kErrors = "weir_exchange_errors_total";
 constexpr std::string_view kCost = "weir_cost_usd_total";
 constexpr std::string_view kDuration = "gen_ai_server_request_duration_seconds_bucket";
 constexpr std::string_view kFirstToken = "gen_ai_server_time_to_first_token_seconds_bucket";
@@ -42,6 +41,11 @@ std::string latency(const Buckets& buckets, double quantile) {
   if (seconds < 0.001) return fmt::format("{:.0f}us", seconds * 1e6);
   if (seconds < 1) return fmt::format("{:.1f}ms", seconds * 1e3);
   return fmt::format("{:.2f}s", seconds);
+}
+
+bool is_error(const std::string& status) {
+  const long number = std::strtol(status.c_str(), nullptr, 10);
+  return number == 429 || number >= 500;
 }
 
 // Puts the terminal into "every key at once, unseen" for its lifetime. Ctrl-C arrives as a key too, so that
@@ -81,14 +85,13 @@ class KeyInput {
 Totals read_totals(std::string_view metrics) {
   Totals totals;
   for (const Sample& sample : parse_prometheus(metrics)) {
-    const bool known = sample.name == kExchanges || sample.name == kErrors || sample.name == kCost ||
-                       sample.name == kDuration || sample.name == kFirstToken;
+    const bool known = sample.name == kExchanges || sample.name == kCost || sample.name == kDuration ||
+                       sample.name == kFirstToken;
     if (!known || sample.label("unit").empty()) continue;
     UnitTotals& unit = totals[{sample.label("scenario"), sample.label("unit"), sample.label("arm")}];
     if (sample.name == kExchanges) {
       unit.exchanges += sample.value;
-    } else if (sample.name == kErrors) {
-      unit.errors += sample.value;
+      if (is_error(sample.label("status"))) unit.errors += sample.value;
     } else if (sample.name == kCost) {
       unit.cost_usd += sample.value;
     } else {

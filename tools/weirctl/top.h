@@ -1,8 +1,7 @@
 // `weirctl top`: which unit answers how much, how well and how fast, from two readings of /metrics.
 //
 // What it reads there (labels it does not know are summed over; a metric that is missing prints as "-"):
-//   weir_exchanges_total{scenario, unit, arm, …}             counter
-//   weir_exchange_errors_total{scenario, unit, arm, …}       counter, a part of the one above
+//   weir_exchanges_total{scenario, unit, arm, status, …}     counter; status is the number sent, like "200"
 //   weir_cost_usd_total{…}                                   counter
 //   gen_ai_server_request_duration_seconds_bucket{…, le}     histogram of whole exchanges
 //   gen_ai_server_time_to_first_token_seconds_bucket{…, le}
@@ -32,7 +31,7 @@ using Buckets = std::map<double, double>;
 
 struct UnitTotals {
   double exchanges = 0;
-  double errors = 0;
+  double errors = 0;  // status 429 or from 500 on: what a caller of a healthy gateway does not see
   double cost_usd = 0;
   Buckets duration, first_token;
 };
