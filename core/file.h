@@ -21,9 +21,10 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
 // the process's stdout.
 //
 // Invariants
-//   1. Only the bytes that append() counts as written are there for good. After an error they end with a whole
-//      line: what was written of the next one is taken back from a file, and ended with a line break of its own
-//      by the next append() where that cannot be done (a pipe).
+//   1. Only the bytes that append() counts as written are there for good. After an error they end with a
+//   whole
+//      line: what was written of the next one is taken back from a file, and ended with a line break of its
+//      own by the next append() where that cannot be done (a pipe).
 //   2. A pipe or terminal whose reader is slow never makes append() wait; a disk may.
 class AppendFile {
  public:
@@ -43,8 +44,8 @@ class AppendFile {
     size_t bytes = 0;
     Outcome outcome = Outcome::done;
   };
-  // Appends whole lines. If the outcome is `waiting`, the next call must begin with the byte after the counted
-  // ones; if it is `failed`, with a line.
+  // Appends whole lines. If the outcome is `waiting`, the next call must begin with the byte after the
+  // counted ones; if it is `failed`, with a line.
   Appended append(std::string_view lines);
 
   // Opens the path again, because it names another file now, and goes on there; on failure it stays with the
@@ -59,7 +60,7 @@ class AppendFile {
   void fail(int error, std::string_view partial_line);
 
   int descriptor_;
-  std::string path_;          // empty = stdout
+  std::string path_;  // empty = stdout
   std::string reason_;
   bool regular_ = false;      // a file on disk
   bool mid_line_ = false;     // it ends with part of a line, whose rest is to come

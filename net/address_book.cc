@@ -49,7 +49,8 @@ bool is_link_local(const SocketAddress& address) {
   constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291 section 2.5.5.2
   constexpr uint8_t kMetadata[16] = {0xfd, 0x00, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54};
   if (std::memcmp(bytes, kMapped, sizeof kMapped) == 0) return is_link_local_v4(bytes + 12);
-  return (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) || std::memcmp(bytes, kMetadata, sizeof kMetadata) == 0;
+  return (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80) ||
+         std::memcmp(bytes, kMetadata, sizeof kMetadata) == 0;
 }
 
 }  // namespace
@@ -170,14 +171,16 @@ void AddressBook::run() {
     const auto found = book_.find(key);  // set_hosts() may have dropped it meanwhile
     if (found != book_.end()) {
       Entry& entry = found->second;
-      entry.due_ns = core::monotonic_now_ns() + static_cast<uint64_t>(std::chrono::nanoseconds(options_.refresh).count());
+      entry.due_ns = core::monotonic_now_ns() +
+                     static_cast<uint64_t>(std::chrono::nanoseconds(options_.refresh).count());
       entry.tried = true;
       if (resolved) {
         entry.addresses = std::move(*resolved);
         entry.failure.clear();
       } else {
         // Said once per change, not every refresh.
-        if (entry.failure.empty()) core::log_warning("name_not_resolved", {{"host", key.first}, {"reason", resolved.error()}});
+        if (entry.failure.empty())
+          core::log_warning("name_not_resolved", {{"host", key.first}, {"reason", resolved.error()}});
         entry.failure = std::move(resolved.error());
       }
     }

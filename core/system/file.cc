@@ -123,7 +123,8 @@ AppendFile::Appended AppendFile::append(std::string_view lines) {
 }
 
 void AppendFile::fail(int error, std::string_view partial_line) {
-  reason_ = "cannot append to " + (path_.empty() ? std::string("stdout") : path_) + ": " + std::strerror(error);
+  reason_ =
+      "cannot append to " + (path_.empty() ? std::string("stdout") : path_) + ": " + std::strerror(error);
   if (!mid_line_) return;
   struct stat status {};
   const auto size = static_cast<off_t>(partial_line.size());

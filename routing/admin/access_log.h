@@ -1,7 +1,8 @@
-// The access log: one JSON line per exchange (routing/exchange/record.h), gathered and written in large pieces.
+// The access log: one JSON line per exchange (routing/exchange/record.h), gathered and written in large
+// pieces.
 //
-// A reader that is slow costs memory up to limits::kMaxAccessLogBytes, then lines; a disk that fails costs the
-// lines of one flush. Both are counted and said once in a while; neither stops the gateway.
+// A reader that is slow costs memory up to limits::kMaxAccessLogBytes, then lines; a disk that fails costs
+// the lines of one flush. Both are counted and said once in a while; neither stops the gateway.
 //
 // Thread: the control thread.
 #pragma once

@@ -51,7 +51,8 @@ core::Result<void> check_table_body(const net::RequestHead& head, const uint8_t*
 // If-Match (RFC 9110 section 13.1.1) with the one tag that GET /v1/table gives, or with *.
 bool parse_if_match(std::string_view value, std::optional<uint64_t>* revision) {
   if (value == "*") return true;
-  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"')
+    value = value.substr(1, value.size() - 2);
   uint64_t number = 0;
   const auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), number);
   if (value.empty() || error != std::errc{} || stop != value.data() + value.size()) return false;
@@ -129,7 +130,9 @@ core::Result<void> AdminApi::on_head(net::ServerSession&, const net::RequestHead
   if (route == nullptr) return core::fail(ErrorCode::not_found);
   if (route->method != head.method) {
     const bool table = route->path == "/v1/table";
-    return core::fail(ErrorCode::method_not_allowed, table ? "GET, PUT" : route->method == Method::get ? "GET" : "POST");
+    return core::fail(ErrorCode::method_not_allowed, table                          ? "GET, PUT"
+                                                     : route->method == Method::get ? "GET"
+                                                                                    : "POST");
   }
   if (head.fields.find(HeaderId::content_encoding) != nullptr) {
     return core::fail(ErrorCode::unsupported_content_encoding, "content-encoding");
@@ -155,11 +158,13 @@ void AdminApi::on_request(net::ServerSession& session, const net::Request& reque
 
   Call call{.target = *std::move(target),
             .body = std::string(reinterpret_cast<const char*>(request.body.data()), request.body.size())};
-  if (const auto format = table_format(head.fields.value(HeaderId::content_type, request.base))) call.format = *format;
+  if (const auto format = table_format(head.fields.value(HeaderId::content_type, request.base)))
+    call.format = *format;
   const auto bad_if_match = [&] {
     const auto* field = head.fields.find(HeaderId::if_match);
     if (field == nullptr) return false;
-    return head.fields.count(HeaderId::if_match) != 1 || !parse_if_match(field->value(request.base), &call.if_match);
+    return head.fields.count(HeaderId::if_match) != 1 ||
+           !parse_if_match(field->value(request.base), &call.if_match);
   };
   if (bad_if_match()) {
     const Json error = error_view("If-Match must name one revision, as GET /v1/table does in its etag.",
@@ -232,18 +237,20 @@ Outcome refusal_outcome(const Refusal& refusal) {
     case Refusal::Kind::problems:
       return {422, problems_view(refusal.problems)};
     case Refusal::Kind::lost_update:
-      return {409, error_view(fmt::format("Revision {} serves now; look at it before you change it.", refusal.revision),
+      return {409, error_view(fmt::format("Revision {} serves now; look at it before you change it.",
+                                          refusal.revision),
                               "invalid_request_error", "if-match", "lost_update")};
     case Refusal::Kind::unknown_name:
-      return {404, error_view("The table holds nothing of that scope and name.", "invalid_request_error", "name",
-                              "unknown_name")};
+      return {404, error_view("The table holds nothing of that scope and name.", "invalid_request_error",
+                              "name", "unknown_name")};
     case Refusal::Kind::not_killed:
       return {404, error_view("Nothing of that scope and name is killed.", "invalid_request_error", "name",
                               "not_killed")};
     case Refusal::Kind::slow_shards:
-      return {504, error_view(fmt::format("Revision {} is published, but not every shard has taken it up after {} s.",
-                                          refusal.revision, ControlThread::kEveryoneTimeoutMs / 1000),
-                              "server_error", "", "not_everywhere")};
+      return {504,
+              error_view(fmt::format("Revision {} is published, but not every shard has taken it up in time.",
+                                     refusal.revision),
+                         "server_error", "", "not_everywhere")};
   }
   return {500, error_view({ErrorCode::internal})};
 }
@@ -265,7 +272,8 @@ std::expected<KillBody, Json> parse_kill(const std::string& text) {
   KillBody kill{.scope = KillScope::global, .name = {}, .reason = {}};
   std::optional<KillScope> scope;
   for (const auto& [member, value] : body.items()) {
-    if (member != "scope" && member != "name" && member != "reason") return refuse("This member is not known.", member);
+    if (member != "scope" && member != "name" && member != "reason")
+      return refuse("This member is not known.", member);
     if (member == "name" && value.is_null()) continue;
     if (!value.is_string()) return refuse("This member must be a string.", member);
     const auto& given = value.get_ref<const std::string&>();

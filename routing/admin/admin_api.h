@@ -2,16 +2,17 @@
 //
 //   GET  /v1/status                    what runs now, since when
 //   GET  /v1/table                     the table that serves, as canonical JSON; etag: "<revision>"
-//   PUT  /v1/table?reason=             replaces it whole, or says every reason why not      application/json or
-//   POST /v1/table:validate            says every reason, changes nothing                   application/yaml
-//   POST /v1/kill, /v1/unkill          { scope, name, reason }; /v1/kill:unkill is another name of the latter
-//   GET  /v1/explain?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=         rule by rule
-//   GET  /metrics                      Prometheus text format 0.0.4
-//   GET  /healthz                      the control thread answers
+//   PUT  /v1/table?reason=             replaces it whole, or says every reason why not      application/json
+//   or POST /v1/table:validate            says every reason, changes nothing application/yaml POST /v1/kill,
+//   /v1/unkill          { scope, name, reason }; /v1/kill:unkill is another name of the latter GET
+//   /v1/explain?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=         rule by rule GET
+//   /metrics                      Prometheus text format 0.0.4 GET  /healthz                      the control
+//   thread answers
 //
 // Answers (tools/weirctl/admin_client.h has the shapes): 200; 400 with `param`; 404; 405 with allow; 409
-// `lost_update` when If-Match names another revision than the one that serves; 411, 413, 415; 422 `invalid_table`
-// with all problems; 504 `not_everywhere` when a change was made but a shard has not taken it up. Errors are
+// `lost_update` when If-Match names another revision than the one that serves; 411, 413, 415; 422
+// `invalid_table` with all problems; 504 `not_everywhere` when a change was made but a shard has not taken it
+// up. Errors are
 // {"error":{message,type,param,code}}.
 //
 // Limits: kMaxAdminBodyBytes (a larger table comes from the file at start), kMaxAdminConnections.

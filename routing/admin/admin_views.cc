@@ -24,7 +24,8 @@ std::string time_text(int64_t wall_ns) {
 }
 
 // The key whose defaults apply: the one named, else the tenant's first. None when there is none.
-std::optional<KeyIndex> find_key(const TableBody& body, std::string_view id, std::optional<TenantIndex> tenant) {
+std::optional<KeyIndex> find_key(const TableBody& body, std::string_view id,
+                                 std::optional<TenantIndex> tenant) {
   for (uint32_t i = 0; i < body.keys.size(); ++i) {
     if (id.empty() ? body.keys[i].tenant == tenant : body.keys[i].id == id) return KeyIndex{i};
   }
@@ -40,7 +41,8 @@ std::expected<DecideInput, ExplainRefusal> explain_input(const TableBody& body, 
   DecideInput input;
   std::optional<TenantIndex> tenant;
   const std::string_view tenant_id = target["tenant"], key_id = target["key"];
-  if (tenant_id.empty() && key_id.empty()) return refuse(400, "Name the tenant whose request is to be explained.", "tenant");
+  if (tenant_id.empty() && key_id.empty())
+    return refuse(400, "Name the tenant whose request is to be explained.", "tenant");
   if (!tenant_id.empty()) {
     const auto found = body.tenant_names.find(tenant_id);
     if (!found) return refuse(404, "The table holds no such tenant.", "tenant");
@@ -60,12 +62,14 @@ std::expected<DecideInput, ExplainRefusal> explain_input(const TableBody& body, 
   }
   const Key& key = body[input.key];
   input.tenant = tenant.value_or(key.tenant);
-  if (!key_id.empty() && input.tenant != key.tenant && !std::ranges::binary_search(key.act_as, input.tenant)) {
+  if (!key_id.empty() && input.tenant != key.tenant &&
+      !std::ranges::binary_search(key.act_as, input.tenant)) {
     return refuse(403, std::string(core::describe(core::ErrorCode::tenant_not_allowed).sentence), "tenant");
   }
   for (const auto& [name, value] : target.parameters()) {
     if (!name.starts_with(kAttributePrefix)) continue;
-    const auto parsed = parse_attribute(body, std::string_view(name).substr(kAttributePrefix.size()), value, attributes);
+    const auto parsed =
+        parse_attribute(body, std::string_view(name).substr(kAttributePrefix.size()), value, attributes);
     if (!parsed) return refuse(400, std::string(core::describe(parsed.error().code).sentence), name);
   }
   input.attributes = &attributes;
@@ -78,9 +82,11 @@ std::string to_text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Json error_view(std::string_view message, std::string_view type, std::string_view param, std::string_view code) {
-  return {{"error",
-           {{"message", message}, {"type", type}, {"param", text_or_null(param)}, {"code", text_or_null(code)}}}};
+Json error_view(std::string_view message, std::string_view type, std::string_view param,
+                std::string_view code) {
+  return {
+      {"error",
+       {{"message", message}, {"type", type}, {"param", text_or_null(param)}, {"code", text_or_null(code)}}}};
 }
 
 Json error_view(core::Error error) {
@@ -183,7 +189,8 @@ std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const T
     view["because"] = sentence(decision.reason);
     view["error"] = nullptr;
   } else {
-    for (const char* field : {"unit", "unit_hash", "arm", "flag", "state", "reason", "because"}) view[field] = nullptr;
+    for (const char* field : {"unit", "unit_hash", "arm", "flag", "state", "reason", "because"})
+      view[field] = nullptr;
     const core::Error error = explanation.decision.error();
     view["error"] = error_view(error)["error"];
     view["error"]["status"] = core::describe(error.code).status;
@@ -195,22 +202,29 @@ std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const T
 void append_control_metrics(const ControlThread& control, const Process& process, std::string& out) {
   const Gateway& gateway = control.gateway();
   const auto add = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
-    fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", name, help, type, value);
+    fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", name, help, type,
+                   value);
   };
   fmt::format_to(std::back_inserter(out),
                  "# HELP weir_info What runs.\n# TYPE weir_info gauge\nweir_info{{version=\"{}\"}} 1\n",
                  process.version);
   add("weir_uptime_seconds", "gauge", "Since the process started.", process.uptime_s);
-  add("weir_ready", "gauge", "1 while /readyz says so.", gateway.ready.load(std::memory_order_relaxed) ? 1 : 0);
+  add("weir_ready", "gauge", "1 while /readyz says so.",
+      gateway.ready.load(std::memory_order_relaxed) ? 1 : 0);
   add("weir_table_revision", "gauge", "Revision of the table that serves.", control.table().revision);
-  add("weir_tables_live", "gauge", "Tables in memory: the one that serves, and those that exchanges began on.",
+  add("weir_tables_live", "gauge",
+      "Tables in memory: the one that serves, and those that exchanges began on.",
       gateway.tables.live_versions());
   add("weir_kills", "gauge", "Kills in effect.", control.kills().size());
-  add("weir_pins_evicted_total", "counter", "Conversation pins given up before their time.", gateway.pins.evictions());
+  add("weir_pins_evicted_total", "counter", "Conversation pins given up before their time.",
+      gateway.pins.evictions());
   add("weir_records_total", "counter", "Records taken in by the control thread.", control.records_drained());
-  add("weir_access_log_lines_total", "counter", "Lines written to the access log.", control.access_log().lines_written());
-  add("weir_access_log_lost_total", "counter", "Lines that the access log could not take.", control.access_log().lines_lost());
-  add("weir_unresolved_hosts", "gauge", "Provider names whose last look-up failed.", control.addresses().failures().size());
+  add("weir_access_log_lines_total", "counter", "Lines written to the access log.",
+      control.access_log().lines_written());
+  add("weir_access_log_lost_total", "counter", "Lines that the access log could not take.",
+      control.access_log().lines_lost());
+  add("weir_unresolved_hosts", "gauge", "Provider names whose last look-up failed.",
+      control.addresses().failures().size());
 }
 
 }  // namespace weir::routing

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,7 +22,8 @@ using Json = nlohmann::ordered_json;
 std::string to_text(const Json& json);
 
 // {"error":{message,type,param,code}}; an empty param or code is null.
-Json error_view(std::string_view message, std::string_view type, std::string_view param, std::string_view code);
+Json error_view(std::string_view message, std::string_view type, std::string_view param,
+                std::string_view code);
 Json error_view(core::Error error);
 
 // The error shape with {"problems":[{path,message,line?,column?}], "problem_count"} beside it.

@@ -11,8 +11,8 @@
 namespace weir::routing {
 namespace {
 
-// How often records are taken in: seldom enough to cost little, often enough that a queue never fills at any rate
-// a shard can reach.
+// How often records are taken in: seldom enough to cost little, often enough that a queue never fills at any
+// rate a shard can reach.
 constexpr uint64_t kMinTickMs = 1;
 constexpr uint64_t kBusyTickMs = 10;  // the longest while there is traffic
 constexpr uint64_t kIdleTickMs = 50;
@@ -30,14 +30,15 @@ Refusal refuse(Refusal::Kind kind, uint64_t revision) {
 }  // namespace
 
 ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
-                             Worker& worker, CompileOptions compile_options)
+                             Worker& worker, ControlOptions options)
     : loop_(loop),
       gateway_(gateway),
       addresses_(addresses),
       log_(log),
       worker_(worker),
+      everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(compile_options),
+          std::move(options.compile),
           [&worker](const TableBody* body) { worker.run([body] { delete body; }); })),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
@@ -62,7 +63,8 @@ std::expected<uint64_t, std::vector<Problem>> ControlThread::load(std::string te
 
 template <typename Job, typename Then>
 void ControlThread::in_background(Job job, Then then) {
-  worker_.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job), then = std::move(then)]() mutable {
+  worker_.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
+               then = std::move(then)]() mutable {
     auto result = std::make_shared<decltype(job())>(job());
     loop.post([alive, then, result] {
       if (!alive.expired()) then(std::move(*result));
@@ -101,7 +103,8 @@ void ControlThread::apply(std::string text, TableFormat format, Change change, D
       });
 }
 
-void ControlThread::validate(std::string text, TableFormat format, std::function<void(std::vector<Problem>)> done) {
+void ControlThread::validate(std::string text, TableFormat format,
+                             std::function<void(std::vector<Problem>)> done) {
   in_background(
       [loader = loader_, text = std::move(text), format]() mutable -> std::vector<Problem> {
         auto loaded = loader->load(std::move(text), format);
@@ -123,12 +126,18 @@ void ControlThread::export_table(std::function<void(uint64_t revision, const std
 bool ControlThread::names_something(KillScope scope, const std::string& name) const {
   const TableBody& body = *current_.body;
   switch (scope) {
-    case KillScope::global: return name.empty();
-    case KillScope::provider: return body.provider_names.find(name).has_value();
-    case KillScope::unit: return body.unit_names.find(name).has_value();
-    case KillScope::scenario: return body.scenario_names.find(name).has_value();
-    case KillScope::flag: return body.flag_names.find(name).has_value();
-    case KillScope::tenant: return body.tenant_names.find(name).has_value();
+    case KillScope::global:
+      return name.empty();
+    case KillScope::provider:
+      return body.provider_names.find(name).has_value();
+    case KillScope::unit:
+      return body.unit_names.find(name).has_value();
+    case KillScope::scenario:
+      return body.scenario_names.find(name).has_value();
+    case KillScope::flag:
+      return body.flag_names.find(name).has_value();
+    case KillScope::tenant:
+      return body.tenant_names.find(name).has_value();
   }
   return false;
 }
@@ -137,7 +146,8 @@ void ControlThread::kill(KillScope scope, std::string name, Change change, Done 
   if (change.based_on && *change.based_on != revision_) {
     return done(std::unexpected(refuse(Refusal::Kind::lost_update, revision_)));
   }
-  if (!names_something(scope, name)) return done(std::unexpected(refuse(Refusal::Kind::unknown_name, revision_)));
+  if (!names_something(scope, name))
+    return done(std::unexpected(refuse(Refusal::Kind::unknown_name, revision_)));
   core::log_warning("killed", {{"scope", to_string(scope)}, {"name", name}, {"reason", change.reason}});
   const bool added = kills_.add({.scope = scope,
                                  .name = std::move(name),
@@ -187,7 +197,7 @@ uint64_t ControlThread::publish(std::string_view reason) {
 
 void ControlThread::when_everyone_uses(uint64_t version, Done done) {
   if (gateway_.tables.everyone_uses(version)) return done(revision_);
-  const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(kEveryoneTimeoutMs));
+  const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(everyone_timeout_ms_));
   waiting_.push_back({version, revision_, deadline_ns, std::move(done)});
   loop_.timers().schedule(wait_, core::deadline_after(loop_.now_ns(), core::milliseconds(kWaitTickMs)));
 }
@@ -205,7 +215,8 @@ void ControlThread::on_wait(core::Timer& timer) {
     }
   }
   if (self.waiting_.empty()) return;
-  self.loop_.timers().schedule(timer, core::deadline_after(self.loop_.now_ns(), core::milliseconds(kWaitTickMs)));
+  self.loop_.timers().schedule(timer,
+                               core::deadline_after(self.loop_.now_ns(), core::milliseconds(kWaitTickMs)));
 }
 
 void ControlThread::on_tick(core::Timer& timer) {

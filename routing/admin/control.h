@@ -1,7 +1,8 @@
 // The control thread's work: it owns what the shards read (the table, what is killed) and takes in what they
 // write (records). Everything here runs on its own core::Loop, which also carries the admin API.
 //
-//   apply(text) ─▶ [worker: compile, trust, first look-up of new names] ─▶ publish() ─▶ every shard's next turn
+//   apply(text) ─▶ [worker: compile, trust, first look-up of new names] ─▶ publish() ─▶ every shard's next
+//   turn
 //                        │ problems: nothing changes                          │
 //   kill(), unkill() ────┼──────────── same body, other kills ───────────────▶┤
 //                        ▼                                                    ▼
@@ -10,16 +11,18 @@
 //   timer, 1 to 50 ms: records of all shards ─▶ access log;   old versions ─▶ freed
 //
 // Invariants
-//   1. A table with any problem changes nothing. What is published is complete: names resolved or tried, trust
+//   1. A table with any problem changes nothing. What is published is complete: names resolved or tried,
+//   trust
 //      loaded.
 //   2. Each publish has the next revision; a change is answered only when every shard uses it, or after
-//      kEveryoneTimeoutMs with an answer that says so.
+//      everyone_timeout_ms with an answer that says so.
 //   3. Records name tables by pointer, so all queues are drained before a version is freed.
 //   4. Kills outlive tables: each publish resolves them against its own body.
 //   5. The loop is never blocked by a compile: a kill takes effect while a large table is being compiled.
 //
-// Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after the
-// shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the gateway:
+// Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after
+// the shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the
+// gateway:
 //
 //   core::Loop  >  Worker, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >  AdminApi
 #pragma once
@@ -57,12 +60,15 @@ struct Refusal {
   std::vector<Problem> problems = {};
 };
 
+struct ControlOptions {
+  CompileOptions compile;
+  uint64_t everyone_timeout_ms = 5'000;  // how long a change waits for the shards before it is answered
+};
+
 class ControlThread {
  public:
-  static constexpr uint64_t kEveryoneTimeoutMs = 5'000;
-
-  ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log, Worker& worker,
-                CompileOptions compile_options);
+  ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
+                Worker& worker, ControlOptions options);
   ~ControlThread();
   ControlThread(const ControlThread&) = delete;
   ControlThread& operator=(const ControlThread&) = delete;
@@ -127,6 +133,7 @@ class ControlThread {
   net::AddressBook& addresses_;
   AccessLog& log_;
   Worker& worker_;
+  const uint64_t everyone_timeout_ms_;
   const std::shared_ptr<TableLoader> loader_;  // the worker's, once load() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
   LoadedTable current_;

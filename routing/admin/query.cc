@@ -28,7 +28,8 @@ std::optional<Target> Target::parse(std::string_view target) {
   Target parsed;
   const size_t question = target.find('?');
   parsed.path_ = target.substr(0, question);
-  std::string_view query = question == std::string_view::npos ? std::string_view() : target.substr(question + 1);
+  std::string_view query =
+      question == std::string_view::npos ? std::string_view() : target.substr(question + 1);
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view parameter = query.substr(0, end);
@@ -46,7 +47,8 @@ std::optional<Target> Target::parse(std::string_view target) {
 }
 
 std::string_view Target::operator[](std::string_view name) const {
-  const auto found = std::ranges::find(parameters_, name, [](const auto& parameter) { return std::string_view(parameter.first); });
+  const auto found = std::ranges::find(
+      parameters_, name, [](const auto& parameter) { return std::string_view(parameter.first); });
   return found == parameters_.end() ? std::string_view() : std::string_view(found->second);
 }
 

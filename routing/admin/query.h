@@ -1,5 +1,5 @@
-// The target of an admin request: path and query, decoded (RFC 3986 section 3.4, names and values separated as in
-// the forms of the web, except that '+' is a plus). Pure.
+// The target of an admin request: path and query, decoded (RFC 3986 section 3.4, names and values separated
+// as in the forms of the web, except that '+' is a plus). Pure.
 #pragma once
 
 #include <optional>
@@ -17,7 +17,8 @@ class Target {
  public:
   using Parameters = std::vector<std::pair<std::string, std::string>>;
 
-  // None when an escape is malformed or a parameter appears twice. The path is not decoded: ours have no escapes.
+  // None when an escape is malformed or a parameter appears twice. The path is not decoded: ours have no
+  // escapes.
   static std::optional<Target> parse(std::string_view target);
 
   const std::string& path() const { return path_; }

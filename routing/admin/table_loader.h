@@ -1,8 +1,8 @@
-// From a table's text to everything a publish needs: the compiled body, the trust anchors of its providers, the
-// hosts to be resolved. Publishes nothing.
+// From a table's text to everything a publish needs: the compiled body, the trust anchors of its providers,
+// the hosts to be resolved. Publishes nothing.
 //
-// Thread: one at a time; it keeps what it has read of trust anchors, so that tables that name the same file share
-// one context (and shards keep their connection pools).
+// Thread: one at a time; it keeps what it has read of trust anchors, so that tables that name the same file
+// share one context (and shards keep their connection pools).
 #pragma once
 
 #include <expected>

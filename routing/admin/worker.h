@@ -1,6 +1,6 @@
 // One thread for what takes too long for the control loop: compiling a table, reading certificates, taking a
-// large table apart. Meanwhile the loop drains records and answers the admin API (a kill must not wait behind a
-// compile).
+// large table apart. Meanwhile the loop drains records and answers the admin API (a kill must not wait behind
+// a compile).
 //
 // Jobs run one after the other, in order. Thread: run() any; a job hands its result back with Loop::post().
 #pragma once

@@ -94,10 +94,13 @@ class FlagWalk {
   void run(Decision& decision) {
     if (input_.pinned_unit && follow_pin(decision)) return;
     const StickyChoice sticky = choose_sticky(body_, scenario_, input_);
-    bool explained = false;
-    decision.reason = Reason::no_row;
+    const PackedRow* told = nullptr;  // the row that explains the outcome
+    Reason reason = Reason::no_row;
+    uint32_t combination = 0;
+    uint32_t limited = 0;
     uint32_t rows = 0;
-    // Rows are sorted by bit, as flags are.
+    // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they are
+    // gathered without branching on them: a wrong guess costs as much as a murmur.
     for (const PackedRow& row : rows_) {
       if (row.present == 0) continue;
       rows++;
@@ -106,22 +109,25 @@ class FlagWalk {
       trace_.step("flag", outcome.applies, [&] {
         return fmt::format("flag {}: {} ({})", body_[flag].name, token(outcome.reason), sentence(outcome.reason));
       });
-      const bool first_to_apply = outcome.applies && decision.combination == 0;
-      if (first_to_apply || !explained) {
-        decision.flag = flag;
-        decision.state = state_of(row);
-        decision.reason = outcome.reason;
-        explained = true;
-      }
-      if (!outcome.applies) continue;
-      decision.combination |= static_cast<uint8_t>(1u << row.bit);
-      decision.limited |= state_of(row) == FlagState::pilot && row.limited != 0;
+      const uint32_t applies = outcome.applies;
+      const bool tells = (applies & (combination == 0)) | (told == nullptr);
+      told = tells ? &row : told;
+      reason = tells ? outcome.reason : reason;
+      combination |= applies << row.bit;
+      limited |= applies & row.limited & (state_of(row) == FlagState::pilot);
     }
     if (rows < scenario_.flags.size()) {
       trace_.step("flag", false, [&] { return flags_without_row(); });
     }
-    decision.unit = scenario_.combinations[decision.combination];
-    decision.arm = decision.combination == 0 ? Arm::stable : Arm::candidate;
+    decision.reason = reason;
+    decision.combination = static_cast<uint8_t>(combination);
+    decision.limited = limited != 0;
+    decision.unit = scenario_.combinations[combination];
+    decision.arm = combination == 0 ? Arm::stable : Arm::candidate;
+    if (told != nullptr) {
+      decision.flag = scenario_.flags[told->bit];
+      decision.state = state_of(*told);
+    }
   }
 
  private:

@@ -37,8 +37,8 @@ LabelViews labels_of(const Record& record) {
   return labels;
 }
 
-// The names decide, not the indices, which mean something else in the next table. A unit has one provider at a
-// time; when a table moves it, that is another series.
+// The names decide, not the indices, which mean something else in the next table. A unit has one provider at
+// a time; when a table moves it, that is another series.
 uint64_t hash_labels(const LabelViews& labels, Arm arm) {
   uint64_t hash = static_cast<uint64_t>(arm) + 1;
   for (const std::string_view name : {labels.tenant, labels.scenario, labels.unit, labels.provider}) {
@@ -93,8 +93,10 @@ void ShardMetrics::count(const Record& record) {
   if (record.usage_reported || record.usage_estimated) {
     series.input_tokens.record(static_cast<uint64_t>(std::max<int64_t>(record.input_tokens, 0)));
     series.output_tokens.record(static_cast<uint64_t>(std::max<int64_t>(record.output_tokens, 0)));
-    if (record.cached_input_tokens > 0) series.cached_input_tokens.add(static_cast<uint64_t>(record.cached_input_tokens));
-    if (record.reasoning_tokens > 0) series.reasoning_tokens.add(static_cast<uint64_t>(record.reasoning_tokens));
+    if (record.cached_input_tokens > 0)
+      series.cached_input_tokens.add(static_cast<uint64_t>(record.cached_input_tokens));
+    if (record.reasoning_tokens > 0)
+      series.reasoning_tokens.add(static_cast<uint64_t>(record.reasoning_tokens));
     if (record.cost_nano_usd > 0) series.cost_nano_usd.add(static_cast<uint64_t>(record.cost_nano_usd));
   }
   series.duration_ns.record(record.total_ns);

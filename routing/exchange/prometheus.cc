@@ -9,17 +9,18 @@
 namespace weir::routing {
 namespace {
 
-// Upper bounds of the histograms, in nanoseconds: those of the OTel GenAI conventions, and finer ones below, where
-// a gateway's own share is.
+// Upper bounds of the histograms, in nanoseconds: those of the OTel GenAI conventions, and finer ones below,
+// where a gateway's own share is.
 constexpr uint64_t kUs = 1'000, kMs = 1'000'000, kS = 1'000'000'000;
-constexpr uint64_t kDurationBounds[] = {100 * kUs, 250 * kUs, 500 * kUs, 1 * kMs,   2500 * kUs, 5 * kMs,  10 * kMs,
-                                        20 * kMs,  40 * kMs,  80 * kMs,  160 * kMs, 320 * kMs,  640 * kMs, 1280 * kMs,
-                                        2560 * kMs, 5120 * kMs, 10240 * kMs, 20480 * kMs, 40960 * kMs, 81920 * kMs};
-constexpr uint64_t kFirstTokenBounds[] = {250 * kUs, 500 * kUs, 1 * kMs,   5 * kMs,   10 * kMs,  20 * kMs,
-                                          40 * kMs,  60 * kMs,  80 * kMs,  100 * kMs, 250 * kMs, 500 * kMs,
-                                          750 * kMs, 1 * kS,    2500 * kMs, 5 * kS,   7500 * kMs, 10 * kS};
-constexpr uint64_t kTurnBounds[] = {10 * kUs, 25 * kUs, 50 * kUs, 100 * kUs, 250 * kUs, 500 * kUs,
-                                    1 * kMs,  2500 * kUs, 5 * kMs, 10 * kMs, 50 * kMs};
+constexpr uint64_t kDurationBounds[] = {100 * kUs,  250 * kUs,   500 * kUs,   1 * kMs,     2500 * kUs,
+                                        5 * kMs,    10 * kMs,    20 * kMs,    40 * kMs,    80 * kMs,
+                                        160 * kMs,  320 * kMs,   640 * kMs,   1280 * kMs,  2560 * kMs,
+                                        5120 * kMs, 10240 * kMs, 20480 * kMs, 40960 * kMs, 81920 * kMs};
+constexpr uint64_t kFirstTokenBounds[] = {250 * kUs, 500 * kUs, 1 * kMs,    5 * kMs,   10 * kMs,   20 * kMs,
+                                          40 * kMs,  60 * kMs,  80 * kMs,   100 * kMs, 250 * kMs,  500 * kMs,
+                                          750 * kMs, 1 * kS,    2500 * kMs, 5 * kS,    7500 * kMs, 10 * kS};
+constexpr uint64_t kTurnBounds[] = {10 * kUs, 25 * kUs,   50 * kUs, 100 * kUs, 250 * kUs, 500 * kUs,
+                                    1 * kMs,  2500 * kUs, 5 * kMs,  10 * kMs,  50 * kMs};
 
 enum class Type : uint8_t { counter, gauge, histogram };
 
@@ -62,7 +63,9 @@ class Text {
     sample("_count", labels, "", snapshot.count());
   }
 
-  static double seconds(uint64_t ns) { return static_cast<double>(ns) / static_cast<double>(core::kNsPerSecond); }
+  static double seconds(uint64_t ns) {
+    return static_cast<double>(ns) / static_cast<double>(core::kNsPerSecond);
+  }
 
   template <typename Value>
   static std::string text_of(Value value) {
@@ -113,21 +116,23 @@ struct Merged {
 };
 
 std::vector<Merged> merge_series(std::span<const ShardMetrics* const> shards) {
-  using Key = std::tuple<std::string_view, std::string_view, std::string_view, std::string_view, std::string_view>;
+  using Key =
+      std::tuple<std::string_view, std::string_view, std::string_view, std::string_view, std::string_view>;
   std::map<Key, std::vector<const MetricSeries*>> by_labels;
   for (const ShardMetrics* shard : shards) {
     const uint32_t count = shard->series_count();
     for (uint32_t i = 0; i < count; ++i) {
       const MetricSeries& series = shard->series(i);
       const MetricLabels& labels = series.labels;
-      by_labels[{labels.tenant, labels.scenario, labels.unit, labels.arm, labels.provider}].push_back(&series);
+      by_labels[{labels.tenant, labels.scenario, labels.unit, labels.arm, labels.provider}].push_back(
+          &series);
     }
   }
   std::vector<Merged> merged;
   for (auto& [key, parts] : by_labels) {
     const auto& [tenant, scenario, unit, arm, provider] = key;
-    merged.push_back({label("tenant", tenant) + "," + label("scenario", scenario) + "," + label("unit", unit) + "," +
-                          label("arm", arm) + "," + label("provider", provider),
+    merged.push_back({label("tenant", tenant) + "," + label("scenario", scenario) + "," +
+                          label("unit", unit) + "," + label("arm", arm) + "," + label("provider", provider),
                       std::move(parts)});
   }
   // "other" is there from the start, and silent until it is needed.
@@ -142,15 +147,18 @@ std::vector<Merged> merge_series(std::span<const ShardMetrics* const> shards) {
 }
 
 void append_series(Text& text, std::span<const Merged> all) {
-  text.family("weir_exchanges_total", Type::counter, "Exchanges settled, by the status sent; 0 = none could be, or one that is not counted apart.");
+  text.family("weir_exchanges_total", Type::counter,
+              "Exchanges settled, by the status sent; 0 = none could be, or one that is not counted apart.");
   for (const Merged& series : all) {
     for (size_t i = 0; i < kCountedStatuses.size(); ++i) {
       const uint64_t count = series.sum([i](const MetricSeries& part) { return part.exchanges[i].value(); });
-      if (count != 0) text.sample("", series.labels, label("status", Text::text_of(kCountedStatuses[i])), count);
+      if (count != 0)
+        text.sample("", series.labels, label("status", Text::text_of(kCountedStatuses[i])), count);
     }
   }
 
-  text.family("gen_ai_client_token_usage", Type::histogram, "Tokens of one exchange, as the provider reports them.");
+  text.family("gen_ai_client_token_usage", Type::histogram,
+              "Tokens of one exchange, as the provider reports them.");
   for (const Merged& series : all) {
     for (const bool input : {true, false}) {
       const auto histogram = [input](const MetricSeries& part) -> const TokenHistogram& {
@@ -160,10 +168,12 @@ void append_series(Text& text, std::span<const Merged> all) {
       uint64_t count = 0;
       for (unsigned i = 0; i <= TokenHistogram::kBounds; ++i) {
         count += series.sum([&](const MetricSeries& part) { return histogram(part).count(i); });
-        const std::string bound = i == TokenHistogram::kBounds ? "+Inf" : Text::text_of(TokenHistogram::bound(i));
+        const std::string bound =
+            i == TokenHistogram::kBounds ? "+Inf" : Text::text_of(TokenHistogram::bound(i));
         text.sample("_bucket", labels, label("le", bound), count);
       }
-      text.sample("_sum", labels, "", series.sum([&](const MetricSeries& part) { return histogram(part).sum(); }));
+      text.sample("_sum", labels, "",
+                  series.sum([&](const MetricSeries& part) { return histogram(part).sum(); }));
       text.sample("_count", labels, "", count);
     }
   }
@@ -172,17 +182,20 @@ void append_series(Text& text, std::span<const Merged> all) {
     text.family(name, Type::counter, help);
     for (const Merged& series : all) text.sample("", series.labels, "", series.sum(get));
   };
-  counter("weir_cached_input_tokens_total", "Input tokens that the provider's cache served; part of the input.",
+  counter("weir_cached_input_tokens_total",
+          "Input tokens that the provider's cache served; part of the input.",
           [](const MetricSeries& part) { return part.cached_input_tokens.value(); });
   counter("weir_reasoning_tokens_total", "Output tokens that were not shown; part of the output.",
           [](const MetricSeries& part) { return part.reasoning_tokens.value(); });
   text.family("weir_cost_usd_total", Type::counter, "What the exchanges cost at the table's prices.");
   for (const Merged& series : all) {
     const uint64_t nano_usd = series.sum([](const MetricSeries& part) { return part.cost_nano_usd.value(); });
-    text.sample("", series.labels, "", static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd));
+    text.sample("", series.labels, "",
+                static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd));
   }
 
-  const auto durations = [&](std::string_view name, std::string_view help, std::span<const uint64_t> bounds, auto get) {
+  const auto durations = [&](std::string_view name, std::string_view help, std::span<const uint64_t> bounds,
+                             auto get) {
     text.family(name, Type::histogram, help);
     for (const Merged& series : all) {
       core::HistogramSnapshot snapshot;
@@ -190,10 +203,12 @@ void append_series(Text& text, std::span<const Merged> all) {
       text.histogram(series.labels, snapshot, bounds);
     }
   };
-  durations("gen_ai_server_request_duration_seconds", "From the whole request to the whole answer.", kDurationBounds,
+  durations("gen_ai_server_request_duration_seconds", "From the whole request to the whole answer.",
+            kDurationBounds,
             [](const MetricSeries& part) -> const core::Histogram& { return part.duration_ns; });
-  durations("gen_ai_server_time_to_first_token_seconds", "From the whole request to the first content sent on.",
-            kFirstTokenBounds, [](const MetricSeries& part) -> const core::Histogram& { return part.first_token_ns; });
+  durations("gen_ai_server_time_to_first_token_seconds",
+            "From the whole request to the first content sent on.", kFirstTokenBounds,
+            [](const MetricSeries& part) -> const core::Histogram& { return part.first_token_ns; });
 }
 
 void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
@@ -210,8 +225,10 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_open_exchanges", gauge, "Exchanges under way.", &M::exchanges);
   each("weir_connections", gauge, "Client connections open.", &M::connections);
   each("weir_connections_accepted_total", counter, "Client connections accepted.", &M::accepted);
-  each("weir_connections_refused_total", counter, "Client connections refused at the limit.", &M::connections_refused);
-  each("weir_records_dropped_total", counter, "Records lost because the control thread's queue was full.", &M::records_dropped);
+  each("weir_connections_refused_total", counter, "Client connections refused at the limit.",
+       &M::connections_refused);
+  each("weir_records_dropped_total", counter, "Records lost because the control thread's queue was full.",
+       &M::records_dropped);
   each("weir_pins_written_total", counter, "Conversations pinned to a unit.", &M::pins_written);
   each("weir_loop_turns_total", counter, "Turns of the shard's loop.", &M::turns);
   each("weir_kernel_enters_total", counter, "Entries into the kernel.", &M::kernel_enters);
@@ -227,13 +244,15 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   for (const ShardMetrics* shard : shards) shard->turn_ns.merge_into(turns);
   text.histogram("", turns, kTurnBounds);
 
-  text.family("weir_errors_total", counter, "Exchanges that ended with an error, by its code and by who caused it.");
+  text.family("weir_errors_total", counter,
+              "Exchanges that ended with an error, by its code and by who caused it.");
   for (unsigned code = 0; code < core::kErrorCodeCount; ++code) {
     static constexpr std::string_view kSides[] = {"client", "provider", "weir"};
     const core::ErrorInfo& info = core::describe(static_cast<core::ErrorCode>(code));
     uint64_t count = 0;
     for (const ShardMetrics* shard : shards) count += shard->errors[code].value();
-    text.sample("", label("code", info.token) + "," + label("side", kSides[static_cast<size_t>(info.side)]), "", count);
+    text.sample("", label("code", info.token) + "," + label("side", kSides[static_cast<size_t>(info.side)]),
+                "", count);
   }
 }
 

@@ -8,7 +8,8 @@
 namespace weir::routing {
 namespace {
 
-// Above what any line comes to: names are bounded by limits::kMaxNameBytes, and an escape is six bytes at most.
+// Above what any line comes to: names are bounded by limits::kMaxNameBytes, and an escape is six bytes at
+// most.
 constexpr size_t kMaxLineBytes = 8192;
 
 std::string_view endpoint_name(Endpoint endpoint) {
@@ -48,7 +49,8 @@ class Line {
   void usd(std::string_view name, int64_t nano_usd) {
     begin(name);
     if (nano_usd < 0) json_.raw("-");
-    const uint64_t amount = nano_usd < 0 ? uint64_t{0} - static_cast<uint64_t>(nano_usd) : static_cast<uint64_t>(nano_usd);
+    const uint64_t amount =
+        nano_usd < 0 ? uint64_t{0} - static_cast<uint64_t>(nano_usd) : static_cast<uint64_t>(nano_usd);
     json_.number(amount / core::NanoUsd::kPerUsd);
     char decimals[10] = {'.'};
     for (uint64_t rest = amount % core::NanoUsd::kPerUsd, i = 9; i > 0; --i, rest /= 10) {
@@ -100,9 +102,11 @@ void append_json(const Record& record, std::string& out) {
   line.plain("time", core::timestamp(record.wall_ns).view());
   line.plain("request_id", {id.data(), id.size()});
   record.has_endpoint ? line.plain("endpoint", endpoint_name(record.endpoint)) : line.null("endpoint");
-  name(line, "tenant", known(record.tenant), [&] { return std::string_view(body->tenants[record.tenant].id); });
+  name(line, "tenant", known(record.tenant),
+       [&] { return std::string_view(body->tenants[record.tenant].id); });
   name(line, "key", known(record.key), [&] { return std::string_view(body->keys[record.key].id); });
-  name(line, "scenario", known(record.scenario), [&] { return std::string_view(body->scenarios[record.scenario].name); });
+  name(line, "scenario", known(record.scenario),
+       [&] { return std::string_view(body->scenarios[record.scenario].name); });
   name(line, "flag", known(record.flag), [&] { return std::string_view(body->flags[record.flag].name); });
   if (decided && known(record.flag)) line.plain("state", token(record.state));
   if (decided) {
@@ -112,8 +116,10 @@ void append_json(const Record& record, std::string& out) {
   }
   name(line, "unit", known(unit), [&] { return std::string_view(body->units[unit].name); });
   if (decided) line.plain("unit_hash", body->units[unit].hash_hex);
-  name(line, "provider", known(unit), [&] { return std::string_view((*body)[(*body)[body->units[unit].model].provider].name); });
-  name(line, "model", record.model_size != 0, [&] { return std::string_view(record.model.data(), record.model_size); });
+  name(line, "provider", known(unit),
+       [&] { return std::string_view((*body)[(*body)[body->units[unit].model].provider].name); });
+  name(line, "model", record.model_size != 0,
+       [&] { return std::string_view(record.model.data(), record.model_size); });
   if (record.table != nullptr) {
     line.number("revision", record.table->revision);
     line.plain("revision_time", core::timestamp(record.table->published_wall_ns).view());

@@ -9,7 +9,6 @@ namespace weir::routing {
 
 namespace {
 
-constexpr size_t kLine = 64;
 
 // Relaxed throughout: see the header.
 uint64_t load(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
@@ -20,21 +19,15 @@ core::SipKey derive(core::SipKey secret, std::string_view text) {
   return {hash.low, hash.high};
 }
 
-void* align(void* memory) {
-  const auto address = reinterpret_cast<uintptr_t>(memory);
-  return reinterpret_cast<void*>((address + kLine - 1) & ~uintptr_t{kLine - 1});
-}
-
 }  // namespace
 
-// calloc leaves the pages of a large block untouched until they are used: an idle table costs no memory.
 PinTable::PinTable(const Options& options)
     : ttl_ns_(options.ttl_ns),
       secret_(options.secret),
       set_mask_(std::bit_floor(std::max<size_t>(options.memory_bytes / sizeof(Set), 1)) - 1),
-      memory_(std::calloc((set_mask_ + 1) * sizeof(Set) + kLine, 1)),
-      sets_(static_cast<Set*>(align(memory_.get()))) {
-  WEIR_ASSERT(memory_ != nullptr);
+      memory_((set_mask_ + 1) * sizeof(Set)),
+      sets_(static_cast<Set*>(memory_.data())) {
+  WEIR_ASSERT(memory_.data() != nullptr);
   WEIR_ASSERT(ttl_ns_ > 0);
 }
 

@@ -26,12 +26,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <optional>
 #include <string_view>
 
 #include "core/siphash.h"
+#include "core/zeroed_memory.h"
 
 namespace weir::routing {
 
@@ -75,16 +74,12 @@ class PinTable {
   };
   static_assert(sizeof(Set) == 192);
 
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-
   Set& set_of(uint64_t key) { return sets_[key & set_mask_]; }
 
   const uint64_t ttl_ns_;
   const core::SipKey secret_;
   const size_t set_mask_;
-  std::unique_ptr<void, Free> memory_;
+  core::ZeroedMemory memory_;
   Set* const sets_;  // in memory_, on a cache line's boundary
   std::atomic<uint64_t> evictions_{0};
 };

@@ -290,7 +290,8 @@ TEST_P(IoTest, TakesMoreOperationsInATurnThanItsQueueHolds) {
     const auto [server, client] = connected();
     sent.push_back(std::make_unique<Watched>());
     received.push_back(std::make_unique<Watched>());
-    const iovec pieces[2] = {{const_cast<char*>(front.data()), front.size()}, {const_cast<char*>(back.data()), back.size()}};
+    const iovec pieces[2] = {{const_cast<char*>(front.data()), front.size()},
+                             {const_cast<char*>(back.data()), back.size()}};
     io.send(sent.back()->operation, server, pieces);
     io.receive(received.back()->operation, client);
   }

@@ -24,8 +24,8 @@ TEST(SocketAddress, ParsesWhatItPrints) {
 
 TEST(SocketAddress, SaysWhatIsWrong) {
   for (const char* text : {"", "127.0.0.1", "127.0.0.1:", ":", ":80", "127.0.0.1:65536", "127.0.0.1:-1",
-                           "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:80x", "localhost:80", "::1:80", "[::1:80",
-                           "[127.0.0.1]:80", "1.2.3:80", "[]:80"}) {
+                           "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:80x", "localhost:80", "::1:80",
+                           "[::1:80", "[127.0.0.1]:80", "1.2.3:80", "[]:80"}) {
     const auto address = SocketAddress::parse(text);
     ASSERT_FALSE(address) << text;
     EXPECT_NE(address.error().find("'" + std::string(text) + "'"), std::string::npos) << address.error();

@@ -12,10 +12,10 @@ namespace weir::net {
 namespace {
 
 using core::SocketAddress;
+using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-using std::chrono::milliseconds;
 
 constexpr milliseconds kPatience{20'000};
 
@@ -23,7 +23,8 @@ constexpr milliseconds kPatience{20'000};
 class Names {
  public:
   AddressBook::Resolve resolver() {
-    return [this](const std::string& host, uint16_t port) -> std::expected<std::vector<SocketAddress>, std::string> {
+    return [this](const std::string& host,
+                  uint16_t port) -> std::expected<std::vector<SocketAddress>, std::string> {
       std::unique_lock lock(mutex_);
       ++asked_[host];
       changed_.notify_all();
@@ -31,7 +32,8 @@ class Names {
       const auto found = zone_.find(host);
       if (found == zone_.end()) return std::unexpected(host + " does not exist");
       std::vector<SocketAddress> addresses;
-      for (const std::string& text : found->second) addresses.push_back(*SocketAddress::parse(text + ":" + std::to_string(port)));
+      for (const std::string& text : found->second)
+        addresses.push_back(*SocketAddress::parse(text + ":" + std::to_string(port)));
       return addresses;
     };
   }
@@ -61,7 +63,8 @@ class Names {
   bool held_ = false;
 };
 
-std::vector<std::string> lookup(AddressBook& book, const std::string& host, uint16_t port = 443, size_t most = 8) {
+std::vector<std::string> lookup(AddressBook& book, const std::string& host, uint16_t port = 443,
+                                size_t most = 8) {
   std::vector<SocketAddress> room(most);
   const size_t count = book.addresses(host, port, room.data(), most);
   std::vector<std::string> found;
@@ -150,7 +153,8 @@ TEST_F(AddressBookTest, SetHostsForgetsTheOthers) {
 }
 
 TEST_F(AddressBookTest, NeverLeadsToTheMachinesOwnCredentials) {
-  names.set("sly.test", {"169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]", "[fd00:ec2::254]", "100.100.100.200", "10.0.0.1"});
+  names.set("sly.test", {"169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]", "[fd00:ec2::254]",
+                         "100.100.100.200", "10.0.0.1"});
   book.add_hosts({{"sly.test", 80}});
   ASSERT_TRUE(book.wait_for_first_attempts(kPatience));
   EXPECT_THAT(lookup(book, "sly.test", 80), ElementsAre("10.0.0.1:80"));

@@ -39,7 +39,8 @@ struct Client final : net::ClientSessionOwner, net::ResponseHandler {
   void on_response_failed(core::Error error) override {
     events += "failed:" + std::string(core::describe(error.code).token) + " ";
   }
-  void request(std::string_view text = "GET / HTTP/1.1\r\nhost: x\r\n\r\n", net::Method method = net::Method::get) {
+  void request(std::string_view text = "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+               net::Method method = net::Method::get) {
     session.begin(*this, method);
     session.send(loop.buffers().copy_of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
   }
@@ -73,7 +74,8 @@ class ClientSessionTest : public testing::Test {
     ASSERT_TRUE(provider->write(*loop, text));
   }
   bool told(std::string_view events) {
-    return run_until(*loop, [&] { return client.events == events; }, std::chrono::milliseconds(3000));
+    return run_until(
+        *loop, [&] { return client.events == events; }, std::chrono::milliseconds(3000));
   }
 
   std::unique_ptr<core::Loop> loop = make_loop();
@@ -98,9 +100,10 @@ TEST_F(ClientSessionTest, CarriesOneExchangeAfterTheOther) {
 
 TEST_F(ClientSessionTest, ReadsAResponseInTwoPiecesAtEverySplit) {
   open();
-  for (const std::string text : {"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\npayload",
-                                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n"
-                                 "pay\r\n4;x=y\r\nload\r\n0\r\ntrailer: t\r\n\r\n"}) {
+  for (const std::string text :
+       {"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\npayload",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n"
+        "pay\r\n4;x=y\r\nload\r\n0\r\ntrailer: t\r\n\r\n"}) {
     for (size_t split = 1; split < text.size(); ++split) {
       client.request();
       respond(text.substr(0, split));
@@ -118,7 +121,8 @@ TEST_F(ClientSessionTest, ReadsAResponseByteByByte) {
   open();
   client.request();
   respond("");
-  for (const char byte : std::string("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")) {
+  for (const char byte :
+       std::string("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")) {
     provider->write_some({&byte, 1});
     loop->turn(0);
     loop->turn(0);
@@ -228,7 +232,8 @@ TEST_F(ClientSessionTest, TellsACutBodyFromACompleteOne) {
     other.request();
     peer->write(*loop, text);
     peer->end_sending();
-    ASSERT_TRUE(run_until(*loop, [&] { return other.events == "head:200 failed:upstream_truncated "; })) << other.events;
+    ASSERT_TRUE(run_until(*loop, [&] { return other.events == "head:200 failed:upstream_truncated "; }))
+        << other.events;
     EXPECT_EQ(other.body, "12345");
   }
   client.session.open(listener.address(), nullptr, {});
@@ -253,14 +258,16 @@ TEST_F(ClientSessionTest, NamesHowAConnectionWasLost) {
   EXPECT_EQ(outcome("", end), "failed:upstream_closed ");
   EXPECT_EQ(outcome("HTTP/1.1 200 O", end), "failed:upstream_closed ");
   EXPECT_EQ(outcome("", reset), "failed:upstream_reset ");
-  EXPECT_EQ(outcome("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12", reset), "head:200 failed:upstream_reset ");
+  EXPECT_EQ(outcome("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12", reset),
+            "head:200 failed:upstream_reset ");
   client.session.open(listener.address(), nullptr, {});
 }
 
 TEST_F(ClientSessionTest, RefusesAMalformedAnswer) {
   for (const std::string text :
        {"HTTP/1.1 200 OK\ncontent-length: 0\n\n", "HTTP/1.0 200 OK\r\n\r\n", "garbage\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "HTTP/1.1 101 Switching\r\n\r\n"}) {
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\n\r\n"}) {
     Client other(*loop);
     other.session.open(listener.address(), nullptr, {});
     ASSERT_TRUE(run_until(*loop, [&] { return other.take() == "open "; }));
@@ -325,7 +332,8 @@ TEST_F(ClientSessionTest, HoldsTheProviderBackWhilePaused) {
   open();
   client.request();
   const std::string large = pattern(30u << 20);
-  const std::string text = "HTTP/1.1 200 OK\r\ncontent-length: " + std::to_string(large.size()) + "\r\n\r\n" + large;
+  const std::string text =
+      "HTTP/1.1 200 OK\r\ncontent-length: " + std::to_string(large.size()) + "\r\n\r\n" + large;
   client.when_head = [&] { client.session.pause_receiving(); };
   std::string_view rest = text;
   ASSERT_TRUE(run_until(*loop, [&] {
@@ -360,7 +368,8 @@ TEST_F(ClientSessionTest, SpeaksTls) {
       net::TlsServerContext::load({.certificates = {authority.issue({.dns_names = {"api.test"}})}}).value());
   EchoServer echo(*loop, 100, &holder);
   client.session.open(*core::SocketAddress::parse("127.0.0.1:" + std::to_string(echo.port)),
-                      net::TlsClientContext::load({.ca_path = authority.root_path()}).value(), {"api.test", echo.port});
+                      net::TlsClientContext::load({.ca_path = authority.root_path()}).value(),
+                      {"api.test", echo.port});
   ASSERT_TRUE(told("open ")) << client.events;
   client.take();
   for (const size_t size : {size_t{10}, size_t{8} << 20}) {

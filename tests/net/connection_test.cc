@@ -118,7 +118,8 @@ TEST_F(ConnectionTest, TellsThatThePeerEnded) {
 }
 
 TEST_F(ConnectionTest, NamesTheLegThatReset) {
-  for (const auto& [leg, name] : {std::pair(Leg::downstream, "client_reset"), std::pair(Leg::upstream, "upstream_reset")}) {
+  for (const auto& [leg, name] :
+       {std::pair(Leg::downstream, "client_reset"), std::pair(Leg::upstream, "upstream_reset")}) {
     Watched watched(*loop, leg);
     auto peer = adopt(watched);
     loop->turn(0);
@@ -150,7 +151,8 @@ TEST_F(ConnectionTest, GivesUpConnectingInTime) {
   Watched watched(*loop, Leg::upstream);
   watched.connection.set_connect_timeout(20);
   watched.connection.connect(*core::SocketAddress::parse("127.0.0.1:" + std::to_string(port)));
-  ASSERT_TRUE(run_until(*loop, [&] { return watched.closed(); }, std::chrono::milliseconds(5000)));
+  ASSERT_TRUE(run_until(
+      *loop, [&] { return watched.closed(); }, std::chrono::milliseconds(5000)));
   EXPECT_EQ(watched.events, "failed:connect_timeout closed ");
   ::close(full);
 }
@@ -208,7 +210,8 @@ TEST_F(ConnectionTest, DeliversAllThatWasQueuedBeforeItFinishes) {
   EXPECT_EQ(watched.events, "closed ");
 }
 
-// A close with unread bytes resets the connection, and the reset may overtake the answer (RFC 9112 section 9.6).
+// A close with unread bytes resets the connection, and the reset may overtake the answer (RFC 9112
+// section 9.6).
 TEST_F(ConnectionTest, DoesNotResetAnAnswerWhenThePeerStillSends) {
   for (const bool paused : {false, true}) {
     Watched watched(*loop, Leg::downstream);
@@ -300,7 +303,8 @@ TEST_F(ConnectionTest, TellsWhenTheQueueIsHighAndLowAgain) {
 }
 
 TEST_F(ConnectionTest, FailsWhenThePeerStopsReading) {
-  for (const auto& [leg, name] : {std::pair(Leg::downstream, "client_stalled"), std::pair(Leg::upstream, "idle_timeout")}) {
+  for (const auto& [leg, name] :
+       {std::pair(Leg::downstream, "client_stalled"), std::pair(Leg::upstream, "idle_timeout")}) {
     Watched watched(*loop, leg);
     watched.connection.set_write_stall_timeout(30);
     auto peer = adopt(watched, 4096);
@@ -331,7 +335,8 @@ TEST_F(ConnectionTest, HasPatienceWithASlowReader) {
     }
     return peer->received().size() == text.size() || watched.closed();
   }));
-  EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(400)) << "not slow enough to tell";
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(400))
+      << "not slow enough to tell";
   EXPECT_EQ(watched.events, "low ");
 }
 
@@ -372,7 +377,8 @@ TEST_F(ConnectionTest, MayBeUsedAgainOnceItIsClosed) {
 class TlsConnectionTest : public ConnectionTest {
  protected:
   TlsConnectionTest() {
-    auto server = net::TlsServerContext::load({.certificates = {authority.issue({.dns_names = {"api.test"}})}});
+    auto server =
+        net::TlsServerContext::load({.certificates = {authority.issue({.dns_names = {"api.test"}})}});
     server_context = server.value();
     client_context = net::TlsClientContext::load({.ca_path = authority.root_path()}).value();
   }
@@ -433,7 +439,8 @@ TEST_F(TlsConnectionTest, CarriesLargeBodiesBothWaysAtOnce) {
   client.when_open = [&] { client.send(up); };
   server.when_open = [&] { server.send(down); };
   connect(client, server);
-  ASSERT_TRUE(run_until(*loop, [&] { return server.received.size() >= up.size() && client.received.size() >= down.size(); }))
+  ASSERT_TRUE(run_until(
+      *loop, [&] { return server.received.size() >= up.size() && client.received.size() >= down.size(); }))
       << client.events << server.events;
   EXPECT_TRUE(server.received == up);
   EXPECT_TRUE(client.received == down);

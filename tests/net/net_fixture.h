@@ -110,10 +110,12 @@ class Peer {
 
   // Writes all of it, turning the loop while the kernel takes no more.
   bool write(core::Loop& loop, std::string_view bytes) {
-    return run_until(loop, [&] {
-      bytes.remove_prefix(write_some(bytes));
-      return bytes.empty() || reset_;
-    }) && !reset_;
+    return run_until(loop,
+                     [&] {
+                       bytes.remove_prefix(write_some(bytes));
+                       return bytes.empty() || reset_;
+                     }) &&
+           !reset_;
   }
 
   // What has arrived, at most `limit` bytes; returns how many.
@@ -198,7 +200,9 @@ struct SeenResponse {
   std::string head;
   std::string body;
   size_t size = 0;  // bytes it took
-  bool has(std::string_view line) const { return head.find("\r\n" + std::string(line) + "\r\n") != std::string::npos; }
+  bool has(std::string_view line) const {
+    return head.find("\r\n" + std::string(line) + "\r\n") != std::string::npos;
+  }
 };
 
 // The first response in `bytes`, once it is there whole.

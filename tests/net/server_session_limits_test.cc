@@ -1,6 +1,5 @@
 // What a server session refuses, and how long it waits.
 #include "net/server_session.h"
-
 #include "tests/net/net_fixture.h"
 
 namespace weir::tests {
@@ -46,9 +45,12 @@ TEST_F(ServerSessionLimitsTest, RefusesWhatIsAmbiguousAndLooksAtNothingBehindIt)
   const std::string smuggled(kGet);
   expect_refusal("GET / HTTP/1.0\r\nhost: x\r\n\r\n" + smuggled, 505, ErrorCode::bad_version);
   expect_refusal("GET /\r\n\r\n" + smuggled, 400, ErrorCode::bad_request_line);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 400,
-                 ErrorCode::conflicting_framing);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n" + smuggled, 400, ErrorCode::bad_chunk);
+  expect_refusal(
+      "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n" +
+          smuggled,
+      400, ErrorCode::conflicting_framing);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n" + smuggled, 400,
+                 ErrorCode::bad_chunk);
   expect_refusal("GET / HTTP/1.1\r\n\r\n" + smuggled, 400, ErrorCode::missing_host);
 }
 
@@ -72,16 +74,19 @@ TEST_F(ServerSessionLimitsTest, RefusesATargetAboveKMaxTargetBytes) {
 
 TEST_F(ServerSessionLimitsTest, RefusesABodyAboveItsLimitWhenItIsAnnounced) {
   echo.server.settings().max_body_bytes = 1000;
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n", 413, ErrorCode::body_too_large);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n", 413, ErrorCode::body_too_large);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n", 413,
+                 ErrorCode::body_too_large);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3e9\r\n", 413,
+                 ErrorCode::body_too_large);
   Peer client = Peer::connect(echo.port);
   client.write(*loop, post(pattern(1000)));
   EXPECT_EQ(next_response(*loop, client).status, 200);
 }
 
 TEST_F(ServerSessionLimitsTest, RefusesABodyAboveKMaxBodyBytes) {
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: " + std::to_string(limits::kMaxBodyBytes + 1) + "\r\n\r\n", 413,
-                 ErrorCode::body_too_large);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: " +
+                     std::to_string(limits::kMaxBodyBytes + 1) + "\r\n\r\n",
+                 413, ErrorCode::body_too_large);
 }
 
 TEST_F(ServerSessionLimitsTest, TakesAChunkedBodyOfKMaxBodyBytes) {
@@ -101,7 +106,8 @@ TEST_F(ServerSessionLimitsTest, TakesAChunkedBodyOfKMaxBodyBytes) {
 TEST_F(ServerSessionLimitsTest, TheRefusalSurvivesABodyThatKeepsComing) {
   echo.server.settings().max_body_bytes = 1000;
   Peer client = Peer::connect(echo.port);
-  const std::string text = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n" + pattern(3'000'000);
+  const std::string text =
+      "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n" + pattern(3'000'000);
   std::string_view rest = text;
   std::optional<SeenResponse> seen;
   ASSERT_TRUE(run_until(*loop, [&] {
@@ -135,8 +141,10 @@ TEST_F(ServerSessionLimitsTest, ASlowHeadDoesNotBuyTimeByTrickling) {
 
 TEST_F(ServerSessionLimitsTest, AnswersABodyThatStallsWithBodyTimeout) {
   echo.server.settings().body_stall_timeout_ms = 20;
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345", 408, ErrorCode::body_timeout);
-  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345", 408, ErrorCode::body_timeout);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345", 408,
+                 ErrorCode::body_timeout);
+  expect_refusal("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345", 408,
+                 ErrorCode::body_timeout);
 }
 
 TEST_F(ServerSessionLimitsTest, ABodyThatMovesHasAllTheTimeItNeeds) {

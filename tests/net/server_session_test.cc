@@ -106,7 +106,8 @@ TEST_F(ServerSessionTest, KeepsABoundedAmountOfWhatIsPipelined) {
   const std::string one = post(pattern(10'000));
   for (int i = 0; i < kRequests; ++i) all += one;
   std::string_view rest = all;
-  ASSERT_TRUE(run_until(*loop, [&] { return waiting != nullptr || (rest.remove_prefix(client.write_some(rest)), false); }));
+  ASSERT_TRUE(run_until(
+      *loop, [&] { return waiting != nullptr || (rest.remove_prefix(client.write_some(rest)), false); }));
   for (int i = 0; i < 200; ++i) {
     rest.remove_prefix(client.write_some(rest));
     loop->turn(0);
@@ -133,7 +134,8 @@ TEST_F(ServerSessionTest, ReadsARequestByteByByte) {
 }
 
 TEST_F(ServerSessionTest, ReadsARequestInTwoPiecesAtEverySplit) {
-  for (const std::string& text : {post("a body of some bytes"), post_chunked({"one", "two", std::string(300, 'x')})}) {
+  for (const std::string& text :
+       {post("a body of some bytes"), post_chunked({"one", "two", std::string(300, 'x')})}) {
     Peer client = Peer::connect(echo.port);
     client.write_some(text);
     const std::string expected = next_response(*loop, client).body;
@@ -171,7 +173,8 @@ TEST_F(ServerSessionTest, GivesTheWholeBodyInPlaceWithReadablePadding) {
     EXPECT_EQ(request.base, bytes.data());
     EXPECT_EQ(request.body.data() + request.body.size(), bytes.data() + bytes.size());
     uint32_t sum = 0;
-    for (uint32_t i = 0; i < core::BufferPool::kPadding; ++i) sum += request.body.data()[request.body.size() + i];
+    for (uint32_t i = 0; i < core::BufferPool::kPadding; ++i)
+      sum += request.body.data()[request.body.size() + i];
     answer(session, 200, std::to_string(sum == UINT32_MAX));
   };
   Peer client = Peer::connect(echo.port);
@@ -201,7 +204,8 @@ TEST_F(ServerSessionTest, MovesARequestOutOfTheSharedBlocks) {
 TEST_F(ServerSessionTest, EchoesLargeBodiesByteForByte) {
   Peer client = Peer::connect(echo.port);
   const std::string body = pattern(8u << 20);
-  for (const std::string& text : {post(body), post_chunked({body.substr(0, 5'000'000), body.substr(5'000'000)})}) {
+  for (const std::string& text :
+       {post(body), post_chunked({body.substr(0, 5'000'000), body.substr(5'000'000)})}) {
     std::string_view rest = text;
     std::optional<SeenResponse> seen;
     ASSERT_TRUE(run_until(*loop, [&] {
@@ -228,7 +232,8 @@ TEST_F(ServerSessionTest, ServesASlowReaderWithoutLossAndWithBoundedMemory) {
     if (sent == kPieces) session.end_response();
   };
   echo.respond = [&](net::ServerSession& session, const net::Request&) {
-    const std::string head = "HTTP/1.1 200 \r\ncontent-length: " + std::to_string(piece.size() * kPieces) + "\r\n\r\n";
+    const std::string head =
+        "HTTP/1.1 200 \r\ncontent-length: " + std::to_string(piece.size() * kPieces) + "\r\n\r\n";
     session.send(loop->buffers().copy_of({reinterpret_cast<const uint8_t*>(head.data()), head.size()}));
     produce(session);
   };
@@ -296,13 +301,14 @@ TEST_F(ServerSessionTest, TellsWhyTheClientIsGone) {
   ASSERT_TRUE(run_until(*loop, [&] { return echo.gone.size() == 3; }));
   echo.server.settings().write_stall_timeout_ms = 30;
   echo.respond = [&](net::ServerSession& session, const net::Request&) {
-    session.send(loop->buffers().copy_of({reinterpret_cast<const uint8_t*>(pattern(20'000'000).data()), 20'000'000}));
+    session.send(
+        loop->buffers().copy_of({reinterpret_cast<const uint8_t*>(pattern(20'000'000).data()), 20'000'000}));
   };
   Peer stalled = Peer::connect(echo.port, 4096);
   stalled.write(*loop, post("x"));
   ASSERT_TRUE(run_until(*loop, [&] { return echo.gone.size() == 4; }));
-  EXPECT_EQ(echo.gone, (std::vector{ErrorCode::client_closed, ErrorCode::client_reset, ErrorCode::client_closed,
-                                    ErrorCode::client_stalled}));
+  EXPECT_EQ(echo.gone, (std::vector{ErrorCode::client_closed, ErrorCode::client_reset,
+                                    ErrorCode::client_closed, ErrorCode::client_stalled}));
   EXPECT_TRUE(all_closed());
 }
 
@@ -322,7 +328,8 @@ TEST_F(ServerSessionTest, AnswersAClientThatEndsItsSideRightAfterItsRequest) {
 }
 
 TEST_F(ServerSessionTest, ForgetsARequestThatEndsHalfway) {
-  for (const std::string_view text : {"GET / HT", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123"}) {
+  for (const std::string_view text :
+       {"GET / HT", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123"}) {
     Peer client = Peer::connect(echo.port);
     client.write(*loop, text);
     run_for(*loop, std::chrono::milliseconds(2));
@@ -385,12 +392,14 @@ TEST(ServerSessionTls, EchoesOverTls) {
     net::Connection connection;
   } client(*loop);
   client.connection.connect(*core::SocketAddress::parse("127.0.0.1:" + std::to_string(echo.port)),
-                            net::TlsClientContext::load({.ca_path = authority.root_path()}).value(), {"weir.test", 443});
+                            net::TlsClientContext::load({.ca_path = authority.root_path()}).value(),
+                            {"weir.test", 443});
   ASSERT_TRUE(run_until(*loop, [&] { return client.open; }));
   for (const size_t size : {size_t{5}, size_t{100'000}, size_t{8} << 20}) {
     const std::string body = pattern(size);
     const std::string text = post(body);
-    client.connection.send(loop->buffers().copy_of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
+    client.connection.send(
+        loop->buffers().copy_of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
     std::optional<SeenResponse> seen;
     ASSERT_TRUE(run_until(*loop, [&] {
       return client.received.size() > body.size() && (seen = first_response(client.received));

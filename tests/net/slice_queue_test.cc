@@ -27,7 +27,8 @@ class SliceQueueTest : public ::testing::Test {
     iovec pieces[SliceQueue::kCapacity];
     const uint32_t count = queue.lock(pieces);
     std::vector<std::string> texts;
-    for (uint32_t i = 0; i < count; ++i) texts.emplace_back(static_cast<char*>(pieces[i].iov_base), pieces[i].iov_len);
+    for (uint32_t i = 0; i < count; ++i)
+      texts.emplace_back(static_cast<char*>(pieces[i].iov_base), pieces[i].iov_len);
     return texts;
   }
   // Everything that is queued, in order; the queue is empty after.
@@ -171,7 +172,8 @@ TEST_F(SliceQueueTest, BehavesLikeOneLongString) {
       switch (random() % 4) {
         case 0:
         case 1: {
-          const std::string piece(random() % 4 == 0 ? random() % 40'000 : random() % 200, static_cast<char>('a' + random() % 26));
+          const std::string piece(random() % 4 == 0 ? random() % 40'000 : random() % 200,
+                                  static_cast<char>('a' + random() % 26));
           pushed += piece;
           random() % 2 ? copy(piece) : refer(piece);
           break;

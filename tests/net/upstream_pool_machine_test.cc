@@ -24,8 +24,12 @@ const char* name_of(Machine::Acquire action) {
   constexpr const char* kNames[] = {"use_idle", "open_and_wait", "wait", "refuse"};
   return kNames[static_cast<int>(action)];
 }
-const char* name_of(Machine::Free action) { return action == Machine::Free::serve_waiter ? "serve_waiter" : "keep_idle"; }
-const char* name_of(Machine::Lost action) { return action == Machine::Lost::open_for_waiter ? "open_for_waiter" : "nothing"; }
+const char* name_of(Machine::Free action) {
+  return action == Machine::Free::serve_waiter ? "serve_waiter" : "keep_idle";
+}
+const char* name_of(Machine::Lost action) {
+  return action == Machine::Lost::open_for_waiter ? "open_for_waiter" : "nothing";
+}
 const char* name_of(Machine::OpenFailed action) {
   constexpr const char* kNames[] = {"nothing", "fail_waiter", "fail_waiter_and_open"};
   return kNames[static_cast<int>(action)];
@@ -39,18 +43,25 @@ const Event kEvents[] = {
        m.on_abandoned();
        return std::string("-");
      }},
-    {"opened", [](Machine& m) { return m.opening() == 0 ? std::string() : std::string(name_of(m.on_opened())); }},
-    {"open_failed", [](Machine& m) { return m.opening() == 0 ? std::string() : std::string(name_of(m.on_open_failed())); }},
-    {"released", [](Machine& m) { return m.busy() == 0 ? std::string() : std::string(name_of(m.on_released())); }},
+    {"opened",
+     [](Machine& m) { return m.opening() == 0 ? std::string() : std::string(name_of(m.on_opened())); }},
+    {"open_failed",
+     [](Machine& m) { return m.opening() == 0 ? std::string() : std::string(name_of(m.on_open_failed())); }},
+    {"released",
+     [](Machine& m) { return m.busy() == 0 ? std::string() : std::string(name_of(m.on_released())); }},
     {"lost_busy",
-     [](Machine& m) { return m.busy() == 0 ? std::string() : std::string(name_of(m.on_lost(Machine::Was::busy))); }},
+     [](Machine& m) {
+       return m.busy() == 0 ? std::string() : std::string(name_of(m.on_lost(Machine::Was::busy)));
+     }},
     {"lost_idle",
-     [](Machine& m) { return m.idle() == 0 ? std::string() : std::string(name_of(m.on_lost(Machine::Was::idle))); }},
+     [](Machine& m) {
+       return m.idle() == 0 ? std::string() : std::string(name_of(m.on_lost(Machine::Was::idle)));
+     }},
 };
 
 std::string state_of(const Machine& m) {
-  return "i" + std::to_string(m.idle()) + "o" + std::to_string(m.opening()) + "b" + std::to_string(m.busy()) + "w" +
-         std::to_string(m.waiting());
+  return "i" + std::to_string(m.idle()) + "o" + std::to_string(m.opening()) + "b" + std::to_string(m.busy()) +
+         "w" + std::to_string(m.waiting());
 }
 
 // Every state that can be reached with two connections and two places to wait, with every event that can
@@ -155,7 +166,8 @@ TEST(UpstreamPoolMachine, KeepsItsInvariants) {
       ASSERT_LE(machine.waiting(), max_waiting);
       ASSERT_TRUE(machine.waiting() == 0 || machine.idle() == 0);
       // Nobody waits while a connection could be opened for them.
-      ASSERT_TRUE(machine.opening() >= machine.waiting() || machine.connections() == max_connections) << state_of(machine);
+      ASSERT_TRUE(machine.opening() >= machine.waiting() || machine.connections() == max_connections)
+          << state_of(machine);
     }
   }
 }
@@ -166,7 +178,8 @@ TEST(UpstreamPoolMachine, IsBoundedByKMaxUpstreamConnectionsPerEndpointAndKMaxUp
     ASSERT_EQ(machine.on_acquire(), Machine::Acquire::open_and_wait);
     ASSERT_EQ(machine.on_opened(), Machine::Free::serve_waiter);
   }
-  for (uint32_t i = 0; i < core::limits::kMaxUpstreamQueue; ++i) ASSERT_EQ(machine.on_acquire(), Machine::Acquire::wait);
+  for (uint32_t i = 0; i < core::limits::kMaxUpstreamQueue; ++i)
+    ASSERT_EQ(machine.on_acquire(), Machine::Acquire::wait);
   EXPECT_EQ(machine.on_acquire(), Machine::Acquire::refuse);
   EXPECT_EQ(machine.connections(), core::limits::kMaxUpstreamConnectionsPerEndpoint);
   EXPECT_EQ(machine.waiting(), core::limits::kMaxUpstreamQueue);

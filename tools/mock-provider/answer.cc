@@ -17,9 +17,11 @@ Answer plain(std::string body) {
 
 std::string message_of(const AnswerInput& input, const Words& words, std::string_view tool) {
   if (tool.empty())
-    return R"({"role":"assistant","content":)" + json_string(words.text()) + R"(,"refusal":null,"annotations":[]})";
+    return R"({"role":"assistant","content":)" + json_string(words.text()) +
+           R"(,"refusal":null,"annotations":[]})";
   return fmt::format(
-      R"({{"role":"assistant","content":null,"refusal":null,"tool_calls":[{{"id":"call_mock_{}","type":"function","function":{{"name":{},"arguments":{}}}}}]}})",
+      R"({{"role":"assistant","content":null,"refusal":null,"tool_calls":[{{"id":"call_mock_{}",)"
+      R"("type":"function","function":{{"name":{},"arguments":{}}}}}]}})",
       input.number, json_string(tool), json_string(tool_arguments(input.request)));
 }
 
@@ -76,7 +78,9 @@ std::string_view called_tool(const ApiRequest& request) {
   return {};
 }
 
-std::string tool_arguments(const ApiRequest& request) { return R"({"text":)" + json_string(request.user_text) + "}"; }
+std::string tool_arguments(const ApiRequest& request) {
+  return R"({"text":)" + json_string(request.user_text) + "}";
+}
 
 Usage usage_of(const AnswerInput& input, uint64_t completion_tokens) {
   const Fault::Tokens& said = input.fault.tokens;
@@ -93,11 +97,13 @@ std::string token_count(const AnswerInput& input, uint64_t count) {
 
 std::string usage_object(const AnswerInput& input, uint64_t completion_tokens) {
   const Usage usage = usage_of(input, completion_tokens);
-  return fmt::format(
-      R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":{},"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}})",
-      token_count(input, usage.prompt), token_count(input, usage.completion),
-      token_count(input, usage.prompt + usage.completion), token_count(input, usage.cached),
-      token_count(input, usage.reasoning));
+  return fmt::format(R"({{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},)"
+                     R"("prompt_tokens_details":{{"cached_tokens":{},"audio_tokens":0}},)"
+                     R"("completion_tokens_details":{{"reasoning_tokens":{},"audio_tokens":0,)"
+                     R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}})",
+                     token_count(input, usage.prompt), token_count(input, usage.completion),
+                     token_count(input, usage.prompt + usage.completion), token_count(input, usage.cached),
+                     token_count(input, usage.reasoning));
 }
 
 Answer answer_chat(const AnswerInput& input) {
@@ -107,12 +113,15 @@ Answer answer_chat(const AnswerInput& input) {
   const std::string message = message_of(input, words, tool);
   std::string choices;
   for (uint32_t i = 0; i < input.request.choices; ++i) {
-    choices += fmt::format(R"({}{{"index":{},"message":{},"logprobs":null,"finish_reason":"{}"}})", i == 0 ? "" : ",", i,
-                           message, !tool.empty() ? "tool_calls" : words.cut ? "length" : "stop");
+    choices += fmt::format(R"({}{{"index":{},"message":{},"logprobs":null,"finish_reason":"{}"}})",
+                           i == 0 ? "" : ",", i, message,
+                           !tool.empty() ? "tool_calls"
+                           : words.cut   ? "length"
+                                         : "stop");
   }
   std::string body = fmt::format(
-      R"({{"id":"chatcmpl-mock-{}","object":"chat.completion","created":{},"model":{},"choices":[{}])", input.number,
-      input.created_s, json_string(input.request.model), choices);
+      R"({{"id":"chatcmpl-mock-{}","object":"chat.completion","created":{},"model":{},"choices":[{}])",
+      input.number, input.created_s, json_string(input.request.model), choices);
   if (input.fault.usage != Fault::Usage::none)
     body += R"(,"usage":)" + usage_object(input, words.list.size() * input.request.choices);
   body += R"(,"service_tier":"default","system_fingerprint":)" + json_string(input.name) + "}";
@@ -124,12 +133,12 @@ Answer answer_completions(const AnswerInput& input) {
   const Words words = words_of(input);
   std::string choices;
   for (uint32_t i = 0; i < input.request.choices; ++i) {
-    choices += fmt::format(R"({}{{"text":{},"index":{},"logprobs":null,"finish_reason":"{}"}})", i == 0 ? "" : ",",
-                           json_string(words.text()), i, words.cut ? "length" : "stop");
+    choices += fmt::format(R"({}{{"text":{},"index":{},"logprobs":null,"finish_reason":"{}"}})",
+                           i == 0 ? "" : ",", json_string(words.text()), i, words.cut ? "length" : "stop");
   }
-  std::string body =
-      fmt::format(R"({{"id":"cmpl-mock-{}","object":"text_completion","created":{},"model":{},"choices":[{}])",
-                  input.number, input.created_s, json_string(input.request.model), choices);
+  std::string body = fmt::format(
+      R"({{"id":"cmpl-mock-{}","object":"text_completion","created":{},"model":{},"choices":[{}])",
+      input.number, input.created_s, json_string(input.request.model), choices);
   if (input.fault.usage != Fault::Usage::none)
     body += R"(,"usage":)" + usage_object(input, words.list.size() * input.request.choices);
   body += R"(,"system_fingerprint":)" + json_string(input.name) + "}";
@@ -154,7 +163,8 @@ Answer answer_models(const std::vector<std::string>& models, std::string_view na
   std::string body = R"({"object":"list","data":[)";
   for (const std::string& model : models) {
     if (body.back() == '}') body += ',';
-    body += fmt::format(R"({{"id":{},"object":"model","created":1700000000,"owned_by":{}}})", json_string(model), json_string(name));
+    body += fmt::format(R"({{"id":{},"object":"model","created":1700000000,"owned_by":{}}})",
+                        json_string(model), json_string(name));
   }
   return plain(body + "]}");
 }
@@ -162,8 +172,9 @@ Answer answer_models(const std::vector<std::string>& models, std::string_view na
 Answer answer_error(int status, std::string_view message, std::string_view type, std::string_view code) {
   if (type.empty()) type = usual_type(status);
   if (code.empty()) code = usual_code(status);
-  Answer answer = plain(fmt::format(R"({{"error":{{"message":{},"type":{},"param":null,"code":{}}}}})", json_string(message),
-                                    json_string(type), code.empty() ? "null" : json_string(code)));
+  Answer answer =
+      plain(fmt::format(R"({{"error":{{"message":{},"type":{},"param":null,"code":{}}}}})",
+                        json_string(message), json_string(type), code.empty() ? "null" : json_string(code)));
   answer.status = status;
   return answer;
 }

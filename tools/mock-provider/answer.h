@@ -31,10 +31,10 @@ struct Answer {
 struct AnswerInput {
   const ApiRequest& request;
   const Fault& fault;
-  std::string_view name;    // of this provider
-  uint64_t number;          // of this request: makes ids
-  int64_t created_s;        // since 1970
-  uint32_t tokens;          // words of the answer; 0 = the sentence as it is
+  std::string_view name;  // of this provider
+  uint64_t number;        // of this request: makes ids
+  int64_t created_s;      // since 1970
+  uint32_t tokens;        // words of the answer; 0 = the sentence as it is
 };
 
 struct Usage {
@@ -47,7 +47,8 @@ struct Usage {
 Answer answer_to(const AnswerInput& input);
 Answer answer_models(const std::vector<std::string>& models, std::string_view name);
 // {"error":{…}} of any status; `type` and `code` empty = the usual ones of the status.
-Answer answer_error(int status, std::string_view message, std::string_view type = {}, std::string_view code = {});
+Answer answer_error(int status, std::string_view message, std::string_view type = {},
+                    std::string_view code = {});
 
 // ---- shared by the files that implement answer_to() ----
 

@@ -22,13 +22,13 @@ struct ApiRequest {
   std::string model;
   bool stream = false;
   bool include_usage = false;
-  uint32_t choices = 1;                 // n
-  uint32_t max_tokens = UINT32_MAX;     // max_tokens, max_completion_tokens, max_output_tokens
-  std::string user_text;                // the last user message, or the prompt or input
-  std::vector<std::string> tools;       // names of the functions offered
+  uint32_t choices = 1;              // n
+  uint32_t max_tokens = UINT32_MAX;  // max_tokens, max_completion_tokens, max_output_tokens
+  std::string user_text;             // the last user message, or the prompt or input
+  std::vector<std::string> tools;    // names of the functions offered
   std::string previous_response_id;
   // embeddings
-  std::vector<std::string> inputs;      // token lists are taken by their JSON text
+  std::vector<std::string> inputs;  // token lists are taken by their JSON text
   bool base64 = false;
   uint32_t dimensions = 8;
 

@@ -57,7 +57,9 @@ void Delivery::on_timer(core::Timer& timer) {
   self.phase_ == Phase::reset ? self.reset_when_sent() : self.advance();
 }
 
-void Delivery::on_turn(core::TurnTask& task) { task.owner<Delivery>().advance(); }
+void Delivery::on_turn(core::TurnTask& task) {
+  task.owner<Delivery>().advance();
+}
 
 void Delivery::on_send_queue_low() {
   if (phase_ == Phase::frames && !timer_.armed() && !next_piece_.queued()) advance();

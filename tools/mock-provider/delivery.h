@@ -6,7 +6,8 @@
 //                                          └─▶ cut: ends, resets or stalls in the middle
 //
 // Invariants
-//   1. DeliveryOwner::on_delivered() comes exactly once, unless the client goes first: then client_gone() must be
+//   1. DeliveryOwner::on_delivered() comes exactly once, unless the client goes first: then client_gone()
+//   must be
 //      called. After either nothing touches the session.
 //   2. What a turn produces is sent as one slice.
 //
@@ -82,11 +83,11 @@ class Delivery {
   const DeliveryOptions options_;
   core::Timer timer_;
   core::TurnTask next_piece_;
-  std::string pending_;        // rendered in this turn
-  uint64_t body_bytes_ = 0;    // so far, without framing
+  std::string pending_;      // rendered in this turn
+  uint64_t body_bytes_ = 0;  // so far, without framing
   uint64_t cut_at_ = UINT64_MAX;
   size_t next_frame_ = 0;
-  bool waited_ = false;        // for the next frame's delay
+  bool waited_ = false;  // for the next frame's delay
   Phase phase_ = Phase::begin;
 };
 

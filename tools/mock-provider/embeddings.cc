@@ -32,7 +32,8 @@ Answer answer_embeddings(const AnswerInput& input) {
     const std::vector<float> values = vector_of(input.request.inputs[i], input.request.dimensions);
     body += fmt::format(R"({}{{"object":"embedding","index":{},"embedding":)", i == 0 ? "" : ",", i);
     if (input.request.base64) {
-      body += json_string(base64({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}));
+      body +=
+          json_string(base64({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}));
     } else {
       for (size_t j = 0; j < values.size(); ++j) body += fmt::format("{}{}", j == 0 ? "[" : ",", values[j]);
       body += ']';

@@ -20,7 +20,7 @@ Reader number(Member member) {
   };
 }
 
-Reader flag(bool Fault::* member) {
+Reader flag(bool Fault::*member) {
   return [member](Fault& fault, const json& value) {
     if (!value.is_boolean()) return false;
     fault.*member = value.get<bool>();
@@ -28,7 +28,7 @@ Reader flag(bool Fault::* member) {
   };
 }
 
-Reader text(std::string Fault::* member) {
+Reader text(std::string Fault::*member) {
   return [member](Fault& fault, const json& value) {
     if (!value.is_string()) return false;
     fault.*member = value.get<std::string>();
@@ -142,7 +142,8 @@ std::expected<uint64_t, std::string> FaultList::add(std::string_view text) {
   for (const auto& [name, value] : document.items()) {
     const auto reader = readers().find(name);
     if (reader == readers().end()) return std::unexpected("there is no fault '" + name + "'");
-    if (!reader->second(fault, value)) return std::unexpected("'" + name + "' has a value that is not accepted");
+    if (!reader->second(fault, value))
+      return std::unexpected("'" + name + "' has a value that is not accepted");
   }
   if (fault.count == 0) return std::unexpected("a fault with count 0 never happens");
   fault.id = next_id_++;

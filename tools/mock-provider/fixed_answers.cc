@@ -29,8 +29,8 @@ std::string chunk(std::string_view payload) {
 }
 
 std::string plain_answer(std::string_view body, std::string_view fields) {
-  return fmt::format("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{}\r\n{}", body.size(), fields,
-                     body);
+  return fmt::format("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{}\r\n{}",
+                     body.size(), fields, body);
 }
 
 // "stream" : true, without reading the rest.
@@ -50,20 +50,29 @@ FixedAnswers::FixedAnswers(core::Loop& loop, const FixedOptions& options)
       streams_(core::limits::kMaxConnectionsPerShard) {
   const std::string name = json_string(options.name);
   constexpr std::string_view kUsage =
-      R"("usage":{"prompt_tokens":250,"completion_tokens":60,"total_tokens":310,"prompt_tokens_details":{"cached_tokens":0}})";
-  const std::string body = padded(
-      fmt::format(
-          R"({{"id":"chatcmpl-mock","object":"chat.completion","created":1700000000,"model":"mock-model","choices":[{{"index":0,"message":{{"role":"assistant","content":"#"}},"finish_reason":"stop"}}],{},"system_fingerprint":{}}})",
-          kUsage, name),
-      kBodyBytes);
+      R"("usage":{"prompt_tokens":250,"completion_tokens":60,"total_tokens":310,)"
+      R"("prompt_tokens_details":{"cached_tokens":0}})";
+  const std::string body =
+      padded(fmt::format(R"({{"id":"chatcmpl-mock","object":"chat.completion","created":1700000000,)"
+                         R"("model":"mock-model","choices":[{{"index":0,"message":{{"role":"assistant",)"
+                         R"("content":"#"}},"finish_reason":"stop"}}],{},"system_fingerprint":{}}})",
+                         kUsage, name),
+             kBodyBytes);
   plain_ = plain_answer(body, "");
   plain_and_close_ = plain_answer(body, "connection: close\r\n");
-  stream_head_ = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+  stream_head_ =
+      "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: "
+      "chunked\r\n\r\n";
   constexpr std::string_view kBegin =
-      R"(data: {"id":"chatcmpl-mock","object":"chat.completion.chunk","created":1700000000,"model":"mock-model","choices":[)";
-  frame_ = chunk(padded(std::string(kBegin) + R"({"index":0,"delta":{"content":"#"},"finish_reason":null}]})" "\n\n", kFrameBytes));
-  stream_end_ = chunk(std::string(kBegin) + R"({"index":0,"delta":{},"finish_reason":"stop"}]})" "\n\n" + std::string(kBegin) + "]," +
-                      std::string(kUsage) + "}\n\ndata: [DONE]\n\n") +
+      R"(data: {"id":"chatcmpl-mock","object":"chat.completion.chunk","created":1700000000,)"
+      R"("model":"mock-model","choices":[)";
+  frame_ = chunk(padded(std::string(kBegin) + R"({"index":0,"delta":{"content":"#"},"finish_reason":null}]})"
+                                              "\n\n",
+                        kFrameBytes));
+  stream_end_ = chunk(std::string(kBegin) +
+                      R"({"index":0,"delta":{},"finish_reason":"stop"}]})"
+                      "\n\n" +
+                      std::string(kBegin) + "]," + std::string(kUsage) + "}\n\ndata: [DONE]\n\n") +
                 std::string(net::kLastChunk);
   loop_.on_turn([](void* self) { static_cast<FixedAnswers*>(self)->send_due_frames(); }, this);
 }
@@ -120,7 +129,8 @@ uint64_t FixedAnswers::wait_ns() const {
 
 void FixedAnswers::send_due_frames() {
   const uint64_t now_ns = loop_.now_ns();
-  for (uint32_t count = streams_.live(); count > 0 && first_ != nullptr && first_->due_ns <= now_ns; --count) {
+  for (uint32_t count = streams_.live(); count > 0 && first_ != nullptr && first_->due_ns <= now_ns;
+       --count) {
     Stream& stream = *first_;
     unlink(stream);
     if (stream.sent == options_.frames) {
@@ -143,9 +153,11 @@ void FixedAnswers::send_due_frames() {
 
 void FixedAnswers::on_refused(net::ServerSession& session, core::Error error) {
   const core::ErrorInfo& info = core::describe(error.code);
-  const std::string body = answer_error(info.status, info.sentence, info.type, info.code).frames.front().bytes;
-  const std::string text = fmt::format("HTTP/1.1 {} \r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
-                                       info.status, body.size(), body);
+  const std::string body =
+      answer_error(info.status, info.sentence, info.type, info.code).frames.front().bytes;
+  const std::string text = fmt::format(
+      "HTTP/1.1 {} \r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}",
+      info.status, body.size(), body);
   session.send(loop_.buffers().copy_of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
   session.end_response();
 }

@@ -1,9 +1,9 @@
-// The provider of benchmarks: every request gets the same answer, rendered at start; nothing is parsed, allocated
-// or copied. A body with "stream": true gets a stream of equal frames, each sent by itself.
+// The provider of benchmarks: every request gets the same answer, rendered at start; nothing is parsed,
+// allocated or copied. A body with "stream": true gets a stream of equal frames, each sent by itself.
 //
 // Intervals may be shorter than the loop's timers are fine (1 ms), so streams wait in a queue of their own:
-// all have the same interval, hence the first is always the next one due. It is looked at in every turn, by the
-// loop's turn hook; whoever turns the loop asks wait_ns() first.
+// all have the same interval, hence the first is always the next one due. It is looked at in every turn, by
+// the loop's turn hook; whoever turns the loop asks wait_ns() first.
 //
 // Thread: its loop's. Limit: core::limits::kMaxConnectionsPerShard streams.
 #pragma once
@@ -19,8 +19,8 @@ namespace weir::tools {
 
 struct FixedOptions {
   std::string name = "mock";
-  uint32_t frames = 200;            // of a stream, the last one not counted, which bears usage and the end mark
-  uint64_t frame_interval_us = 0;   // 0 = one in every turn of the loop
+  uint32_t frames = 200;  // of a stream, the last one not counted, which bears usage and the end mark
+  uint64_t frame_interval_us = 0;  // 0 = one in every turn of the loop
 };
 
 class FixedAnswers final : public net::RequestHandler {
@@ -44,7 +44,9 @@ class FixedAnswers final : public net::RequestHandler {
     Stream* previous = nullptr;
   };
 
-  core::Result<void> on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) override { return {}; }
+  core::Result<void> on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) override {
+    return {};
+  }
   void on_request(net::ServerSession& session, const net::Request& request) override;
   void on_refused(net::ServerSession& session, core::Error error) override;
   void on_client_gone(net::ServerSession& session, core::Error error) override;

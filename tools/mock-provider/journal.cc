@@ -9,9 +9,11 @@ namespace weir::tools {
 namespace {
 
 bool is_credential(std::string_view name) {
-  constexpr std::string_view kNames[] = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"};
+  constexpr std::string_view kNames[] = {"authorization", "proxy-authorization", "x-api-key", "api-key",
+                                         "cookie"};
   return std::ranges::any_of(kNames, [&](std::string_view known) {
-    return std::ranges::equal(known, name, [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+    return std::ranges::equal(known, name,
+                              [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
   });
 }
 
@@ -36,7 +38,8 @@ uint64_t Journal::note(const net::ServerSession& session, const net::Request& re
     entry.headers.emplace_back(name, is_credential(name) ? without_secret(value) : std::string(value));
   }
   entry.body_bytes = request.body.size();
-  entry.body.assign(reinterpret_cast<const char*>(request.body.data()), std::min(request.body.size(), kMaxBodyBytes));
+  entry.body.assign(reinterpret_cast<const char*>(request.body.data()),
+                    std::min(request.body.size(), kMaxBodyBytes));
   body_bytes_ += entry.body.size();
   entries_.push_back(std::move(entry));
   make_room();

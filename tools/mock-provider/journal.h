@@ -1,5 +1,5 @@
-// What the mock provider was asked, for tests to look at: the last requests, oldest first. Credentials are kept
-// as digests only ("Bearer sha256:0123456789abcdef").
+// What the mock provider was asked, for tests to look at: the last requests, oldest first. Credentials are
+// kept as digests only ("Bearer sha256:0123456789abcdef").
 //
 // Thread: the loop's. Limits: kMaxEntries, kMaxBodyBytes per entry, kMaxTotalBytes; the oldest makes room.
 #pragma once
@@ -16,19 +16,19 @@ namespace weir::tools {
 
 struct JournalEntry {
   uint64_t id = 0;
-  uint64_t connection = 0;   // from 1, in the order of acceptance
-  int64_t time_ns = 0;       // since 1970, when the request was whole
+  uint64_t connection = 0;  // from 1, in the order of acceptance
+  int64_t time_ns = 0;      // since 1970, when the request was whole
   std::string method;
   std::string target;
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;          // verbatim up to kMaxBodyBytes
+  std::string body;  // verbatim up to kMaxBodyBytes
   uint64_t body_bytes = 0;
   std::string model;
-  int status = 0;            // of the answer; 0 = none was begun
-  uint64_t fault = 0;        // the id of the one that applied
+  int status = 0;               // of the answer; 0 = none was begun
+  uint64_t fault = 0;           // the id of the one that applied
   uint64_t answered_bytes = 0;  // of the answer's body
-  bool complete = false;     // the answer has been handed over whole
-  bool aborted = false;      // the client was gone before
+  bool complete = false;        // the answer has been handed over whole
+  bool aborted = false;         // the client was gone before
 };
 
 class Journal {

@@ -1,5 +1,5 @@
-// weir-mock-provider: a model provider for tests, demonstrations and benchmarks. Options, start, signals; what it
-// answers is in provider.h and fixed_answers.h.
+// weir-mock-provider: a model provider for tests, demonstrations and benchmarks. Options, start, signals;
+// what it answers is in provider.h and fixed_answers.h.
 #include <fmt/format.h>
 #include <sched.h>
 
@@ -71,12 +71,14 @@ std::optional<std::string> pin_to(int cpu) {
 
 // Runs one of the two kinds until a signal comes; `turn` is one turn of the loop.
 template <typename Turn>
-int serve(core::Loop& loop, net::HttpServer& server, int listener, const net::TlsServerContextHolder* tls, Turn turn) {
+int serve(core::Loop& loop, net::HttpServer& server, int listener, const net::TlsServerContextHolder* tls,
+          Turn turn) {
   const core::SocketAddress address = core::bound_address(listener);
   server.listen(listener, tls);
   watch_signals(&loop);
   loop.turn(0);  // accepting before it says so
-  fmt::print("{{\"event\":\"listening\",\"address\":\"{}\",\"port\":{}}}\n", address.to_string(), address.port());
+  fmt::print("{{\"event\":\"listening\",\"address\":\"{}\",\"port\":{}}}\n", address.to_string(),
+             address.port());
   std::fflush(stdout);
   while (!stopping.load(std::memory_order_relaxed)) turn();
   watch_signals(nullptr);  // a second signal ends it at once
@@ -96,7 +98,8 @@ int run(const Options& options) {
   }
   std::unique_ptr<net::TlsServerContextHolder> tls;
   if (!options.tls_certificate.empty()) {
-    auto context = net::TlsServerContext::load({.certificates = {{options.tls_certificate, options.tls_key}}});
+    auto context =
+        net::TlsServerContext::load({.certificates = {{options.tls_certificate, options.tls_key}}});
     if (!context) return fail(context.error().front(), kExitBadInput);
     tls = std::make_unique<net::TlsServerContextHolder>(std::move(*context));
   }
@@ -123,20 +126,29 @@ int main(int argc, char** argv) {
   CLI::App app{"A model provider for tests, demonstrations and benchmarks of weir.", "weir-mock-provider"};
   app.footer(kFooter);
   app.set_version_flag("--version", "weir-mock-provider " WEIR_VERSION);
-  app.add_option("--listen", options.listen, "address and port; port 0 = any free one")->capture_default_str();
-  app.add_option("--name", options.provider.name, "said in every answer and as system_fingerprint")->capture_default_str();
+  app.add_option("--listen", options.listen, "address and port; port 0 = any free one")
+      ->capture_default_str();
+  app.add_option("--name", options.provider.name, "said in every answer and as system_fingerprint")
+      ->capture_default_str();
   app.add_option("--tokens", options.provider.tokens, "words of an answer (default: one sentence)");
   app.add_option("--token-delay-ms", options.provider.token_delay_ms, "between the tokens of a stream");
-  app.add_option("--models", options.provider.models, "what GET /v1/models lists; others are answered too")->delimiter(',');
+  app.add_option("--models", options.provider.models, "what GET /v1/models lists; others are answered too")
+      ->delimiter(',');
   app.add_option("--cpu", options.cpu, "run on this CPU only")->check(CLI::Range(0, CPU_SETSIZE - 1));
-  CLI::Option* key = app.add_option("--tls-key", options.tls_key, "PEM file: speak TLS")->check(CLI::ExistingFile);
+  CLI::Option* key =
+      app.add_option("--tls-key", options.tls_key, "PEM file: speak TLS")->check(CLI::ExistingFile);
   CLI::Option* certificate =
-      app.add_option("--tls-cert", options.tls_certificate, "PEM file: certificate and intermediates")->check(CLI::ExistingFile);
+      app.add_option("--tls-cert", options.tls_certificate, "PEM file: certificate and intermediates")
+          ->check(CLI::ExistingFile);
   key->needs(certificate);
   certificate->needs(key);
-  CLI::Option* fixed = app.add_flag("--fixed", options.fixed, "benchmarks: one fixed answer of 600 bytes, no journal");
-  app.add_option("--frames", options.fixed_options.frames, "of a stream, 200 bytes each")->capture_default_str()->needs(fixed);
-  app.add_option("--frame-interval-us", options.fixed_options.frame_interval_us, "between frames; 0 = as fast as they go")
+  CLI::Option* fixed =
+      app.add_flag("--fixed", options.fixed, "benchmarks: one fixed answer of 600 bytes, no journal");
+  app.add_option("--frames", options.fixed_options.frames, "of a stream, 200 bytes each")
+      ->capture_default_str()
+      ->needs(fixed);
+  app.add_option("--frame-interval-us", options.fixed_options.frame_interval_us,
+                 "between frames; 0 = as fast as they go")
       ->capture_default_str()
       ->needs(fixed);
   try {

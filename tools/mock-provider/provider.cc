@@ -29,8 +29,8 @@ std::string_view path_of(const net::Request& request) {
 
 Answer fault_answer(const Fault& fault) {
   const int status = static_cast<int>(fault.status);
-  return answer_error(status, fmt::format("The mock provider was told to answer {}.", status), fault.error_type,
-                      fault.error_code);
+  return answer_error(status, fmt::format("The mock provider was told to answer {}.", status),
+                      fault.error_type, fault.error_code);
 }
 
 }  // namespace
@@ -38,7 +38,9 @@ Answer fault_answer(const Fault& fault) {
 Provider::Provider(core::Loop& loop, ProviderOptions options)
     : loop_(loop), options_(std::move(options)), deliveries_(core::limits::kMaxConnectionsPerShard) {}
 
-core::Result<void> Provider::on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) { return {}; }
+core::Result<void> Provider::on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) {
+  return {};
+}
 
 void Provider::on_request(net::ServerSession& session, const net::Request& request) {
   const std::string_view path = path_of(request);
@@ -51,7 +53,8 @@ void Provider::on_request(net::ServerSession& session, const net::Request& reque
   reply(session, answer_error(404, "There is no such path at the mock provider.", {}, "unknown_url"));
 }
 
-void Provider::answer_api(net::ServerSession& session, const net::Request& request, Api api, std::string_view path) {
+void Provider::answer_api(net::ServerSession& session, const net::Request& request, Api api,
+                          std::string_view path) {
   ++stats_.requests;
   const uint64_t entry = journal_.note(session, request, loop_.wall_now_ns());
   const auto read = reader_.read(api, request.body);
@@ -78,7 +81,8 @@ void Provider::control(net::ServerSession& session, const net::Request& request,
     return reply_json(session, 201, fmt::format(R"({{"id":{}}})", *added));
   }
   if (path == "/mock/faults" && method == Method::get)
-    return reply_json(session, 200, fmt::format(R"({{"faults":{},"applied":{}}})", faults_.size(), faults_.applied()));
+    return reply_json(session, 200,
+                      fmt::format(R"({{"faults":{},"applied":{}}})", faults_.size(), faults_.applied()));
   if (path == "/mock/faults" && method == Method::delete_) {
     faults_.clear();
     return reply_json(session, 200, "{}");
@@ -95,9 +99,10 @@ void Provider::control(net::ServerSession& session, const net::Request& request,
 
 std::string Provider::stats() const {
   return fmt::format(
-      R"({{"name":{},"requests":{},"streams":{},"complete":{},"aborted":{},"cut":{},"refused":{},"running":{},"faults_applied":{},"connections":{},"connections_accepted":{}}})",
-      json_string(options_.name), stats_.requests, stats_.streams, stats_.complete, stats_.aborted, stats_.cut,
-      stats_.refused, deliveries_.live(), faults_.applied(), server_ ? server_->connections() : 0,
+      R"({{"name":{},"requests":{},"streams":{},"complete":{},"aborted":{},"cut":{},"refused":{},)"
+      R"("running":{},"faults_applied":{},"connections":{},"connections_accepted":{}}})",
+      json_string(options_.name), stats_.requests, stats_.streams, stats_.complete, stats_.aborted,
+      stats_.cut, stats_.refused, deliveries_.live(), faults_.applied(), server_ ? server_->connections() : 0,
       server_ ? server_->accepted() : 0);
 }
 
@@ -116,7 +121,9 @@ void Provider::deliver(net::ServerSession& session, Answer answer, Fault fault, 
 }
 
 // Answers of the control endpoints: no faults, no journal.
-void Provider::reply(net::ServerSession& session, Answer answer) { deliver(session, std::move(answer), {}, 0); }
+void Provider::reply(net::ServerSession& session, Answer answer) {
+  deliver(session, std::move(answer), {}, 0);
+}
 
 void Provider::reply_json(net::ServerSession& session, int status, std::string body) {
   Answer answer;
@@ -144,7 +151,8 @@ void Provider::on_client_gone(net::ServerSession& session, core::Error) {
 }
 
 void Provider::on_send_queue_low(net::ServerSession& session) {
-  if (auto* delivery = static_cast<Delivery*>(session.exchange); delivery != nullptr) delivery->on_send_queue_low();
+  if (auto* delivery = static_cast<Delivery*>(session.exchange); delivery != nullptr)
+    delivery->on_send_queue_low();
 }
 
 void Provider::on_delivered(Delivery& delivery, bool complete) {

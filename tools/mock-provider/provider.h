@@ -25,7 +25,7 @@ namespace weir::tools {
 
 struct ProviderOptions {
   std::string name = "mock";
-  uint32_t tokens = 0;          // words of an answer; 0 = the sentence as it is
+  uint32_t tokens = 0;  // words of an answer; 0 = the sentence as it is
   uint64_t token_delay_ms = 0;
   std::vector<std::string> models = {"mock-model"};  // listed; any other is answered too
 };
@@ -38,15 +38,16 @@ class Provider final : public net::RequestHandler, private DeliveryOwner {
 
  private:
   struct Stats {
-    uint64_t requests = 0;   // of the API
-    uint64_t streams = 0;    // among them
+    uint64_t requests = 0;  // of the API
+    uint64_t streams = 0;   // among them
     uint64_t complete = 0;
-    uint64_t aborted = 0;    // the client was gone first
-    uint64_t cut = 0;        // a fault ended it
-    uint64_t refused = 0;    // what was not HTTP, or not to be found
+    uint64_t aborted = 0;  // the client was gone first
+    uint64_t cut = 0;      // a fault ended it
+    uint64_t refused = 0;  // what was not HTTP, or not to be found
   };
 
-  core::Result<void> on_head(net::ServerSession& session, const net::RequestHead& head, const uint8_t* base) override;
+  core::Result<void> on_head(net::ServerSession& session, const net::RequestHead& head,
+                             const uint8_t* base) override;
   void on_request(net::ServerSession& session, const net::Request& request) override;
   void on_refused(net::ServerSession& session, core::Error error) override;
   void on_client_gone(net::ServerSession& session, core::Error error) override;

@@ -12,12 +12,17 @@ class Chunks {
  public:
   Chunks(const AnswerInput& input, std::string_view prefix, std::string_view object) : input_(input) {
     answer_.stream = true;
-    begin_ = fmt::format(R"(data: {{"id":"{}-mock-{}","object":"{}","created":{},"model":{},"system_fingerprint":{},"choices":[)",
-                         prefix, input.number, object, input.created_s, json_string(input.request.model), json_string(input.name));
+    begin_ = fmt::format(
+        R"(data: {{"id":"{}-mock-{}","object":"{}","created":{},"model":{},"system_fingerprint":{},)"
+        R"("choices":[)",
+        prefix, input.number, object, input.created_s, json_string(input.request.model),
+        json_string(input.name));
     asked_ = input.request.include_usage && input.fault.usage != Fault::Usage::none;
   }
 
-  void add(std::string_view choice, Frame::Waits waits) { push(choice, asked_ ? R"(,"usage":null)" : "", waits); }
+  void add(std::string_view choice, Frame::Waits waits) {
+    push(choice, asked_ ? R"(,"usage":null)" : "", waits);
+  }
 
   // The chunk that says why a choice ended, and after the last one usage and the end mark.
   void end(std::string_view choice, bool last, uint64_t completion_tokens) {
@@ -28,7 +33,8 @@ class Chunks {
       add(choice, Frame::Waits::not_at_all);
     }
     if (!last) return;
-    if (asked_ && !early) push("", R"(,"usage":)" + usage_object(input_, completion_tokens), Frame::Waits::not_at_all);
+    if (asked_ && !early)
+      push("", R"(,"usage":)" + usage_object(input_, completion_tokens), Frame::Waits::not_at_all);
     if (!input_.fault.no_done) answer_.frames.push_back({"data: [DONE]\n\n"});
   }
 
@@ -51,7 +57,8 @@ class Chunks {
 };
 
 std::string chat_choice(uint32_t index, std::string_view delta, std::string_view finish_reason = "null") {
-  return fmt::format(R"({{"index":{},"delta":{},"logprobs":null,"finish_reason":{}}})", index, delta, finish_reason);
+  return fmt::format(R"({{"index":{},"delta":{},"logprobs":null,"finish_reason":{}}})", index, delta,
+                     finish_reason);
 }
 
 Frame::Waits wait_for(uint32_t choice, size_t token) {
@@ -75,19 +82,26 @@ Answer stream_chat(const AnswerInput& input) {
   const uint32_t choices = input.request.choices;
   for (uint32_t i = 0; i < choices; ++i) {
     if (tool.empty()) {
-      chunks.add(chat_choice(i, R"({"role":"assistant","content":"","refusal":null})"), Frame::Waits::not_at_all);
+      chunks.add(chat_choice(i, R"({"role":"assistant","content":"","refusal":null})"),
+                 Frame::Waits::not_at_all);
       for (size_t token = 0; token < words.list.size(); ++token)
-        chunks.add(chat_choice(i, R"({"content":)" + json_string(words.list[token]) + "}"), wait_for(i, token));
+        chunks.add(chat_choice(i, R"({"content":)" + json_string(words.list[token]) + "}"),
+                   wait_for(i, token));
     } else {
       chunks.add(chat_choice(i, R"({"role":"assistant","content":null})"), Frame::Waits::not_at_all);
-      chunks.add(chat_choice(i, fmt::format(R"({{"tool_calls":[{{"index":0,"id":"call_mock_{}","type":"function","function":{{"name":{},"arguments":""}}}}]}})",
-                                            input.number, json_string(tool))),
-                 wait_for(i, 0));
+      chunks.add(
+          chat_choice(i, fmt::format(R"({{"tool_calls":[{{"index":0,"id":"call_mock_{}","type":"function",)"
+                                     R"("function":{{"name":{},"arguments":""}}}}]}})",
+                                     input.number, json_string(tool))),
+          wait_for(i, 0));
       for (const std::string& piece : pieces_of(tool_arguments(input.request)))
-        chunks.add(chat_choice(i, R"({"tool_calls":[{"index":0,"function":{"arguments":)" + json_string(piece) + "}}]}"),
+        chunks.add(chat_choice(i, R"({"tool_calls":[{"index":0,"function":{"arguments":)" +
+                                      json_string(piece) + "}}]}"),
                    Frame::Waits::for_token);
     }
-    const std::string_view reason = !tool.empty() ? R"("tool_calls")" : words.cut ? R"("length")" : R"("stop")";
+    const std::string_view reason = !tool.empty() ? R"("tool_calls")"
+                                    : words.cut   ? R"("length")"
+                                                  : R"("stop")";
     chunks.end(chat_choice(i, "{}", reason), i + 1 == choices, words.list.size() * choices);
   }
   return chunks.take();
@@ -97,7 +111,8 @@ Answer stream_completions(const AnswerInput& input) {
   Chunks chunks(input, "cmpl", "text_completion");
   const Words words = words_of(input);
   const auto choice = [](uint32_t index, std::string_view text, std::string_view reason) {
-    return fmt::format(R"({{"text":{},"index":{},"logprobs":null,"finish_reason":{}}})", json_string(text), index, reason);
+    return fmt::format(R"({{"text":{},"index":{},"logprobs":null,"finish_reason":{}}})", json_string(text),
+                       index, reason);
   };
   for (uint32_t i = 0; i < input.request.choices; ++i) {
     for (size_t token = 0; token < words.list.size(); ++token)

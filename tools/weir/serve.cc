@@ -238,14 +238,15 @@ void Server::make_gateway() {
 void Server::load_table() {
   control_ = std::make_unique<routing::ControlThread>(
       *loop_, *gateway_, *addresses_, *access_log_, *worker_,
-      compile_options(Credentials::resolve, process_environment()));
+      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
   auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
   if (!text) {
     table_problems_.push_back({.path = "", .message = std::move(text.error())});
     return;
   }
   const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
-  if (auto loaded = control_->load(*std::move(text), format); !loaded) table_problems_ = std::move(loaded.error());
+  if (auto loaded = control_->load(*std::move(text), format); !loaded)
+    table_problems_ = std::move(loaded.error());
 }
 
 void Server::open_ports() {
@@ -300,9 +301,8 @@ void Server::begin_serving() {
       *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_});
   api_->listen(std::exchange(admin_listener_, -1));
   for (size_t i = 0; i < shards_.size(); ++i) {
-    shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}), [this] {
-      loop_->post([this] { ++shards_ended_; });
-    });
+    shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}),
+                      [this] { loop_->post([this] { ++shards_ended_; }); });
   }
   serving_ = true;
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);
@@ -310,12 +310,14 @@ void Server::begin_serving() {
   if (tls_ != nullptr) on_rotate(*rotate_);
 }
 
-// Ready: every shard uses the table, and each provider's name has been looked up once. A name server that does
-// not answer delays this only so long: its provider may be one that nobody needs.
+// Ready: every shard uses the table, and each provider's name has been looked up once. A name server that
+// does not answer delays this only so long: its provider may be one that nobody needs.
 void Server::wait_until_ready() {
-  const uint64_t deadline_ns = core::deadline_after(loop_->now_ns(), core::milliseconds(kFirstLookupPatienceMs));
+  const uint64_t deadline_ns =
+      core::deadline_after(loop_->now_ns(), core::milliseconds(kFirstLookupPatienceMs));
   const auto looked_up = [&] {
-    return loop_->now_ns() >= deadline_ns || addresses_->wait_for_first_attempts(std::chrono::milliseconds(0));
+    return loop_->now_ns() >= deadline_ns ||
+           addresses_->wait_for_first_attempts(std::chrono::milliseconds(0));
   };
   while (!draining_ && !(gateway_->tables.everyone_uses(gateway_->tables.newest_version()) && looked_up())) {
     loop_->turn(core::milliseconds(kStartTurnMs));

@@ -72,7 +72,8 @@ void ShardThread::run(std::optional<int> cpu) {
   if (work.gateway != nullptr) {
     Running running{.shard = {*loop_, *work.gateway, index_}};
     running_ = &running;
-    for (const ShardListener& listener : work.listeners) running.shard.listen(listener.descriptor, listener.tls);
+    for (const ShardListener& listener : work.listeners)
+      running.shard.listen(listener.descriptor, listener.tls);
     while (!running.ending || !running.shard.closed()) loop_->turn();
   }
   running_ = nullptr;

@@ -1,6 +1,7 @@
 // One shard on a thread of its own, pinned to a CPU: from its loop's creation to its end.
 //
-//   ShardThread() ─▶ loop made ─▶ opened() says whether ─▶ serve(listeners) ─▶ drain() ─▶ [close_now()] ─▶ ended
+//   ShardThread() ─▶ loop made ─▶ opened() says whether ─▶ serve(listeners) ─▶ drain() ─▶ [close_now()] ─▶
+//   ended
 //                                      └ not served: ends at once with the destructor
 //
 // The ring belongs to the thread that makes it, so the loop is made there, and start-up can learn of every
@@ -24,8 +25,8 @@
 namespace weir::tools {
 
 struct ShardListener {
-  int descriptor = -1;                                // taken over
-  const net::TlsServerContextHolder* tls = nullptr;   // null = plain
+  int descriptor = -1;                               // taken over
+  const net::TlsServerContextHolder* tls = nullptr;  // null = plain
 };
 
 class ShardThread {
@@ -39,7 +40,8 @@ class ShardThread {
 
   // Waits until the loop stands; the error is one line that says what to do.
   std::expected<void, std::string> opened();
-  // Makes the shard and answers requests from now on. `on_end` is called on the shard's thread once it has closed.
+  // Makes the shard and answers requests from now on. `on_end` is called on the shard's thread once it has
+  // closed.
   void serve(routing::Gateway& gateway, std::vector<ShardListener> listeners, std::function<void()> on_end);
 
   void wake();       // any thread, after opened()

@@ -1,8 +1,8 @@
-// Signals as calls on a loop: one thread waits for them with sigwait(3), so that no code of ours ever runs inside
-// a signal handler.
+// Signals as calls on a loop: one thread waits for them with sigwait(3), so that no code of ours ever runs
+// inside a signal handler.
 //
-// Make it before any other thread: the signals are blocked from then on in the calling thread and in all that it
-// starts. SIGPIPE is ignored as well: a peer that is gone is an error of the write.
+// Make it before any other thread: the signals are blocked from then on in the calling thread and in all that
+// it starts. SIGPIPE is ignored as well: a peer that is gone is an error of the write.
 #pragma once
 
 #include <functional>

@@ -31,7 +31,8 @@ std::string family(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
   std::string found;
   for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with(name + "{") || line.starts_with(name + " ") || line.starts_with("# TYPE " + name + " ")) {
+    if (line.starts_with(name + "{") || line.starts_with(name + " ") ||
+        line.starts_with("# TYPE " + name + " ")) {
       found += line + "\n";
     }
   }
@@ -87,8 +88,9 @@ TEST(ShardMetrics, CountsLabelSetsBeyondTheLimitAsOther) {
   // What had a series keeps it.
   const auto table = small_table("tenant-0");
   metrics.count(whole_record(*table));
-  EXPECT_THAT(text_of({&metrics}), HasSubstr(R"(weir_exchanges_total{tenant="tenant-0",scenario="support-chat",)"
-                                             R"(unit="support-41",arm="candidate",provider="openai",status="200"} 2)"));
+  EXPECT_THAT(text_of({&metrics}),
+              HasSubstr(R"(weir_exchanges_total{tenant="tenant-0",scenario="support-chat",)"
+                        R"(unit="support-41",arm="candidate",provider="openai",status="200"} 2)"));
 }
 
 TEST(ShardMetrics, HasNoOtherWhileThereIsRoom) {
@@ -105,7 +107,9 @@ TEST(ShardMetrics, CountsRefusalsWithoutATable) {
   ShardMetrics metrics;
   metrics.count(record);
   const std::string text = text_of({&metrics});
-  EXPECT_THAT(text, HasSubstr(R"(weir_exchanges_total{tenant="",scenario="",unit="",arm="",provider="",status="400"} 1)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(R"(weir_exchanges_total{tenant="",scenario="",unit="",arm="",provider="",status="400"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(weir_errors_total{code="bad_request_line",side="client"} 1)"));
   EXPECT_THAT(text, HasSubstr(R"(weir_errors_total{code="connect_failed",side="provider"} 0)"));
 }
@@ -147,7 +151,8 @@ TEST(Prometheus, WritesTokensAsAHistogramOfTheConventions) {
   EXPECT_THAT(text, HasSubstr("gen_ai_client_token_usage_bucket{" + input + ",le=\"256\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("gen_ai_client_token_usage_bucket{" + input + ",le=\"+Inf\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("gen_ai_client_token_usage_sum{" + input + "} 100\n"));
-  EXPECT_THAT(text, HasSubstr("gen_ai_client_token_usage_sum{" + kLabels + R"(,gen_ai_token_type="output"} 50)"));
+  EXPECT_THAT(text,
+              HasSubstr("gen_ai_client_token_usage_sum{" + kLabels + R"(,gen_ai_token_type="output"} 50)"));
 }
 
 TEST(Prometheus, WritesTimesInSeconds) {
@@ -155,11 +160,15 @@ TEST(Prometheus, WritesTimesInSeconds) {
   ShardMetrics metrics;
   metrics.count(whole_record(*table));  // 812 ms in all, 211 ms to the first token
   const std::string text = text_of({&metrics});
-  EXPECT_THAT(text, HasSubstr("gen_ai_server_request_duration_seconds_bucket{" + kLabels + ",le=\"0.64\"} 0\n"));
-  EXPECT_THAT(text, HasSubstr("gen_ai_server_request_duration_seconds_bucket{" + kLabels + ",le=\"1.28\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("gen_ai_server_request_duration_seconds_bucket{" + kLabels + ",le=\"0.64\"} 0\n"));
+  EXPECT_THAT(text,
+              HasSubstr("gen_ai_server_request_duration_seconds_bucket{" + kLabels + ",le=\"1.28\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("gen_ai_server_request_duration_seconds_sum{" + kLabels + "} 0.812345678\n"));
-  EXPECT_THAT(text, HasSubstr("gen_ai_server_time_to_first_token_seconds_bucket{" + kLabels + ",le=\"0.1\"} 0\n"));
-  EXPECT_THAT(text, HasSubstr("gen_ai_server_time_to_first_token_seconds_bucket{" + kLabels + ",le=\"0.25\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("gen_ai_server_time_to_first_token_seconds_bucket{" + kLabels + ",le=\"0.1\"} 0\n"));
+  EXPECT_THAT(text,
+              HasSubstr("gen_ai_server_time_to_first_token_seconds_bucket{" + kLabels + ",le=\"0.25\"} 1\n"));
 }
 
 // What the format asks of a whole page, whatever is on it: each family is announced once, before its samples,

@@ -28,18 +28,19 @@ TEST(RequestId, IsWrittenAs32HexDigits) {
 
 TEST(Record, IsOneJsonLineWithEverythingThatIsKnown) {
   const auto table = small_table();
-  EXPECT_EQ(line_of(whole_record(*table)),
-            R"({"time":"2026-12-01T09:00:01.234Z","request_id":"0123456789abcdeffedcba9876543210",)"
-            R"("endpoint":"chat_completions","tenant":"bank-17","key":"bank-17-app","scenario":"support-chat",)"
-            R"("flag":"support-v2","state":"pilot","arm":"candidate","reason":"split_in",)"
-            R"("decided_unit":"support-41","unit":"support-41",)"
-            R"("unit_hash":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",)"
-            R"("provider":"openai","model":"gpt-4.1","revision":42,"revision_time":"2026-12-01T09:00:00.000Z",)"
-            R"("status":200,"error":null,"attempts":1,"upstream_status":200,"streamed":true,)"
-            R"("usage":"reported","input_tokens":100,"cached_input_tokens":40,"output_tokens":50,)"
-            R"("reasoning_tokens":10,"cost_usd":0.001234567,"upstream_ready_us":1,"first_token_us":210999,)"
-            R"("total_us":812345,"request_bytes":1200,"response_bytes":3400,"client_retry":2})"
-            "\n");
+  EXPECT_EQ(
+      line_of(whole_record(*table)),
+      R"({"time":"2026-12-01T09:00:01.234Z","request_id":"0123456789abcdeffedcba9876543210",)"
+      R"("endpoint":"chat_completions","tenant":"bank-17","key":"bank-17-app","scenario":"support-chat",)"
+      R"("flag":"support-v2","state":"pilot","arm":"candidate","reason":"split_in",)"
+      R"("decided_unit":"support-41","unit":"support-41",)"
+      R"("unit_hash":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",)"
+      R"("provider":"openai","model":"gpt-4.1","revision":42,"revision_time":"2026-12-01T09:00:00.000Z",)"
+      R"("status":200,"error":null,"attempts":1,"upstream_status":200,"streamed":true,)"
+      R"("usage":"reported","input_tokens":100,"cached_input_tokens":40,"output_tokens":50,)"
+      R"("reasoning_tokens":10,"cost_usd":0.001234567,"upstream_ready_us":1,"first_token_us":210999,)"
+      R"("total_us":812345,"request_bytes":1200,"response_bytes":3400,"client_retry":2})"
+      "\n");
 }
 
 TEST(Record, OfARefusalHasNullsForWhatIsNotKnown) {
