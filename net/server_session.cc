@@ -37,6 +37,7 @@ void ServerSession::adopt(int descriptor, std::shared_ptr<const TlsServerContext
 void ServerSession::become_idle() {
   state_ = State::idle;
   must_close_ = false;
+  head_only_ = false;
   request_.reset();
   exchange = nullptr;
   // Later than what is armed as a rule: one store.
@@ -87,6 +88,7 @@ void ServerSession::parse_head(core::Slice data) {
   }
   const RequestHead& head = parser.head();
   if (!head.keep_alive) must_close_ = true;
+  head_only_ = head.method == Method::head;
   if (auto accepted = handler_.on_head(*this, head, data.data()); !accepted) return refuse(accepted.error());
   begin_body(std::move(data), head, parser.head_size());
 }

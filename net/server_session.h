@@ -91,6 +91,8 @@ class ServerSession final : private ConnectionHandler {
   // ---- answering ----
   // The answer must say "connection: close": the client asked for it, or the request was refused.
   bool must_close() const { return must_close_ || settings_.draining; }
+  // The request's method is HEAD: the answer ends with its head (RFC 9110 section 9.3.2).
+  bool head_only() const { return head_only_; }
   void send(core::Slice data) { connection_.send(std::move(data)); }
   bool send_queue_high() const { return connection_.send_queue_high(); }
   void end_response();
@@ -150,6 +152,7 @@ class ServerSession final : private ConnectionHandler {
   uint32_t head_size_ = 0;
   State state_ = State::idle;
   bool must_close_ = false;
+  bool head_only_ = false;
 };
 
 }  // namespace weir::net

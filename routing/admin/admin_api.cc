@@ -214,7 +214,8 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   WEIR_ASSERT(!writer.overflowed());
   head.set_size(static_cast<uint32_t>(writer.size()));
   session->send(std::move(head));
-  for (size_t at = 0; at < answer.body.size(); at += kPieceBytes) {
+  const size_t content_size = session->head_only() ? 0 : answer.body.size();
+  for (size_t at = 0; at < content_size; at += kPieceBytes) {
     const std::string_view piece = std::string_view(answer.body).substr(at, kPieceBytes);
     core::Slice copy = buffers.copy_of({reinterpret_cast<const uint8_t*>(piece.data()), piece.size()});
     if (copy.block() == nullptr) return session->abort();

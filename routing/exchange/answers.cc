@@ -24,7 +24,9 @@ uint32_t render_error_body(std::span<char> room, core::Error error) {
   out.append(",\"type\":");
   render_json_string(info.type, out);
   out.append(",\"param\":");
-  error.param != nullptr ? render_json_string(error.param, out) : out.append("null");
+  // Of a method that is not allowed, `param` is what goes into the allow field.
+  const bool has_param = error.param != nullptr && error.code != ErrorCode::method_not_allowed;
+  has_param ? render_json_string(error.param, out) : out.append("null");
   out.append(",\"code\":");
   info.code.empty() ? out.append("null") : render_json_string(info.code, out);
   out.append("}}");
@@ -89,8 +91,9 @@ uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::
   if (session.must_close()) writer.field("connection", "close");
   writer.end();
   WEIR_ASSERT(!writer.overflowed());
-  std::memcpy(room.data() + writer.size(), body, body_size);
-  const auto size = static_cast<uint32_t>(writer.size()) + body_size;
+  const uint32_t content_size = session.head_only() ? 0 : body_size;
+  std::memcpy(room.data() + writer.size(), body, content_size);
+  const auto size = static_cast<uint32_t>(writer.size()) + content_size;
   session.send(memory.take(size));
   return size;
 }

@@ -45,6 +45,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
   settings.head_timeout_ms = gateway.options.head_timeout_ms;
   settings.body_stall_timeout_ms = gateway.options.body_stall_timeout_ms;
   settings.idle_timeout_ms = gateway.options.idle_timeout_ms;
+  settings.write_stall_timeout_ms = gateway.options.write_stall_timeout_ms;
   for (int i = 0; i < 8; ++i) next_random(next_id_);
   loop.on_turn(on_turn, this);
   reader_.refresh();
@@ -91,7 +92,8 @@ net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index) {
                      "|" + provider.ca_file;
   auto& pool = pools_[std::move(name)];
   if (pool == nullptr) {
-    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr};
+    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr,
+                               .idle_timeout_ms = gateway_.options.upstream_idle_ms};
     const auto at = static_cast<uint32_t>(index);
     if (provider.tls && at < of.trust.size() && of.trust[at] != nullptr) {
       target.context = of.trust[at]->for_another_shard();

@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/loop.h"
@@ -145,16 +148,35 @@ class BlockingClient {
     buffer_.erase(0, head_end + 4 + size);
     return answer;
   }
+  // All bytes up to the end of the connection, those that receive() has not taken included.
+  std::string receive_to_end() {
+    while (fill()) continue;
+    return std::exchange(buffer_, {});
+  }
+  // All bytes until `text` is among them, or until the end.
+  std::string receive_until(std::string_view text) {
+    while (buffer_.find(text) == std::string::npos && fill()) continue;
+    return std::exchange(buffer_, {});
+  }
+  // True when the other side ends the connection without a byte more.
+  bool ends() { return receive_to_end().empty() && end_ == End::clean; }
+  // True when the connection broke, or its end did not come in time.
+  bool broken() const { return end_ == End::broken; }
 
  private:
+  enum class End : uint8_t { none, clean, broken };
   bool fill() {
     char bytes[65536];
     const ssize_t count = ::recv(descriptor_, bytes, sizeof bytes, 0);
-    if (count <= 0) return false;
+    if (count <= 0) {
+      end_ = count == 0 ? End::clean : End::broken;
+      return false;
+    }
     buffer_.append(bytes, static_cast<size_t>(count));
     return true;
   }
   int descriptor_ = -1;
+  End end_ = End::none;
   std::string buffer_;
 };
 
