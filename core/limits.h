@@ -25,9 +25,12 @@ inline constexpr uint32_t kMaxCount = 2'147'483'647;         // bad_field_type: 
 inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
 // ---- provider answers ---------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large
+inline constexpr uint32_t kMaxHeldBytes = 64 * 1024;           // kept back before the first token; then it is relayed
 inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object larger than this is not read
 // ---- table: refused with the path at load ---------------------------------------------------------------
 inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, flags, scenarios, ...
+inline constexpr uint32_t kMaxCredentialBytes = 2048;         // of a provider
+inline constexpr uint32_t kMaxBasePathBytes = 256;            // of a provider's base_url
 inline constexpr uint32_t kMaxUnitCombinations = 64;         // per scenario
 inline constexpr uint32_t kMaxFallbackHops = 8;              // per scenario
 inline constexpr uint32_t kMaxFlags = 65'536;                // of all scenarios together

@@ -34,6 +34,7 @@ void ClientSession::on_open() {
 void ClientSession::begin(ResponseHandler& handler, Method method) {
   WEIR_ASSERT(state_ == State::idle);
   state_ = State::waiting;
+  begun_turn_ = loop_.turns();
   handler_ = &handler;
   method_ = method;
   ++exchanges_;
@@ -49,6 +50,8 @@ void ClientSession::cancel() {
 void ClientSession::on_received(core::Slice data) {
   switch (state_) {
     case State::waiting:
+      // The request leaves at the end of its turn: what comes before that answers something else.
+      if (loop_.turns() == begun_turn_) return fail({ErrorCode::upstream_malformed});
       if (!partial_head_.empty()) {
         core::Slice joined = loop_.buffers().allocate(partial_head_.size() + data.size());
         if (joined.block() == nullptr) return fail({ErrorCode::out_of_buffers});
@@ -123,6 +126,8 @@ void ClientSession::end_response(bool leftover) {
   if (reusable) {
     state_ = State::idle;
     idle_since_ns_ = loop_.now_ns();
+    // The handler may have paused it; an idle connection always listens, so that a dead one shows.
+    connection_.resume_receiving();
   } else {
     state_ = State::closing;
     connection_.close();
@@ -151,6 +156,9 @@ void ClientSession::fail(core::Error error) {
 void ClientSession::on_failed(core::Error error) {
   if (state_ == State::closing) return;
   const State was = std::exchange(state_, State::closing);
+  if (was == State::connecting && (error.code == ErrorCode::upstream_reset || error.code == ErrorCode::upstream_closed)) {
+    error.code = ErrorCode::connect_failed;  // a reset in the middle of the TLS handshake
+  }
   if (was == State::waiting || was == State::body) {
     std::exchange(handler_, nullptr)->on_response_failed(error);
   } else {

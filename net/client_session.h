@@ -70,6 +70,7 @@ class ClientSession final : private ConnectionHandler {
   ClientSession& operator=(const ClientSession&) = delete;
 
   void open(const core::SocketAddress& address, std::shared_ptr<TlsClientContext> tls, const TlsPeer& peer);
+  void set_connect_timeout(uint32_t timeout_ms) { connection_.set_connect_timeout(timeout_ms); }  // before open()
   // Begins an exchange on an idle session; the request is then sent piece by piece.
   void begin(ResponseHandler& handler, Method method);
   void send(core::Slice data) { connection_.send(std::move(data)); }
@@ -106,6 +107,7 @@ class ClientSession final : private ConnectionHandler {
   BodyDecoder body_;
   uint64_t idle_since_ns_ = 0;
   uint64_t exchanges_ = 0;
+  uint64_t begun_turn_ = 0;
   Method method_ = Method::get;
   State state_ = State::connecting;
   bool keep_alive_ = false;

@@ -13,6 +13,8 @@ namespace limits = core::limits;
 
 constexpr uint32_t kMaxPendingBytes = 64 * 1024;  // pipelined bytes kept before reading stops
 constexpr uint32_t kFirstHeadBytes = 4096;
+constexpr uint32_t kFirstBodyBytes = 16 * 1024;
+constexpr uint32_t kMostAnnouncedBytes = 128 * 1024;
 
 }  // namespace
 
@@ -109,9 +111,12 @@ void ServerSession::begin_body(core::Slice data, const RequestHead& head, uint32
   if (head.expect_continue && data.size() == head_size) {
     connection_.send(core::Slice::of_static("HTTP/1.1 100 Continue\r\n\r\n"));
   }
-  // The body is not whole yet: one contiguous block for head and body, of the size it will need.
-  const uint64_t expected = framing.kind == BodyKind::chunked ? std::max<uint64_t>(data.size(), 16 * 1024)
-                                                              : head_size + framing.content_length;
+  // The body is not whole yet: one contiguous block for head and body. What is only announced costs nothing: a
+  // large block is grown into as the bytes come.
+  const uint64_t expected = framing.kind == BodyKind::chunked
+                                ? std::max<uint64_t>(data.size(), kFirstBodyBytes)
+                                : std::min<uint64_t>(head_size + framing.content_length,
+                                                     std::max<uint64_t>(data.size(), kMostAnnouncedBytes));
   core::Slice own = loop_.buffers().allocate(static_cast<uint32_t>(expected));
   if (own.block() == nullptr) return refuse({ErrorCode::out_of_buffers});
   std::memcpy(own.mutable_data(), data.data(), head_size);

@@ -27,7 +27,9 @@ UpstreamPool::UpstreamPool(core::Loop& loop, UpstreamTarget target, AddressSourc
 
 UpstreamPool::~UpstreamPool() { WEIR_ASSERT(live_ == 0 && first_waiter_ == nullptr); }
 
-ClientSession* UpstreamPool::acquire(UpstreamWaiter& waiter, core::Result<void>& outcome) {
+ClientSession* UpstreamPool::acquire(UpstreamWaiter& waiter, core::Result<void>& outcome,
+                                     uint32_t connect_timeout_ms) {
+  connect_timeout_ms_ = connect_timeout_ms;
   WEIR_ASSERT(!waiter.waiting());
   if (closing_) {
     outcome = core::fail(core::ErrorCode::shutting_down);
@@ -99,6 +101,7 @@ void UpstreamPool::open() {
     return;
   }
   ++live_;
+  session->set_connect_timeout(connect_timeout_ms_);
   session->open(found[next_address_++ % count], target_.context, {target_.host, target_.port});
 }
 
@@ -176,9 +179,23 @@ void UpstreamPool::on_idle_timer(core::Timer& timer) {
 }
 
 void UpstreamPool::begin_close() {
-  if (closing_ && idle_.empty()) return;
+  if (closing_) return;
   closing_ = true;
   idle_timer_.cancel();
+  while (!idle_.empty()) {
+    ClientSession& session = *idle_.back();
+    session.close();
+    remove_idle(session);
+  }
+  sessions_.for_each([this](ClientSession& session) {
+    if (session.state() != ClientSession::State::connecting) return;
+    session.close();
+    open_failed({core::ErrorCode::shutting_down});
+  });
+}
+
+void UpstreamPool::replace_context(std::shared_ptr<TlsClientContext> context) {
+  target_.context = std::move(context);
   while (!idle_.empty()) {
     ClientSession& session = *idle_.back();
     session.close();

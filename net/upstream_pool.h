@@ -63,7 +63,9 @@ class UpstreamPool final : private ClientSessionOwner {
 
   // An idle session at once, or null: the waiter is queued and told later (never from inside this call),
   // or refused (`error` is set).
-  ClientSession* acquire(UpstreamWaiter& waiter, core::Result<void>& outcome);
+  // A connection opened for it gives up after `connect_timeout_ms`.
+  ClientSession* acquire(UpstreamWaiter& waiter, core::Result<void>& outcome,
+                         uint32_t connect_timeout_ms = core::limits::kUpstreamConnectMs);
   // The waiter no longer wants a session. It must be waiting.
   void abandon(UpstreamWaiter& waiter);
   // The exchange on `session` is over. With Reuse::no it is closing or will be closed here.
@@ -71,7 +73,9 @@ class UpstreamPool final : private ClientSessionOwner {
 
   const UpstreamTarget& target() const { return target_; }
   const UpstreamPoolMachine& machine() const { return machine_; }
-  // Closes idle connections; closed() once all are gone.
+  // New connections use `context`, and idle ones made with another are closed; busy ones end their exchange.
+  void replace_context(std::shared_ptr<TlsClientContext> context);
+  // Closes what is idle or connecting; closed() once all are gone.
   void begin_close();
   bool closed() const { return live_ == 0; }
 
@@ -101,6 +105,7 @@ class UpstreamPool final : private ClientSessionOwner {
   uint32_t failures_to_report_ = 0;           // opens that failed before a connection was tried
   core::Error failure_{core::ErrorCode::name_not_resolved};
   uint32_t next_address_ = 0;
+  uint32_t connect_timeout_ms_ = core::limits::kUpstreamConnectMs;  // of whoever asked last
   uint32_t live_ = 0;
   bool closing_ = false;
 };

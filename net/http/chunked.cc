@@ -45,6 +45,7 @@ core::Result<BodyStep> ChunkedDecoder::next(std::span<const uint8_t> in) {
     }
     if (!take(in[at])) return std::unexpected(error_here(in[at]));
     ++at;
+    if (step.payload_size != 0 && at_chunk_boundary()) break;  // exactly one chunk, which may be relayed as it is
   }
   step.consumed = at;
   step.done = state_ == State::done;

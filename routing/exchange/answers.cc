@@ -51,7 +51,7 @@ void append_decision_fields(net::HeadWriter& writer, const Table& table, const R
   writer.field("x-request-id", std::string_view(to_hex(record.id).data(), 32));
   if (record.decided_unit == Record::kNone) return;
   const TableBody& body = *table.body;
-  writer.field("x-weir-unit", body.units[record.unit == Record::kNone ? record.decided_unit : record.unit].name);
+  if (record.unit != Record::kNone) writer.field("x-weir-unit", body.units[record.unit].name);
   writer.field("x-weir-arm", token(record.arm));
   if (record.flag != Record::kNone) writer.field("x-weir-flag", body.flags[record.flag].name);
   writer.field("x-weir-reason", token(record.reason));
@@ -67,7 +67,9 @@ uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::
                     const AnswerContext& context) {
   const core::ErrorInfo& info = core::describe(error.code);
   char body[kMaxErrorBodyBytes];
-  const uint32_t body_size = render_error_body(body, error);
+  // For a wrong method `param` is what is allowed: a matter of the Allow field, not of the body.
+  const bool wrong_method = error.code == ErrorCode::method_not_allowed;
+  const uint32_t body_size = render_error_body(body, {error.code, wrong_method ? nullptr : error.param});
   const auto room = memory.room(kMaxHeadBytes + kMaxErrorBodyBytes);
   if (room.empty() || info.status == 0) {
     session.abort();
@@ -77,7 +79,7 @@ uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::
   writer.status_line(info.status);
   writer.field("content-type", "application/json");
   writer.field("content-length", body_size);
-  if (error.code == ErrorCode::method_not_allowed && error.param != nullptr) writer.field("allow", error.param);
+  if (wrong_method && error.param != nullptr) writer.field("allow", error.param);
   if (info.status == 401) writer.field("www-authenticate", "Bearer");
   // The SDKs try again by themselves on 408, 409, 429 and 5xx; here that would meet the same answer.
   if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) && !may_retry(info)) {

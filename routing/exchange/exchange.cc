@@ -14,8 +14,11 @@ namespace {
 using core::ErrorCode;
 
 // Room for the request head in front of what the rewrite renders, so that both leave in one piece.
-constexpr uint32_t kHeadRoom = 2048;
-constexpr uint32_t kFirstScratchBytes = 4096 - kHeadRoom;
+constexpr uint32_t kConnectGraceMs = 20;
+constexpr uint32_t kHeadRoom = 4096;
+constexpr uint32_t kFirstScratchBytes = 8192 - kHeadRoom;
+// What else the head holds is far smaller than this.
+static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kHeadRoom);
 
 std::string_view upstream_path(Endpoint endpoint) {
   switch (endpoint) {
@@ -88,16 +91,20 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   partial_event_.reset();
   held_.reset();
   saw_done_ = saw_terminal_ = false;
-  first_piece_ = true;
+  first_piece_ = first_event_ = true;
   content_events_ = 0;
   record_.upstream_status = 0;
+  record_.response_bytes = 0;
   plain_length_ = 0;
-  set_deadline(unit().timeouts.connect_ns);
+  // The connection has the same clock and tells first, so that a retry opens another one to the next address.
+  const uint64_t connect_ns = unit().timeouts.connect_ns;
+  set_deadline(connect_ns + core::milliseconds(kConnectGraceMs));
 
   const Model& model = (*table().body)[unit().model];
   pool_ = &shard_.pool_for(table(), model.provider);
   core::Result<void> outcome;
-  upstream_ = pool_->acquire(*this, outcome);
+  const auto connect_ms = static_cast<uint32_t>(std::min<uint64_t>(connect_ns / core::kNsPerMs, UINT32_MAX));
+  upstream_ = pool_->acquire(*this, outcome, std::max<uint32_t>(connect_ms, 1));
   if (!outcome) {
     pool_ = nullptr;
     fail_attempt(outcome.error(), 0);
@@ -178,9 +185,10 @@ void Exchange::send_request(const Inspection& inspection) {
   const Provider& provider = (*now_table.body)[(*now_table.body)[unit().model].provider];
   char head_bytes[kHeadRoom];
   net::HeadWriter head(head_bytes);
-  char target[512];
+  char target[core::limits::kMaxBasePathBytes + 64];
   const std::string_view path = upstream_path(facts_.endpoint);
-  const size_t prefix = std::min(provider.path_prefix.size(), sizeof target - path.size());
+  const size_t prefix = provider.path_prefix.size();
+  WEIR_ASSERT(prefix <= core::limits::kMaxBasePathBytes);  // checked when the table was read
   std::memcpy(target, provider.path_prefix.data(), prefix);
   std::memcpy(target + prefix, path.data(), path.size());
   head.request_line(net::Method::post, {target, prefix + path.size()});
@@ -188,6 +196,7 @@ void Exchange::send_request(const Inspection& inspection) {
   if (!provider.authorization.empty()) head.field("authorization", provider.authorization.reveal());
   head.field("content-type", "application/json");
   head.field("accept", stream_ ? "text/event-stream" : "application/json");
+  head.field("accept-encoding", "identity");  // usage is read on the way
   head.field("content-length", rewrite->content_length);
   if (facts_.traceparent_size > 0) head.field("traceparent", {facts_.traceparent, facts_.traceparent_size});
   head.field("x-request-id", std::string_view(to_hex(record_.id).data(), 32));
@@ -268,7 +277,9 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   uint32_t hop_after = next_hop_;
   const FallbackHop* hop = nullptr;
   if (const auto cause = cause_of(error.code, upstream_status); cause && decision_.scenario) {
-    hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
+    do {  // there is no cache to answer a `cached` hop from
+      hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
+    } while (hop != nullptr && hop->kind == FallbackHop::Kind::cached);
   }
   failure.hop_answers = hop != nullptr;
 
@@ -309,12 +320,8 @@ void Exchange::take_next_hop(const FallbackHop& hop) {
       return begin_attempt(hop.unit, nullptr);
     case FallbackHop::Kind::static_text:
       return answer_static(hop.text);
-    case FallbackHop::Kind::cached: {
-      // Nothing is cached: the next hop of the chain, which answers to every cause from here on.
-      const auto& chain = (*table().body)[*decision_.scenario].fallback;
-      if (next_hop_ < chain.size()) return take_next_hop(chain[next_hop_++]);
-      return answer_error({first_failure_.value_or(ErrorCode::internal)});
-    }
+    case FallbackHop::Kind::cached:
+      WEIR_ASSERT(false);  // passed over by fail_attempt()
   }
 }
 
@@ -324,6 +331,11 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
     if (fail_attempt({ErrorCode::upstream_status}, head.status) != AfterFailure::forward) return;
     // Nobody else answers, so the provider's own words go to the client.
     record_.error = ErrorCode::upstream_status;
+  }
+  const std::string_view coding = head.fields.value(net::HeaderId::content_encoding, base);
+  if (head.status < 300 && !coding.empty() && coding != "identity") {
+    fail_attempt({ErrorCode::upstream_malformed}, 0);  // not asked for, and unreadable
+    return;
   }
   const std::string_view type = head.fields.value(net::HeaderId::content_type, base);
   mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
@@ -382,6 +394,7 @@ void Exchange::on_release(core::TurnTask& task) {
 void Exchange::on_memory_short(core::TurnTask& task) { task.owner<Exchange>().session_.move_request_to_own_block(); }
 
 void Exchange::abandon() {
+  if (phase_ == Phase::ended) return;  // settled in this very turn
   end_attempt(Reuse::no);
   record_.error = ErrorCode::shutting_down;
   if (!committed_) record_.status = 0;

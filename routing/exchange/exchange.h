@@ -109,6 +109,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool keep_partial(std::span<const uint8_t> bytes);
   void end_events(Reuse reuse);
   void on_first_token();
+  void release_held();
   bool stream_complete() const;
 
   Shard& shard_;
@@ -150,6 +151,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool saw_terminal_ = false;
   bool upstream_paused_ = false;
   bool first_piece_ = true;
+  bool first_event_ = true;
 };
 
 }  // namespace weir::routing

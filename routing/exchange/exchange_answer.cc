@@ -16,7 +16,9 @@ constexpr uint32_t kMaxAnswerHeadBytes = 4096;
 }  // namespace
 
 void Exchange::send_downstream(core::Slice data) {
+  if (phase_ == Phase::ended) return;  // the step before could not be taken
   record_.response_bytes += data.size();
+  if (phase_ == Phase::holding && held_.size() + data.size() > core::limits::kMaxHeldBytes) release_held();
   if (phase_ == Phase::holding) {
     // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
@@ -45,9 +47,11 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
       case net::HeaderId::content_type:
       case net::HeaderId::retry_after:
       case net::HeaderId::retry_after_ms:
-      case net::HeaderId::rate_limit:
       case net::HeaderId::content_encoding:
         writer.parsed_field(field.name(base), field.value(base));
+        break;
+      case net::HeaderId::rate_limit:  // only where it is the reason: it tells of weir's account, not the tenant's
+        if (head.status == 429) writer.parsed_field(field.name(base), field.value(base));
         break;
       default:
         break;
@@ -91,7 +95,11 @@ void Exchange::end_plain() {
 void Exchange::on_first_token() {
   if (record_.first_token_ns != 0) return;
   record_.first_token_ns = std::max<uint64_t>(1, shard_.loop().now_ns() - started_ns_);
-  if (phase_ != Phase::holding) return;
+  if (phase_ == Phase::holding) release_held();
+}
+
+// From here on the answer is this attempt's.
+void Exchange::release_held() {
   phase_ = Phase::relaying;
   if (held_.empty()) return;
   committed_ = true;
@@ -112,6 +120,10 @@ void Exchange::answer_static(std::string_view text) {
   phase_ = Phase::relaying;
   committed_ = true;
   record_.status = 200;
+  record_.unit = Record::kNone;    // no unit answers, and nothing is charged for this
+  record_.upstream_status = 0;
+  record_.response_bytes = 0;
+  usage_ = UsageReader(facts_.endpoint);
   AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
   record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint, stream_,
                                                shard_.loop().wall_now_ns(), context);
@@ -131,6 +143,7 @@ void Exchange::cut(core::Error error) {
   end_attempt(Reuse::no);
   if (mode_ == Mode::events) {
     if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty()) send_chunk(std::move(event));
+    if (phase_ == Phase::ended) return;  // no memory even for that
   }
   session_.cut();
   settle();

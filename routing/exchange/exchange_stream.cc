@@ -12,20 +12,66 @@ namespace {
 
 using core::ErrorCode;
 
-// Providers that were asked for usage put `"usage":null` on every other chunk; a client that did not ask must
-// not see the key. Blanks of the same length are legal JSON white space, so nothing moves. The quotes of a
-// key cannot stand unescaped inside a string, so the text is a member wherever it is found.
-void blank_null_usage(std::span<uint8_t> event) {
-  constexpr std::string_view kMember = ",\"usage\":null";
-  void* found = memmem(event.data(), event.size(), kMember.data(), kMember.size());
-  if (found != nullptr) std::memset(found, ' ', kMember.size());
+bool is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
+
+// One past the value at `at` if it is null or an object, else nullptr.
+uint8_t* value_end(uint8_t* at, const uint8_t* end) {
+  if (end - at >= 4 && std::memcmp(at, "null", 4) == 0) return at + 4;
+  if (at == end || *at != '{') return nullptr;
+  int depth = 0;
+  bool in_string = false;
+  for (; at != end; ++at) {
+    if (in_string) {
+      if (*at == '\\' && at + 1 != end) ++at;
+      else if (*at == '"') in_string = false;
+    } else if (*at == '"') {
+      in_string = true;
+    } else if (*at == '{') {
+      ++depth;
+    } else if (*at == '}' && --depth == 0) {
+      return at + 1;
+    }
+  }
+  return nullptr;
+}
+
+// Providers that were asked for usage put `"usage":null` on every other chunk, some the numbers on one with
+// choices; a client that did not ask must not see the key. Blanks of the same length are legal JSON white space,
+// so nothing moves. The quotes of a key cannot stand unescaped inside a string, so the text is a member wherever
+// it is found.
+void blank_usage(std::span<uint8_t> event) {
+  constexpr std::string_view kKey = "\"usage\"";
+  uint8_t* const first = event.data();
+  uint8_t* const last = first + event.size();
+  auto* key = static_cast<uint8_t*>(memmem(first, event.size(), kKey.data(), kKey.size()));
+  if (key == nullptr || key == first || key[-1] == '\\') return;
+  uint8_t* at = key + kKey.size();
+  while (at != last && is_blank(*at)) ++at;
+  if (at == last || *at != ':') return;
+  do ++at;
+  while (at != last && is_blank(*at));
+  uint8_t* end = value_end(at, last);
+  if (end == nullptr) return;
+  // With it goes one comma: the one before, or if it is the first member the one behind.
+  uint8_t* begin = key;
+  while (begin > first && is_blank(begin[-1])) --begin;
+  if (begin > first && begin[-1] == ',') {
+    --begin;
+  } else {
+    begin = key;
+    uint8_t* comma = end;
+    while (comma != last && is_blank(*comma)) ++comma;
+    if (comma != last && *comma == ',') end = comma + 1;
+  }
+  std::memset(begin, ' ', static_cast<size_t>(end - begin));
 }
 
 }  // namespace
 
 // Looks at one whole event; false: it must not reach the client.
 bool Exchange::take_event(std::span<uint8_t> bytes) {
-  const net::SseEvent event = net::parse_event(bytes);
+  const auto position = std::exchange(first_event_, false) ? net::EventPosition::first : net::EventPosition::later;
+  const net::SseEvent event = net::parse_event(bytes, position);
   if (event.comment_only()) return true;
   if (net::is_done(event.data)) {
     saw_done_ = true;
@@ -47,7 +93,7 @@ bool Exchange::take_event(std::span<uint8_t> bytes) {
   if (facts.terminal) saw_terminal_ = true;
   if (!usage_hidden_) return true;
   if (facts.usage_only) return false;
-  blank_null_usage(bytes);
+  blank_usage(bytes);
   return true;
 }
 
@@ -82,7 +128,8 @@ void Exchange::relay_events(net::BodyPiece piece) {
   const bool untouched = partial_event_.empty();
   uint32_t begin = 0;   // of what is to be relayed next
   uint32_t at = 0;      // events end here so far
-  while (at < payload.size()) {
+  // What follows the end mark means nothing to anybody (WIRE).
+  while (at < payload.size() && !saw_done_ && !saw_terminal_) {
     auto end = splitter_.find_event_end(payload.bytes().subspan(at));
     if (!end) return cut(end.error());
     if (*end == net::SseSplitter::npos) break;
@@ -106,6 +153,7 @@ void Exchange::relay_events(net::BodyPiece piece) {
   }
   if (at > begin) send_chunk(payload.share(begin, at - begin));
   if (phase_ == Phase::ended) return;
+  if (saw_done_ || saw_terminal_) return;
   if (!keep_partial(payload.bytes().subspan(at))) cut({ErrorCode::out_of_buffers});
 }
 

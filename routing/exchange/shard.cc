@@ -90,13 +90,21 @@ net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index) {
   const Provider& provider = (*of.body)[index];
   std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" + std::to_string(provider.port) +
                      "|" + provider.ca_file;
-  auto& pool = pools_[std::move(name)];
+  Pool& entry = pools_[std::move(name)];
+  const auto at = static_cast<uint32_t>(index);
+  const bool has_trust = provider.tls && at < of.trust.size();
+  auto& pool = entry.pool;
+  if (pool != nullptr && has_trust && &of == &table() && entry.trust != of.trust[at]) {
+    // The trust anchors were read again: connections that stand on the old ones are not used any more.
+    entry.trust = of.trust[at];
+    pool->replace_context(entry.trust->for_another_shard());
+  }
   if (pool == nullptr) {
     net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr,
                                .idle_timeout_ms = gateway_.options.upstream_idle_ms};
-    const auto at = static_cast<uint32_t>(index);
-    if (provider.tls && at < of.trust.size() && of.trust[at] != nullptr) {
-      target.context = of.trust[at]->for_another_shard();
+    if (has_trust && of.trust[at] != nullptr) {
+      entry.trust = of.trust[at];
+      target.context = entry.trust->for_another_shard();
     }
     pool = std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
   }
@@ -136,10 +144,10 @@ void Shard::close_all() {
 
 bool Shard::closed() {
   if (server_.closed() && exchanges_.live() == 0) {
-    for (auto& [name, pool] : pools_) pool->begin_close();
+    for (auto& [name, entry] : pools_) entry.pool->begin_close();
   }
   return server_.closed() && exchanges_.live() == 0 &&
-         std::all_of(pools_.begin(), pools_.end(), [](const auto& pool) { return pool.second->closed(); });
+         std::all_of(pools_.begin(), pools_.end(), [](const auto& entry) { return entry.second.pool->closed(); });
 }
 
 }  // namespace weir::routing

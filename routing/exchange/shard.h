@@ -74,7 +74,11 @@ class Shard {
   core::BumpBlock small_bytes_;
   net::ResponseHeadParser response_parser_;
   core::Slab<Exchange> exchanges_;
-  std::unordered_map<std::string, std::unique_ptr<net::UpstreamPool>> pools_;  // by scheme, host, port, trust
+  struct Pool {
+    std::unique_ptr<net::UpstreamPool> pool;
+    std::shared_ptr<net::TlsClientContext> trust;   // the prototype its context was made from
+  };
+  std::unordered_map<std::string, Pool> pools_;  // by scheme, host, port, trust
   std::vector<net::UpstreamPool*> pool_of_provider_;   // of the current table; null = not looked up yet
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;

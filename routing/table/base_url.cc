@@ -124,6 +124,9 @@ std::expected<BaseUrl, std::string> parse_base_url(std::string_view text) {
   }
 
   if (path.ends_with('/')) path.remove_suffix(1);
+  if (path.size() > core::limits::kMaxBasePathBytes) {
+    return std::unexpected("has a path of more than " + std::to_string(core::limits::kMaxBasePathBytes) + " bytes");
+  }
   if (!is_path(path)) return std::unexpected("must have a plain path such as /v1, or none");
   url.path_prefix = path;
   return url;

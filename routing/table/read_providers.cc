@@ -52,6 +52,12 @@ Secret read_credential(CompileState& state, const Object<ProviderProperty>& obje
                     reference->kind == SecretReference::Kind::file ? "file" : "variable", reference->name));
     return {};
   }
+  if (value->size() > core::limits::kMaxCredentialBytes) {
+    state.problems.add(path, fmt::format("{} {} holds {} bytes; a credential may have at most {}",
+                                         reference->kind == SecretReference::Kind::file ? "file" : "variable",
+                                         reference->name, value->size(), core::limits::kMaxCredentialBytes));
+    return {};
+  }
   return Secret("Bearer " + *value);
 }
 

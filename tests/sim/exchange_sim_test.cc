@@ -52,6 +52,7 @@ class Provider final : public net::RequestHandler {
       send(session, "0\r\n\r\n");
     } else {
       const std::string answer = R"({"choices":[{"index":0,"message":{"role":"assistant","content":")" + word +
+                                 std::string(padding, 'y') +
                                  R"("}}],"usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}})";
       send(session, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
                         std::to_string(answer.size()) + "\r\n\r\n" + answer);
@@ -65,13 +66,15 @@ class Provider final : public net::RequestHandler {
   void on_client_gone(net::ServerSession&, core::Error) override {}
 
   int requests = 0;
+  size_t padding = 0;      // more bytes of a plain answer
+  std::string_view line_end = "\n";
 
  private:
   void send(net::ServerSession& session, const std::string& text) {
     session.send(loop_.buffers().copy_of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
   }
   void chunk(net::ServerSession& session, const std::string& data) {
-    const std::string event = "data: " + data + "\n\n";
+    const std::string event = "data: " + data + std::string(line_end) + std::string(line_end);
     char size[32];
     std::snprintf(size, sizeof size, "%zx\r\n", event.size());
     send(session, size + event + "\r\n");
@@ -184,7 +187,12 @@ struct Outcome {
   uint64_t records = 0;
 };
 
-Outcome simulate(uint64_t seed, const Faults& faults) {
+struct Provided {
+  size_t padding = 0;
+  std::string_view line_end = "\n";
+};
+
+Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided = {}) {
   SCOPED_TRACE("replay: seed " + std::to_string(seed));
   World world(seed, faults);
   Outcome outcome;
@@ -194,6 +202,8 @@ Outcome simulate(uint64_t seed, const Faults& faults) {
     auto client_loop = *core::Loop::create();
 
     Provider provider(*provider_loop);
+    provider.padding = provided.padding;
+    provider.line_end = provided.line_end;
     const int provider_listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
     provider.server.listen(provider_listener);
 
@@ -243,7 +253,7 @@ Outcome simulate(uint64_t seed, const Faults& faults) {
     bool closing = false;
     for (rounds = 0; rounds < kMaxRounds; ++rounds) {
       turn();
-      if (rounds == 1000) shard->close_all();
+      if (rounds == 1000) gateway_loop->post([&] { shard->close_all(); });  // as the process does it
       if (!shard->closed()) continue;
       if (!std::exchange(closing, true)) provider.server.begin_drain();
       if (rounds > 2000) provider.server.close_all();
@@ -295,6 +305,28 @@ TEST(SimulatedExchange, LosesNothingToShortTransfersAndRearming) {
   faults.max_receive_bytes = 50;
   for (uint64_t seed = 1; seed <= 1000; ++seed) {
     const Outcome outcome = simulate(seed, faults);
+    EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+// Answers past the high-water mark pause the provider's connection; it must be as good as new for the next one.
+TEST(SimulatedExchange, LargeAnswersLeaveTheirConnectionUsable) {
+  Faults faults;
+  faults.short_receive = 0.3;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    const Outcome outcome = simulate(seed, faults, {.padding = 700'000});
+    EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(SimulatedExchange, StreamsWithCarriageReturnsAreCompleteHoweverTheyAreCut) {
+  Faults faults;
+  faults.short_receive = 0.9;
+  faults.max_receive_bytes = 7;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    const Outcome outcome = simulate(seed, faults, {.line_end = "\r\n"});
     EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
     if (testing::Test::HasFailure()) return;
   }

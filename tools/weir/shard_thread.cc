@@ -75,6 +75,7 @@ void ShardThread::run(std::optional<int> cpu) {
     for (const ShardListener& listener : work.listeners)
       running.shard.listen(listener.descriptor, listener.tls);
     while (!running.ending || !running.shard.closed()) loop_->turn();
+    loop_->turn(0);  // hands the last closes to the kernel: a listener nobody accepts from must not stay
   }
   running_ = nullptr;
   // The loop stays until the destructor: others may still wake it.
