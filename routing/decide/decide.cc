@@ -49,8 +49,8 @@ core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, 
   return decide_steps(table, choice, input, trace);
 }
 
-core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input, const Decision& decision,
-                                        FlagIndex flag) {
+core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input,
+                                        const Decision& decision, FlagIndex flag) {
   const TableBody& body = *table.body;
   const TenantFlag* row = find_row(body, decision.tenant, flag);
   WEIR_ASSERT(row != nullptr && decision.scenario.has_value());

@@ -21,22 +21,22 @@ namespace weir::routing {
 enum class Arm : uint8_t { stable, candidate, shadow, fallback };
 
 // Why this unit. Log token and x-weir-reason value = the enumerator's name.
-#define WEIR_REASON_TABLE(X)                                                                  \
-  X(direct, "the model was named directly")                                                   \
-  X(no_flag, "the scenario has no flag")                                                      \
-  X(no_row, "the tenant has no row on any flag of the scenario")                              \
-  X(killed, "an operator switched the unit, provider or flag off")                            \
-  X(pinned, "the conversation began on this unit")                                            \
-  X(off, "the tenant's row is off")                                                           \
-  X(not_started, "the tenant's row starts later")                                             \
-  X(expired, "the tenant's row has expired")                                                  \
-  X(excluded, "a segment excludes this request")                                              \
-  X(segment, "a segment of the tenant's row matches")                                         \
-  X(split_in, "the sticky key falls inside the percentage")                                   \
-  X(split_out, "the sticky key falls outside the percentage")                                 \
-  X(no_sticky_key, "none of the scenario's sticky keys was sent")                             \
-  X(production, "the tenant's row is in production")                                          \
-  X(pilot_limit, "the pilot's limit is used up")                                              \
+#define WEIR_REASON_TABLE(X)                                       \
+  X(direct, "the model was named directly")                        \
+  X(no_flag, "the scenario has no flag")                           \
+  X(no_row, "the tenant has no row on any flag of the scenario")   \
+  X(killed, "an operator switched the unit, provider or flag off") \
+  X(pinned, "the conversation began on this unit")                 \
+  X(off, "the tenant's row is off")                                \
+  X(not_started, "the tenant's row starts later")                  \
+  X(expired, "the tenant's row has expired")                       \
+  X(excluded, "a segment excludes this request")                   \
+  X(segment, "a segment of the tenant's row matches")              \
+  X(split_in, "the sticky key falls inside the percentage")        \
+  X(split_out, "the sticky key falls outside the percentage")      \
+  X(no_sticky_key, "none of the scenario's sticky keys was sent")  \
+  X(production, "the tenant's row is in production")               \
+  X(pilot_limit, "the pilot's limit is used up")                   \
   X(fallback, "an earlier hop of the chain failed")
 
 enum class Reason : uint8_t {
@@ -84,39 +84,40 @@ class AttributeValues {
 
  private:
   static_assert(core::limits::kMaxAttributes <= 32);
-  uint32_t present_ = 0;                                     // bit i: values_[i] was sent
-  std::array<Value, core::limits::kMaxAttributes> values_;  // by AttributeIndex; a table declares at most that many
+  uint32_t present_ = 0;  // bit i: values_[i] was sent
+  // By AttributeIndex; a table declares at most that many.
+  std::array<Value, core::limits::kMaxAttributes> values_;
 };
 
 // Everything the decision depends on besides the table.
 struct DecideInput {
   KeyIndex key{};
-  TenantIndex tenant{};                   // the key's tenant, or the one it acts for
-  std::string_view scenario_header;       // x-weir-scenario; empty = not sent
-  std::string_view model;                 // body's "model", unescaped; empty = not sent
-  std::string_view conversation;          // empty = none
-  std::string_view user;                  // x-weir-user, else body "user"; empty = none
+  TenantIndex tenant{};              // the key's tenant, or the one it acts for
+  std::string_view scenario_header;  // x-weir-scenario; empty = not sent
+  std::string_view model;            // body's "model", unescaped; empty = not sent
+  std::string_view conversation;     // empty = none
+  std::string_view user;             // x-weir-user, else body "user"; empty = none
   const AttributeValues* attributes = nullptr;
-  std::optional<uint64_t> pinned_unit;    // Unit::short_hash the conversation is pinned to
+  std::optional<uint64_t> pinned_unit;  // Unit::short_hash the conversation is pinned to
   int64_t wall_now_ns = 0;
 };
 
 struct Decision {
   TenantIndex tenant{};
   std::optional<ScenarioIndex> scenario;  // none: a model named directly
-  std::optional<FlagIndex> flag;          // the flag that explains the outcome: the first that applies, else the
-                                          // first on which the tenant has a row
-  FlagState state = FlagState::off;       // the tenant's state on that flag
+  std::optional<FlagIndex> flag;     // the flag that explains the outcome: the first that applies, else the
+                                     // first on which the tenant has a row
+  FlagState state = FlagState::off;  // the tenant's state on that flag
   Arm arm = Arm::stable;
   UnitIndex unit{};
   Reason reason = Reason::no_flag;
-  uint8_t combination = 0;                // the flags that apply: `unit` is the scenario's combination of that number
-  bool pin = false;                       // the conversation should be pinned to `unit` from now on
-  bool limited = false;                   // a pilot that applies has limits: ask them, and past_pilot_limit() when
-                                          // used up. A pinned conversation counts but is not bound by them.
-  std::optional<uint8_t> hop;             // arm fallback: the hop of the scenario's chain that answers. If it is a
-                                          // static_text, the caller answers with it and `unit` is the stable unit,
-                                          // not to be called. Further fallbacks begin at *hop + 1.
+  uint8_t combination = 0;     // the flags that apply: `unit` is the scenario's combination of that number
+  bool pin = false;            // the conversation should be pinned to `unit` from now on
+  bool limited = false;        // a pilot that applies has limits: ask them, and past_pilot_limit() when
+                               // used up. A pinned conversation counts but is not bound by them.
+  std::optional<uint8_t> hop;  // arm fallback: the hop of the scenario's chain that answers. If it is a
+                               // static_text, the caller answers with it and `unit` is the stable unit,
+                               // not to be called. Further fallbacks begin at *hop + 1.
 };
 static_assert(core::limits::kMaxUnitCombinations <= 256);  // Decision::combination
 
@@ -137,24 +138,27 @@ core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInp
 //   pilot: a segment of the row matches -> yes; sticky key in the percentage -> yes; else -> no
 // and the flags that apply select one of the scenario's combinations.
 //
-// Pins: an open conversation keeps the unit it began on if that is one of the scenario's combinations, whatever
-// percentages, segments and exclusions say now. It loses it when a flag of that combination is killed, or has been
-// rolled back (no row, off, not started, expired) and its row does not say `finish`.
+// Pins: an open conversation keeps the unit it began on if that is one of the scenario's combinations,
+// whatever percentages, segments and exclusions say now. It loses it when a flag of that combination is
+// killed, or has been rolled back (no row, off, not started, expired) and its row does not say `finish`.
 //
-// Kills: global, tenant and scenario refuse. A killed unit (or its provider) drops to the stable unit, a killed
-// stable unit to the first hop of the chain that may answer (a `cached` hop may not: it would repeat what was
-// killed), and if none is left the request is refused.
+// Kills: global, tenant and scenario refuse. A killed unit (or its provider) drops to the stable unit, a
+// killed stable unit to the first hop of the chain that may answer (a `cached` hop may not: it would repeat
+// what was killed), and if none is left the request is refused.
 //
 // Errors: killed.
 core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, const DecideInput& input);
 
-// What answers when the limits of a pilot are used up: the `previous` unit of the tenant's row on `flag`, under the
-// same kills. `decision` has arm candidate and comes from decide() with the same table and input. Errors: killed.
-core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input, const Decision& decision,
-                                        FlagIndex flag);
+// What answers when the limits of a pilot are used up: the `previous` unit of the tenant's row on `flag`,
+// under the same kills. `decision` has arm candidate and comes from decide() with the same table and input.
+// Errors: killed.
+core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input,
+                                        const Decision& decision, FlagIndex flag);
 
-// The hop that answers when an attempt failed for `cause`: the first hop at or after `*next_hop` of the scenario's
-// chain that answers to `cause` and is not killed; moves *next_hop past it. Null when the chain is exhausted.
-const FallbackHop* next_fallback(const Table& table, ScenarioIndex scenario, FallbackCause cause, uint32_t* next_hop);
+// The hop that answers when an attempt failed for `cause`: the first hop at or after `*next_hop` of the
+// scenario's chain that answers to `cause` and is not killed; moves *next_hop past it. Null when the chain is
+// exhausted.
+const FallbackHop* next_fallback(const Table& table, ScenarioIndex scenario, FallbackCause cause,
+                                 uint32_t* next_hop);
 
 }  // namespace weir::routing

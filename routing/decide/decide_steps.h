@@ -54,7 +54,8 @@ inline bool is_unit_killed(const Table& table, UnitIndex unit) {
 
 // The first hop at or after `first` for which `answers` holds and whose unit is not killed.
 template <typename Answers>
-std::optional<uint8_t> find_hop(const Table& table, const Scenario& scenario, uint32_t first, Answers&& answers) {
+std::optional<uint8_t> find_hop(const Table& table, const Scenario& scenario, uint32_t first,
+                                Answers&& answers) {
   for (uint32_t at = first; at < scenario.fallback.size(); at++) {
     const FallbackHop& hop = scenario.fallback[at];
     if (!answers(hop)) continue;
@@ -99,15 +100,16 @@ class FlagWalk {
     uint32_t combination = 0;
     uint32_t limited = 0;
     uint32_t rows = 0;
-    // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they are
-    // gathered without branching on them: a wrong guess costs as much as a murmur.
+    // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they
+    // are gathered without branching on them: a wrong guess costs as much as a murmur.
     for (const PackedRow& row : rows_) {
       if (row.present == 0) continue;
       rows++;
       const FlagIndex flag = scenario_.flags[row.bit];
       const Outcome outcome = judge(flag, row, sticky);
       trace_.step("flag", outcome.applies, [&] {
-        return fmt::format("flag {}: {} ({})", body_[flag].name, token(outcome.reason), sentence(outcome.reason));
+        return fmt::format("flag {}: {} ({})", body_[flag].name, token(outcome.reason),
+                           sentence(outcome.reason));
       });
       const uint32_t applies = outcome.applies;
       const bool tells = (applies & (combination == 0)) | (told == nullptr);
@@ -136,9 +138,7 @@ class FlagWalk {
     Reason reason;
   };
 
-  bool is_flag_killed(FlagIndex flag) const {
-    return table_.kills.any && is_set(table_.kills.flags, flag);
-  }
+  bool is_flag_killed(FlagIndex flag) const { return table_.kills.any && is_set(table_.kills.flags, flag); }
 
   static FlagState state_of(const PackedRow& row) { return FlagState{static_cast<uint8_t>(row.state)}; }
   const RowTerms& terms_of(const PackedRow& row) const { return body_.rows.terms[row.terms]; }
@@ -156,8 +156,8 @@ class FlagWalk {
     if (input_.wall_now_ns >= terms.expires_ns) {
       const bool ends = terms.on_expiry == ExpiryAction::off;
       trace_.step("expiry", ends, [&] {
-        return fmt::format("now {} ns is at or past the expiry at {} ns; on expiry the row {}", input_.wall_now_ns,
-                           terms.expires_ns, ends ? "ends" : "goes on");
+        return fmt::format("now {} ns is at or past the expiry at {} ns; on expiry the row {}",
+                           input_.wall_now_ns, terms.expires_ns, ends ? "ends" : "goes on");
       });
       if (ends) return Reason::expired;
     }
@@ -181,8 +181,9 @@ class FlagWalk {
     const uint32_t bucket = bucket_of(flag.split, sticky.key);
     const bool inside = bucket < row.milli_percent;
     trace_.step("split", inside, [&] {
-      return fmt::format("murmur3-32 of salt '{}', ':' and the {} key falls into bucket {} of {}; in if below {}",
-                         flag.salt, token(*sticky.kind), bucket, kBuckets, row.milli_percent);
+      return fmt::format(
+          "murmur3-32 of salt '{}', ':' and the {} key falls into bucket {} of {}; in if below {}", flag.salt,
+          token(*sticky.kind), bucket, kBuckets, row.milli_percent);
     });
     return {inside, inside ? Reason::split_in : Reason::split_out};
   }
@@ -199,8 +200,8 @@ class FlagWalk {
     return false;
   }
 
-  // True when the conversation stays on the unit it began on. Two combinations may be the same unit: the first
-  // that may still run counts.
+  // True when the conversation stays on the unit it began on. Two combinations may be the same unit: the
+  // first that may still run counts.
   bool follow_pin(Decision& decision) {
     const std::vector<uint64_t>& hashes = scenario_.combination_hashes;
     WEIR_ASSERT(hashes.size() == scenario_.combinations.size());
@@ -287,7 +288,8 @@ class FlagWalk {
 
 // Moves a decision away from a killed unit, if it chose one: to stable, then along the chain.
 template <typename Trace>
-core::Result<void> leave_killed_unit(const Table& table, const Scenario& scenario, Decision& decision, Trace& trace) {
+core::Result<void> leave_killed_unit(const Table& table, const Scenario& scenario, Decision& decision,
+                                     Trace& trace) {
   const TableBody& body = *table.body;
   if (!is_unit_killed(table, decision.unit)) return {};
   trace.step("kill", true, [&] {
@@ -329,15 +331,18 @@ inline void settle_pin(const TableBody& body, const Scenario& scenario, const De
 }
 
 template <typename Trace>
-core::Result<ScenarioChoice> choose_scenario_steps(const Table& table, const DecideInput& input, Trace& trace) {
+core::Result<ScenarioChoice> choose_scenario_steps(const Table& table, const DecideInput& input,
+                                                   Trace& trace) {
   const TableBody& body = *table.body;
   const auto found = [&](uint32_t index, std::string_view how) {
     const ScenarioIndex scenario{index};
-    trace.step("scenario", true, [&] { return fmt::format("scenario {}, from {}", body[scenario].name, how); });
+    trace.step("scenario", true,
+               [&] { return fmt::format("scenario {}, from {}", body[scenario].name, how); });
     return ScenarioChoice{.scenario = scenario, .model = std::nullopt};
   };
   if (!input.scenario_header.empty()) {
-    if (const auto index = body.scenario_names.find(input.scenario_header)) return found(*index, "x-weir-scenario");
+    if (const auto index = body.scenario_names.find(input.scenario_header))
+      return found(*index, "x-weir-scenario");
     trace.step("scenario", false, [] { return std::string("x-weir-scenario names no scenario"); });
     return core::fail(core::ErrorCode::model_not_found, "x-weir-scenario");
   }
@@ -352,21 +357,23 @@ core::Result<ScenarioChoice> choose_scenario_steps(const Table& table, const Dec
       const ModelIndex model{*index};
       for (const ModelIndex allowed : body[input.tenant].models) {
         if (allowed != model) continue;
-        trace.step("scenario", true, [&] { return fmt::format("model {}, named directly", body[model].name); });
+        trace.step("scenario", true,
+                   [&] { return fmt::format("model {}, named directly", body[model].name); });
         return ScenarioChoice{.scenario = std::nullopt, .model = model};
       }
     }
   }
   trace.step("scenario", false, [] {
-    return std::string("neither x-weir-scenario nor the model field nor the key leads to a scenario, and the model "
-                       "field names no model that the tenant may use directly");
+    return std::string(
+        "neither x-weir-scenario nor the model field nor the key leads to a scenario, and the model "
+        "field names no model that the tenant may use directly");
   });
   return core::fail(core::ErrorCode::model_not_found, "model");
 }
 
 template <typename Trace>
-core::Result<Decision> decide_steps(const Table& table, const ScenarioChoice& choice, const DecideInput& input,
-                                    Trace& trace) {
+core::Result<Decision> decide_steps(const Table& table, const ScenarioChoice& choice,
+                                    const DecideInput& input, Trace& trace) {
   const TableBody& body = *table.body;
   const Kills& kills = table.kills;
   Decision decision;
@@ -391,7 +398,8 @@ core::Result<Decision> decide_steps(const Table& table, const ScenarioChoice& ch
     decision.reason = Reason::direct;
     const bool killed = is_unit_killed(table, decision.unit);
     trace.step("kill", killed, [&] {
-      return fmt::format("unit {} {} switched off", body[decision.unit].name, killed ? "or its provider is" : "is not");
+      return fmt::format("unit {} {} switched off", body[decision.unit].name,
+                         killed ? "or its provider is" : "is not");
     });
     if (killed) return core::fail(core::ErrorCode::killed);
     return decision;

@@ -6,9 +6,10 @@
 //
 // Invariants
 //   1. No token is kept: the cache holds its SipHash under a secret of this process and its HMAC, no more.
-//   2. What the cache says is confirmed against the table of this request: the key found must hold exactly the
-//      digest of the cached entry. Hence a revoked key is refused on the first request that sees the new table,
-//      and a table swap costs no HMAC: the digest depends on the token alone.
+//   2. What the cache says is confirmed against the table of this request: the key found must hold exactly
+//   the
+//      digest of the cached entry. Hence a revoked key is refused on the first request that sees the new
+//      table, and a table swap costs no HMAC: the digest depends on the token alone.
 //   3. Only keys that exist are cached, so that nobody without a key can push one out.
 //   4. Time depends on the token's length and on keyed hashes of it, never on how much of it is right.
 #pragma once
@@ -26,7 +27,8 @@
 
 namespace weir::routing {
 
-// HMAC-SHA-256 (RFC 2104) with one secret, whose two padded blocks are hashed once. Any thread; no allocation.
+// HMAC-SHA-256 (RFC 2104) with one secret, whose two padded blocks are hashed once. Any thread; no
+// allocation.
 class KeyHasher {
  public:
   explicit KeyHasher(std::string_view secret);
@@ -64,7 +66,7 @@ class Identifier {
   struct alignas(64) Entry {
     core::Hash128 tag;  // of the token
     Digest digest{};
-    uint32_t key = 0;   // where the key with that digest was last
+    uint32_t key = 0;  // where the key with that digest was last
   };
   static_assert(sizeof(Entry) == 64);
 

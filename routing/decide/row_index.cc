@@ -9,6 +9,7 @@
 #include "core/assert.h"
 #include "core/limits.h"
 #include "routing/decide/bucket.h"
+#include "routing/decide/segments.h"
 
 namespace weir::routing {
 
@@ -25,7 +26,8 @@ class TermsPool {
 
   uint32_t number(const TenantFlag& row) {
     const RowTerms always;
-    if (row.start_ns == always.start_ns && row.expires_ns == always.expires_ns && row.segments.empty()) return 0;
+    if (row.start_ns == always.start_ns && row.expires_ns == always.expires_ns && row.segments.empty())
+      return 0;
     WEIR_ASSERT(row.segments.size() <= UINT16_MAX);
     key_.clear();
     append(&row.start_ns, sizeof(row.start_ns));
@@ -138,11 +140,13 @@ void index_rows(TableBody& body) {
     WEIR_ASSERT(scenario.combinations.size() == size_t{1} << scenario.flags.size());
     WEIR_ASSERT(scenario.combinations.size() <= core::limits::kMaxUnitCombinations);
     scenario.combination_hashes.clear();
-    for (const UnitIndex unit : scenario.combinations) scenario.combination_hashes.push_back(body[unit].short_hash);
+    for (const UnitIndex unit : scenario.combinations)
+      scenario.combination_hashes.push_back(body[unit].short_hash);
     scenario.first_rank = rank;
     rank += static_cast<uint32_t>(scenario.flags.size());
   }
   WEIR_ASSERT(rank == body.flags.size());
+  for (const Segment& segment : body.segments) WEIR_ASSERT(peak_pending(segment.steps).has_value());
   for (Flag& flag : body.flags) flag.split = begin_split(flag.salt);
   body.rows = Packer(body).pack();
 }
@@ -158,9 +162,10 @@ std::span<const PackedRow> find_rows(const TableBody& body, TenantIndex tenant, 
   }
 
   const PackedRow* end = words + block.groups;
-  const PackedRow* group = std::lower_bound(words, end, scenario, [](const PackedRow& word, ScenarioIndex wanted) {
-    return std::bit_cast<Group>(word).scenario < wanted;
-  });
+  const PackedRow* group =
+      std::lower_bound(words, end, scenario, [](const PackedRow& word, ScenarioIndex wanted) {
+        return std::bit_cast<Group>(word).scenario < wanted;
+      });
   if (group == end || std::bit_cast<Group>(*group).scenario != scenario) return {};
   const Group found = std::bit_cast<Group>(*group);
   return {words + found.first, found.count};

@@ -16,9 +16,13 @@ using core::limits::kMaxPendingConditions;
 constexpr const char* kHeader = "x-weir-attr-*";
 
 // The topmost `count` bits of the stack.
-constexpr uint64_t low_bits(uint32_t count) { return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
+constexpr uint64_t low_bits(uint32_t count) {
+  return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+}
 
-constexpr uint64_t drop(uint64_t stack, uint32_t count) { return count >= 64 ? 0 : stack >> count; }
+constexpr uint64_t drop(uint64_t stack, uint32_t count) {
+  return count >= 64 ? 0 : stack >> count;
+}
 
 bool test(const ConditionStep& step, const AttributeValues& values) {
   using Kind = ConditionStep::Kind;
@@ -56,9 +60,12 @@ bool test(const ConditionStep& step, const AttributeValues& values) {
   return false;
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
-// RFC 8259 section 6: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? from_chars alone would take "inf" and ".5".
+// RFC 8259 section 6: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? from_chars alone would take "inf" and
+// ".5".
 bool is_json_number(std::string_view text) {
   size_t at = 0;
   const auto digits = [&] {

@@ -1,7 +1,7 @@
 // Segments: named conditions over declared attributes. Pure, no allocation, any thread.
 //
-// A segment is compiled to postfix steps. Tests push one bit onto a stack that is a single 64-bit word; `all` and
-// `any` replace the topmost bits by one:
+// A segment is compiled to postfix steps. Tests push one bit onto a stack that is a single 64-bit word; `all`
+// and `any` replace the topmost bits by one:
 //
 //   {all: [{plan: pro}, {region: {starts_with: "eu-"}}]}   ->   plan = pro | region starts eu- | all 2
 #pragma once

@@ -9,10 +9,13 @@ namespace weir::routing {
 
 namespace {
 
-
 // Relaxed throughout: see the header.
-uint64_t load(uint64_t& word) { return std::atomic_ref(word).load(std::memory_order_relaxed); }
-void save(uint64_t& word, uint64_t value) { std::atomic_ref(word).store(value, std::memory_order_relaxed); }
+uint64_t load(uint64_t& word) {
+  return std::atomic_ref(word).load(std::memory_order_relaxed);
+}
+void save(uint64_t& word, uint64_t value) {
+  std::atomic_ref(word).store(value, std::memory_order_relaxed);
+}
 
 core::SipKey derive(core::SipKey secret, std::string_view text) {
   const core::Hash128 hash = core::siphash128(secret, text);
@@ -31,8 +34,10 @@ PinTable::PinTable(const Options& options)
   WEIR_ASSERT(ttl_ns_ > 0);
 }
 
-// Each text is hashed under a key made from the one before it, so that no two triples run into the same bytes.
-uint64_t PinTable::key(std::string_view tenant_id, std::string_view scenario, std::string_view conversation) const {
+// Each text is hashed under a key made from the one before it, so that no two triples run into the same
+// bytes.
+uint64_t PinTable::key(std::string_view tenant_id, std::string_view scenario,
+                       std::string_view conversation) const {
   const uint64_t hash = core::siphash64(derive(derive(secret_, tenant_id), scenario), conversation);
   return hash != 0 ? hash : 1;
 }
@@ -44,7 +49,8 @@ std::optional<uint64_t> PinTable::lookup(uint64_t key, uint64_t now_ns) {
     if ((load(set.check[way]) ^ unit) != key) continue;
     const uint64_t expires_ns = load(set.expires_ns[way]);
     if (expires_ns <= now_ns) continue;
-    if (expires_ns - now_ns < ttl_ns_ - ttl_ns_ / kRefreshesPerTtl) save(set.expires_ns[way], now_ns + ttl_ns_);
+    if (expires_ns - now_ns < ttl_ns_ - ttl_ns_ / kRefreshesPerTtl)
+      save(set.expires_ns[way], now_ns + ttl_ns_);
     return unit;
   }
   return std::nullopt;

@@ -1,23 +1,26 @@
 // Which unit each open conversation began on, for all shards: a fixed number of entries, no locks.
 //
-// An entry of the table is found by a 64-bit key, SipHash of (tenant, scenario, conversation) under a secret of this
-// process, so nobody outside can aim at another conversation's entry or fill one set. Two words hold the pin and
-// one its expiry:
+// An entry of the table is found by a 64-bit key, SipHash of (tenant, scenario, conversation) under a secret
+// of this process, so nobody outside can aim at another conversation's entry or fill one set. Two words hold
+// the pin and one its expiry:
 //
 //   set, three cache lines    check[8] = key ^ unit     unit[8] = Unit::short_hash     expires[8]
 //
 // Invariants
-//   1. A pin is valid only if check ^ unit == key. The two words are written apart, so a reader may see one old and
-//      one new; or two writers may leave one word each. Then the equation fails (but for a chance of 2^-64 per
-//      look) and there is no pin: the conversation is decided afresh, and by its sticky key.
-//      Wrong units are never read. When writer and reader agree on the unit, either word will do.
-//   2. expires is advisory and belongs to the slot: mixed up, a pin lives shorter or longer by at most one ttl.
+//   1. A pin is valid only if check ^ unit == key. The two words are written apart, so a reader may see one
+//   old and
+//      one new; or two writers may leave one word each. Then the equation fails (but for a chance of 2^-64
+//      per look) and there is no pin: the conversation is decided afresh, and by its sticky key. Wrong units
+//      are never read. When writer and reader agree on the unit, either word will do.
+//   2. expires is advisory and belongs to the slot: mixed up, a pin lives shorter or longer by at most one
+//   ttl.
 //      0 = the slot is free.
-//   3. Memory is given at construction and never grows; pages are touched as sets are used. A full set gives up the
+//   3. Memory is given at construction and never grows; pages are touched as sets are used. A full set gives
+//   up the
 //      pin that has gone unused longest (counted, to within kRefreshesPerTtl-th of the ttl).
 //
-// Every atomic access is relaxed: nothing but the words themselves is published through them, and invariant 1 holds
-// for every order in which they become visible.
+// Every atomic access is relaxed: nothing but the words themselves is published through them, and invariant 1
+// holds for every order in which they become visible.
 //
 // Names are hashed, not indices, so pins survive table swaps. Any thread.
 #pragma once
@@ -52,8 +55,8 @@ class PinTable {
   // The key of a conversation. Never 0.
   uint64_t key(std::string_view tenant_id, std::string_view scenario, std::string_view conversation) const;
 
-  // The unit (Unit::short_hash) the conversation is pinned to. Using a pin extends its life to one ttl from now, at
-  // most kRefreshesPerTtl times per ttl so that readers seldom write. `now_ns` is monotonic.
+  // The unit (Unit::short_hash) the conversation is pinned to. Using a pin extends its life to one ttl from
+  // now, at most kRefreshesPerTtl times per ttl so that readers seldom write. `now_ns` is monotonic.
   std::optional<uint64_t> lookup(uint64_t key, uint64_t now_ns);
 
   // Pins the conversation to a unit until now_ns + ttl, in place of an earlier pin.

@@ -10,11 +10,8 @@ namespace {
 
 // open-feature/flagd-testbed: keys whose hash is at the edges of the projection.
 TEST(Bucket, ProjectsThePublishedEdgeKeys) {
-  const std::pair<const char*, uint32_t> edges[] = {{"ejOoVL", 0},
-                                                    {"bY9fO-", 1},
-                                                    {"SI7p-", 0x7fffffff},
-                                                    {"6LvT0", 0x80000000},
-                                                    {"ceQdGm", 0xffffffff}};
+  const std::pair<const char*, uint32_t> edges[] = {
+      {"ejOoVL", 0}, {"bY9fO-", 1}, {"SI7p-", 0x7fffffff}, {"6LvT0", 0x80000000}, {"ceQdGm", 0xffffffff}};
   for (const auto& [key, hash] : edges) {
     EXPECT_EQ(core::murmur3_32(key), hash) << key;
     EXPECT_EQ(bucket_of(core::Murmur3(0), key), project(hash, kBuckets)) << key;
@@ -38,7 +35,8 @@ TEST(Bucket, CutsTheSamePeopleIndependentlyWithAnotherSalt) {
   unsigned both = 0;
   for (int i = 0; i < 40'000; i++) {
     const std::string key = "u" + std::to_string(i);
-    both += bucket_of(begin_split("one"), key) < kBuckets / 2 && bucket_of(begin_split("two"), key) < kBuckets / 2;
+    both += bucket_of(begin_split("one"), key) < kBuckets / 2 &&
+            bucket_of(begin_split("two"), key) < kBuckets / 2;
   }
   EXPECT_NEAR(both, 10'000, 500);
 }

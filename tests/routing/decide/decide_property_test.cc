@@ -117,7 +117,8 @@ class Reference {
   bool is_killed(UnitIndex unit) const {
     if (!table_.kills.any) return false;
     const ProviderIndex provider = body_[body_[unit].model].provider;
-    return table_.kills.units[static_cast<size_t>(unit)] || table_.kills.providers[static_cast<size_t>(provider)];
+    return table_.kills.units[static_cast<size_t>(unit)] ||
+           table_.kills.providers[static_cast<size_t>(provider)];
   }
 
   bool fall_back(Expected& expected) const {
@@ -155,7 +156,8 @@ class Reference {
   bool any_matches(const std::vector<SegmentIndex>& segments) const {
     const AttributeValues nothing;
     for (const SegmentIndex segment : segments) {
-      if (slow_matches(body_, segment, input_.attributes != nullptr ? *input_.attributes : nothing)) return true;
+      if (slow_matches(body_, segment, input_.attributes != nullptr ? *input_.attributes : nothing))
+        return true;
     }
     return false;
   }
@@ -238,7 +240,8 @@ class World {
     region_ = build_.attribute("region", AttributeKind::string);
     age_ = build_.attribute("age", AttributeKind::number);
     const ModelIndex other = build_.model("other", "other-provider");
-    for (unsigned i = 0; i < 5; i++) segments_.push_back(build_.segment("s" + std::to_string(i), condition()));
+    for (unsigned i = 0; i < 5; i++)
+      segments_.push_back(build_.segment("s" + std::to_string(i), condition()));
     const unsigned scenarios = 1 + below(4);
     for (unsigned s = 0; s < scenarios; s++) {
       const std::string name = "scenario" + std::to_string(s);
@@ -247,7 +250,8 @@ class World {
       for (unsigned h = 0; h < hops; h++) {
         FallbackHop hop;
         hop.kind = static_cast<FallbackHop::Kind>(below(3));
-        if (hop.kind == FallbackHop::Kind::unit) hop.unit = build_.unit(name + "-hop" + std::to_string(h), other);
+        if (hop.kind == FallbackHop::Kind::unit)
+          hop.unit = build_.unit(name + "-hop" + std::to_string(h), other);
         build_.at(scenario).fallback.push_back(hop);
       }
       scenarios_.push_back(scenario);
@@ -287,9 +291,15 @@ class World {
     const unsigned tests = 1 + below(3);
     for (unsigned i = 0; i < tests; i++) {
       switch (below(3)) {
-        case 0: steps.push_back(number_step(Kind::is_true, staff_)); break;
-        case 1: steps.push_back(text_step(Kind::equals, region_, {"eu"})); break;
-        default: steps.push_back(number_step(Kind::greater, age_, 30)); break;
+        case 0:
+          steps.push_back(number_step(Kind::is_true, staff_));
+          break;
+        case 1:
+          steps.push_back(text_step(Kind::equals, region_, {"eu"}));
+          break;
+        default:
+          steps.push_back(number_step(Kind::greater, age_, 30));
+          break;
       }
       if (one_in(3)) steps.push_back(join(Kind::negate));
     }
@@ -356,7 +366,8 @@ class World {
     const std::string user = one_in(3) ? "" : "u" + std::to_string(below(100'000));
     AttributeValues values;
     if (one_in(2)) values.set(staff_, {.data = "", .size = 0, .number = 0, .boolean = one_in(2)});
-    if (one_in(2)) values.set(region_, {.data = "eu", .size = one_in(2) ? 2u : 1u, .number = 0, .boolean = false});
+    if (one_in(2))
+      values.set(region_, {.data = "eu", .size = one_in(2) ? 2u : 1u, .number = 0, .boolean = false});
     if (one_in(2)) values.set(age_, {.data = "", .size = 0, .number = 20.0 + below(30), .boolean = false});
 
     DecideInput input;
@@ -382,7 +393,8 @@ class World {
     ASSERT_EQ(choice->scenario, scenario);
     const Expected expected = Reference(table_, scenario, input).decide();
     const auto decision = decide(table_, *choice, input);
-    const Explanation explanation = one_in(16) ? explain(table_, input) : Explanation{7, {{"", true, ""}}, decision};
+    const Explanation explanation =
+        one_in(16) ? explain(table_, input) : Explanation{7, {{"", true, ""}}, decision};
     for (const auto* outcome : {&decision, &explanation.decision}) {
       ASSERT_EQ(outcome->has_value(), !expected.killed);
       if (!*outcome) {

@@ -34,7 +34,9 @@ class Decide : public ::testing::Test {
     input.wall_now_ns = 1'000'000;
   }
 
-  TenantFlag& row(FlagState state, uint32_t milli_percent = 0) { return build.row(tenant, flag, state, milli_percent); }
+  TenantFlag& row(FlagState state, uint32_t milli_percent = 0) {
+    return build.row(tenant, flag, state, milli_percent);
+  }
 
   core::Result<Decision> run(const Table& table) const {
     const core::Result<ScenarioChoice> choice = choose_scenario(table, input);
@@ -491,10 +493,12 @@ TEST_F(Decide, WalksTheFallbackChainByCause) {
 
 TEST_F(Decide, ReachesTheLastHopOfTheLongestChain) {
   build.at(chat).fallback.resize(core::limits::kMaxFallbackHops);
-  build.at(chat).fallback.back() = {.kind = FallbackHop::Kind::static_text, .unit = {}, .on = 0, .text = "later"};
+  build.at(chat).fallback.back() = {
+      .kind = FallbackHop::Kind::static_text, .unit = {}, .on = 0, .text = "later"};
   Table table = build.build();
   uint32_t next = 0;
-  EXPECT_EQ(next_fallback(table, chat, FallbackCause::refusal, &next), &table.body->scenarios[0].fallback.back());
+  EXPECT_EQ(next_fallback(table, chat, FallbackCause::refusal, &next),
+            &table.body->scenarios[0].fallback.back());
   EXPECT_EQ(next_fallback(table, chat, FallbackCause::refusal, &next), nullptr);
 }
 

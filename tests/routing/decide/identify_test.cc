@@ -13,9 +13,7 @@ using core::ErrorCode;
 
 class Identify : public ::testing::Test {
  protected:
-  KeyIndex add(std::string_view token) {
-    return build.key(TenantIndex{}, std::nullopt, hasher.hash(token));
-  }
+  KeyIndex add(std::string_view token) { return build.key(TenantIndex{}, std::nullopt, hasher.hash(token)); }
   KeyIndex found(const Table& table, const std::string& value) {
     const auto key = identifier.identify(table, value);
     EXPECT_TRUE(key.has_value()) << value;
@@ -41,16 +39,18 @@ TEST(HashKey, ReproducesThePublishedVectors) {
             prefix + "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
   EXPECT_EQ(hash_key(std::string(20, '\xaa'), std::string(50, '\xdd')),
             prefix + "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
-  EXPECT_EQ(hash_key(std::string("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14"
-                                 "\x15\x16\x17\x18\x19"),
-                     std::string(50, '\xcd')),
-            prefix + "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
+  EXPECT_EQ(
+      hash_key(std::string("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14"
+                           "\x15\x16\x17\x18\x19"),
+               std::string(50, '\xcd')),
+      prefix + "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b");
   EXPECT_EQ(hash_key(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First"),
             prefix + "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
-  EXPECT_EQ(hash_key(std::string(131, '\xaa'),
-                     "This is a test using a larger than block-size key and a larger than block-size data. The key "
-                     "needs to be hashed before being used by the HMAC algorithm."),
-            prefix + "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2");
+  EXPECT_EQ(
+      hash_key(std::string(131, '\xaa'),
+               "This is a test using a larger than block-size key and a larger than block-size data. The key "
+               "needs to be hashed before being used by the HMAC algorithm."),
+      prefix + "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2");
 }
 
 TEST_F(Identify, FindsTheKeyOfAToken) {
@@ -68,8 +68,8 @@ TEST_F(Identify, RefusesAnythingButBearerOneSpaceAndAToken) {
   EXPECT_EQ(refusal(table, ""), ErrorCode::missing_key);
   for (const std::string value :
        {"Bearer", "Bearer ", "Bearer  sk-first", "Bearer\tsk-first", "Bearer sk-first ", " Bearer sk-first",
-        "Basic sk-first", "Bearersk-first", "sk-first", "Bearer sk first", "Bearer sk-\x7f", "Bearer sk-\xc3\xa9",
-        "Bearer sk-\x1f", "B%arer sk-first", "Bearer:sk-first"}) {
+        "Basic sk-first", "Bearersk-first", "sk-first", "Bearer sk first", "Bearer sk-\x7f",
+        "Bearer sk-\xc3\xa9", "Bearer sk-\x1f", "B%arer sk-first", "Bearer:sk-first"}) {
     EXPECT_EQ(refusal(table, value), ErrorCode::malformed_authorization) << value;
   }
   EXPECT_EQ(refusal(table, std::string("Bearer sk-first\0", 16)), ErrorCode::malformed_authorization);
@@ -127,7 +127,8 @@ TEST_F(Identify, StaysRightWithMoreKeysThanTheCacheHolds) {
   for (uint32_t i = 0; i < keys; i++) add("sk-" + std::to_string(i));
   const Table table = build.build();
   for (int round = 0; round < 2; round++) {
-    for (uint32_t i = 0; i < keys; i++) ASSERT_EQ(found(table, "Bearer sk-" + std::to_string(i)), KeyIndex{i});
+    for (uint32_t i = 0; i < keys; i++)
+      ASSERT_EQ(found(table, "Bearer sk-" + std::to_string(i)), KeyIndex{i});
   }
 }
 

@@ -52,8 +52,8 @@ TEST_F(RowIndex, GroupsATenantsRowsByScenario) {
 }
 
 TEST_F(RowIndex, KeepsWhatARowSays) {
-  const SegmentIndex first = build.segment("first", {});
-  const SegmentIndex second = build.segment("second", {});
+  const SegmentIndex first = build.segment("first", {join(ConditionStep::Kind::all, 0)});
+  const SegmentIndex second = build.segment("second", {join(ConditionStep::Kind::any, 0)});
   const TenantIndex tenant = build.tenant("t");
   build.row(tenant, flags[0], FlagState::off).segments = {first};
   TenantFlag& row = build.row(tenant, flags[3], FlagState::production, 12'345);

@@ -154,14 +154,16 @@ TEST_F(Segments, RefuseAnAttributeSentTwice) {
 
 TEST_F(Segments, RefuseAValueLongerThan_kMaxIdentifierBytes) {
   EXPECT_TRUE(send("region", std::string(core::limits::kMaxIdentifierBytes, 'x')));
-  EXPECT_EQ(refusal("region", std::string(core::limits::kMaxIdentifierBytes + 1, 'x')), ErrorCode::field_too_long);
+  EXPECT_EQ(refusal("region", std::string(core::limits::kMaxIdentifierBytes + 1, 'x')),
+            ErrorCode::field_too_long);
 }
 
 TEST_F(Segments, HoldAsManyAttributesAs_kMaxAttributes) {
   for (uint32_t i = 0; i < core::limits::kMaxAttributes; i++) {
     values.set(AttributeIndex{i}, {.data = "", .size = 0, .number = double(i), .boolean = false});
   }
-  for (uint32_t i = 0; i < core::limits::kMaxAttributes; i++) EXPECT_EQ(values.find(AttributeIndex{i})->number, i);
+  for (uint32_t i = 0; i < core::limits::kMaxAttributes; i++)
+    EXPECT_EQ(values.find(AttributeIndex{i})->number, i);
   EXPECT_EQ(values.find(AttributeIndex{core::limits::kMaxAttributes}), nullptr);
 }
 
@@ -178,14 +180,19 @@ TEST_F(Segments, TakeOnlyTrueAndFalseAsBooleans) {
 }
 
 TEST_F(Segments, TakeOnlyJsonNumbers) {
-  for (const auto& [text, number] : {std::pair{"0", 0.0}, {"-0", 0.0}, {"12", 12.0}, {"-1.5", -1.5}, {"1e3", 1000.0},
-                                     {"2.5E-1", 0.25}, {"1E+2", 100.0}}) {
+  for (const auto& [text, number] : {std::pair{"0", 0.0},
+                                     {"-0", 0.0},
+                                     {"12", 12.0},
+                                     {"-1.5", -1.5},
+                                     {"1e3", 1000.0},
+                                     {"2.5E-1", 0.25},
+                                     {"1E+2", 100.0}}) {
     values.clear();
     ASSERT_TRUE(send("seats", text)) << text;
     EXPECT_EQ(values.find(seats)->number, number) << text;
   }
-  for (const char* value : {"", "-", "+1", "01", ".5", "5.", "1e", "1e+", "0x10", "inf", "nan", "1 ", " 1", "1,5",
-                            "1e999", "--1", "1.2.3"}) {
+  for (const char* value : {"", "-", "+1", "01", ".5", "5.", "1e", "1e+", "0x10", "inf", "nan", "1 ", " 1",
+                            "1,5", "1e999", "--1", "1.2.3"}) {
     EXPECT_EQ(refusal("seats", value), ErrorCode::bad_control_header) << value;
     EXPECT_TRUE(values.empty());
   }

@@ -155,6 +155,8 @@ void kill(std::vector<bool>& scope, Table& table, Index index) {
   table.kills.any = true;
   scope[static_cast<size_t>(index)] = true;
 }
-inline void kill_unit(Table& table, UnitIndex unit) { kill(table.kills.units, table, unit); }
+inline void kill_unit(Table& table, UnitIndex unit) {
+  kill(table.kills.units, table, unit);
+}
 
 }  // namespace weir::routing

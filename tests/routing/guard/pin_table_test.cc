@@ -15,7 +15,9 @@ constexpr uint64_t kTtl = 1'000'000;
 constexpr core::SipKey kSecret{.low = 1, .high = 2};
 constexpr size_t kSetBytes = 192;
 
-PinTable::Options sets(size_t count) { return {.memory_bytes = count * kSetBytes, .ttl_ns = kTtl, .secret = kSecret}; }
+PinTable::Options sets(size_t count) {
+  return {.memory_bytes = count * kSetBytes, .ttl_ns = kTtl, .secret = kSecret};
+}
 
 TEST(PinTable, RemembersAPinUntilItsTtl) {
   PinTable table(sets(16));
@@ -50,7 +52,8 @@ TEST(PinTable, TellsTenantsScenariosAndConversationsApart) {
   EXPECT_NE(key, table.key("a", "bc", "d"));
   EXPECT_NE(key, table.key("ab", "cd", ""));
   EXPECT_NE(key, table.key("c", "ab", "d"));
-  EXPECT_NE(key, PinTable({.memory_bytes = 0, .ttl_ns = 1, .secret = {.low = 3, .high = 4}}).key("ab", "c", "d"));
+  EXPECT_NE(key,
+            PinTable({.memory_bytes = 0, .ttl_ns = 1, .secret = {.low = 3, .high = 4}}).key("ab", "c", "d"));
 }
 
 TEST(PinTable, StaysInTheMemoryItWasGiven) {
@@ -95,11 +98,12 @@ TEST(PinTable, LosesFewPinsAtHalfLoad) {
   EXPECT_GT(kept, pins * 97 / 100);
 }
 
-// Shards that store, look up and erase in the same few sets never read a unit that was not stored for the key.
+// Shards that store, look up and erase in the same few sets never read a unit that was not stored for the
+// key.
 TEST(PinTable, NeverAnswersAWrongUnitUnderContention) {
   PinTable table(sets(2));
   constexpr uint64_t kKeys = 40;  // more than there are slots
-  std::vector<uint64_t> keys;  // real ones: the equation of invariant 1 rests on their being random
+  std::vector<uint64_t> keys;     // real ones: the equation of invariant 1 rests on their being random
   for (uint64_t i = 0; i < kKeys; i++) keys.push_back(table.key("bank", "chat", std::to_string(i)));
   const auto unit_of = [](uint64_t key, uint64_t version) { return key * 0x9e3779b97f4a7c15 + version % 4; };
   std::atomic<uint64_t> wrong{0};
