@@ -163,5 +163,29 @@ TEST_F(HttpServerTest, ListensOnSeveralSockets) {
   EXPECT_EQ(next_response(*loop, client).body, "six");
 }
 
+TEST_F(HttpServerTest, ListensOnAUnixSocket) {
+  EchoServer echo(*loop);
+  const std::string path = testing::TempDir() + "weir-http-" + std::to_string(::getpid()) + ".sock";
+  echo.server.listen(core::listen_unix(path, 0600).value());
+  const auto address = core::SocketAddress::unix_path(path).value();
+  const int raw = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::connect(raw, address.get(), address.size()), 0);
+  Peer client(raw);
+  for (const size_t size : {size_t{10}, size_t{1'000'000}}) {
+    client.write(*loop, post(pattern(size)));
+    EXPECT_TRUE(next_response(*loop, client).body == pattern(size));
+  }
+  core::remove_unix_socket(path);
+}
+
+TEST(ServerSettings, AreTheLimitsUnlessToldOtherwise) {
+  const net::ServerSettings settings;
+  EXPECT_EQ(settings.max_body_bytes, core::limits::kMaxBodyBytes);
+  EXPECT_EQ(settings.head_timeout_ms, core::limits::kHeadTimeoutMs);
+  EXPECT_EQ(settings.body_stall_timeout_ms, core::limits::kBodyStallTimeoutMs);
+  EXPECT_EQ(settings.idle_timeout_ms, core::limits::kIdleTimeoutMs);
+  EXPECT_EQ(settings.write_stall_timeout_ms, core::limits::kWriteStallTimeoutMs);
+}
+
 }  // namespace
 }  // namespace weir::tests
