@@ -17,6 +17,12 @@ constexpr uint32_t kMaxAnswerHeadBytes = 4096;
 
 void Exchange::send_downstream(core::Slice data) {
   record_.response_bytes += data.size();
+  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes) {
+    // So much and no token yet: not what the hold is for. The client gets it, and no other hop can answer.
+    phase_ = Phase::relaying;
+    committed_ = true;
+    if (!held_.empty()) session_.send(std::move(held_));
+  }
   if (phase_ == Phase::holding) {
     // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
@@ -109,6 +115,8 @@ void Exchange::answer_error(core::Error error) {
 }
 
 void Exchange::answer_static(std::string_view text) {
+  // A text is no vector: what made weir come here is the answer.
+  if (facts_.endpoint == Endpoint::embeddings) return answer_error({first_failure_.value_or(ErrorCode::killed)});
   phase_ = Phase::relaying;
   committed_ = true;
   record_.status = 200;
