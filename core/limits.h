@@ -69,7 +69,7 @@ inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value i
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
-inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
+inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
