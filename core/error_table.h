@@ -51,7 +51,6 @@
   X(client_closed, client, no, 0, "", "", "The client closed the connection.")                               \
   X(client_reset, client, no, 0, "", "", "The client reset the connection.")                                 \
   X(client_stalled, client, no, 0, "", "", "The client stopped reading.")                                    \
-  X(client_idle, client, no, 0, "", "", "The connection was idle for too long.")                             \
   X(client_tls_failed, client, no, 0, "", "", "The TLS handshake with the client failed.")                   \
   /* ---- identity ---- */                                                                                   \
   X(missing_key, client, no, 401, "invalid_request_error", "invalid_api_key",                                \

@@ -25,7 +25,6 @@ inline constexpr uint32_t kMaxCount = 2'147'483'647;         // bad_field_type: 
 inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
 // ---- provider answers ---------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large
-inline constexpr uint32_t kMaxHeldBytes = 64 * 1024;           // kept back before the first token; then it is relayed
 inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object larger than this is not read
 // ---- table: refused with the path at load ---------------------------------------------------------------
 inline constexpr uint32_t kMaxNameBytes = 64;                // tenants, units, flags, scenarios, ...
@@ -72,7 +71,7 @@ inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value i
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
-inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // client_idle
+inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed

@@ -37,8 +37,15 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
   if (descriptor < 0) return cannot("read", path, errno);
   struct stat status {};
   std::string text;
+  const auto too_large = [&] {
+    return std::unexpected("cannot read " + path + ": it is larger than " + std::to_string(max_bytes) + " bytes");
+  };
   if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
-    text.reserve(std::min<uint64_t>(static_cast<uint64_t>(status.st_size), max_bytes) + 1);
+    if (static_cast<uint64_t>(status.st_size) > max_bytes) {
+      ::close(descriptor);
+      return too_large();
+    }
+    text.reserve(static_cast<uint64_t>(status.st_size) + 1);
   }
   while (true) {
     const size_t have = text.size();
@@ -50,10 +57,7 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
     if (count <= 0 || text.size() > max_bytes) {
       ::close(descriptor);
       if (count < 0) return cannot("read", path, error);
-      if (count > 0) {
-        return std::unexpected("cannot read " + path + ": it is larger than " + std::to_string(max_bytes) +
-                               " bytes");
-      }
+      if (count > 0) return too_large();
       return text;
     }
   }

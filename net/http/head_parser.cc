@@ -315,8 +315,8 @@ core::Result<ParseStatus> ResponseHeadParser::parse(std::span<const uint8_t> byt
     phase_ = Phase::failed;
     const ErrorCode code = status.error().code;
     const bool size = code == ErrorCode::head_too_large || code == ErrorCode::too_many_headers;
-    return fail(size ? ErrorCode::upstream_head_too_large : ErrorCode::upstream_malformed,
-                status.error().param);
+    // Without the field's name: to a client, `param` is a field of its own request.
+    return fail(size ? ErrorCode::upstream_head_too_large : ErrorCode::upstream_malformed);
   }
   if (*status == ParseStatus::done) phase_ = Phase::done;
   return status;

@@ -179,11 +179,9 @@ uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffe
             id, created, content);
       }
       break;
-    case Endpoint::embeddings:  // a text is no vector
-      return send_answer(session, buffers, 502, "application/json",
-                         "{\"error\":{\"message\":\"The provider is not available.\",\"type\":\"server_error\","
-                         "\"param\":null,\"code\":\"upstream_failed\"}}",
-                         context);
+    case Endpoint::embeddings:
+      WEIR_ASSERT(false);  // a text is no vector
+      break;
     case Endpoint::responses: {
       const std::string response = fmt::format(
           "{{\"id\":\"{}\",\"object\":\"response\",\"created_at\":{},\"status\":\"completed\",\"model\":\"weir-static\","

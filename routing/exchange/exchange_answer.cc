@@ -18,7 +18,8 @@ constexpr uint32_t kMaxAnswerHeadBytes = 4096;
 void Exchange::send_downstream(core::Slice data) {
   if (phase_ == Phase::ended) return;  // the step before could not be taken
   record_.response_bytes += data.size();
-  if (phase_ == Phase::holding && held_.size() + data.size() > core::limits::kMaxHeldBytes) release_held();
+  // So much and no token yet: not what the hold is for.
+  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes) release_held();
   if (phase_ == Phase::holding) {
     // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
@@ -117,6 +118,8 @@ void Exchange::answer_error(core::Error error) {
 }
 
 void Exchange::answer_static(std::string_view text) {
+  // A text is no vector: what made weir come here is the answer.
+  if (facts_.endpoint == Endpoint::embeddings) return answer_error({first_failure_.value_or(ErrorCode::killed)});
   phase_ = Phase::relaying;
   committed_ = true;
   record_.status = 200;

@@ -36,7 +36,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
       hasher_(gateway.options.key_hash_secret),
       identifier_(hasher_, identifier_secret(gateway.options.process_seed, index)),
       small_bytes_(loop.buffers()),
-      exchanges_(core::limits::kMaxExchangesPerShard),
+      exchanges_(gateway.options.max_exchanges_per_shard),
       data_plane_(std::make_unique<DataPlane>(*this)),
       server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
       next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1), ~gateway.options.process_seed} {

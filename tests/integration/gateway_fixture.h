@@ -8,11 +8,13 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <memory>
@@ -153,6 +155,11 @@ class BlockingClient {
     while (fill()) continue;
     return std::exchange(buffer_, {});
   }
+  // Waits for a while for something to receive.
+  bool readable() const {
+    pollfd waited{descriptor_, POLLIN, 0};
+    return ::poll(&waited, 1, 500) > 0;
+  }
   // All bytes until `text` is among them, or until the end.
   std::string receive_until(std::string_view text) {
     while (buffer_.find(text) == std::string::npos && fill()) continue;
@@ -206,6 +213,11 @@ class Gateway {
     port_ = static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
   }
   uint16_t port() const { return port_; }
+  // What has been logged; all of it once the process has stopped.
+  std::string access_log() const {
+    std::ifstream file(folder_.file("access.jsonl"));
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
   std::string admin_socket() const { return folder_.file("admin.sock"); }
   std::string folder_file(const std::string& name) const { return folder_.file(name); }
   weir::testing::Process& process() { return *process_; }

@@ -307,7 +307,7 @@ TEST_F(Protocol, RefusesCredentials) {
 }
 
 TEST_F(Protocol, RefusesBodiesThatAreNotPlainJson) {
-  std::string deep = R"({"model":"chat","messages":[],"metadata":)";
+  std::string deep = R"({"model":"chat","messages":[],"extra":)";
   for (uint32_t depth = 0; depth < limits::kMaxJsonDepth; ++depth) deep += '[';
   for (uint32_t depth = 0; depth < limits::kMaxJsonDepth; ++depth) deep += ']';
   deep += '}';
@@ -380,6 +380,17 @@ TEST_F(Protocol, AnswersAPipelineUpToTheFirstBadRequest) {
   expect_error(client.receive(), 400, ErrorCode::bad_request_line, nullptr);
   EXPECT_TRUE(client.ends());
   EXPECT_EQ(provider_.requests(), 2u);
+}
+
+TEST_F(Protocol, AnswersALongPipelineInOrder) {
+  constexpr int kRequests = 1000;
+  std::string requests;
+  for (int i = 0; i < kRequests; ++i) requests += chat_request();
+  ASSERT_GT(requests.size(), 128u * 1024);  // more than is kept while an answer is owed
+  BlockingClient client(gateway_.port());
+  ASSERT_TRUE(client.send(requests));
+  for (int i = 0; i < kRequests; ++i) ASSERT_EQ(client.receive().status, 200) << i;
+  EXPECT_EQ(provider_.requests(), static_cast<uint64_t>(kRequests));
 }
 
 TEST_F(Protocol, ReusesAConnectionAndClosesItWhenAsked) {

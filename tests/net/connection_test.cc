@@ -288,7 +288,10 @@ TEST_F(ConnectionTest, TellsWhenTheQueueIsHighAndLowAgain) {
       highest = std::max(highest, watched.connection.queued_bytes());
     }
   };
-  watched.when_low = fill;
+  watched.when_low = [&] {
+    EXPECT_LE(watched.connection.queued_bytes(), core::limits::kResumeQueuedSendBytes);
+    fill();
+  };
   fill();
   ASSERT_TRUE(run_until(*loop, [&] {
     peer->read_some(3000);

@@ -105,6 +105,7 @@ struct Io::Impl {
       case Kind::accept:
         return progress_accept(entry);
       case Kind::connect:
+        if (world.chance(world.faults.slow_connect)) return false;
         tell(entry, world.connect(entry.descriptor, entry.address), false);
         return true;
       case Kind::receive:

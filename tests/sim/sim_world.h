@@ -33,6 +33,7 @@ struct Faults {
   double lost_multishot = 0;
   double reorder = 0;
   double refuse_connect = 0;
+  double slow_connect = 0;          // per turn; 1: nobody ever answers
   double reset = 0;
   double late_cancel = 0;
   double receive_pressure = 0;      // per turn

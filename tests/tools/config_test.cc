@@ -69,8 +69,8 @@ tls: { listen: "0.0.0.0:8443", certificates: [ { cert: a.pem, key: /keys/a.key }
 shards: 3
 admin: { socket: admin.sock, mode: "0600" }
 access_log: access.jsonl
-limits: { max_body_bytes: 2048, max_connections_per_shard: 7, head_timeout: 250ms, body_stall_timeout: 2s,
-          idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
+limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
+          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
 )");
   ASSERT_EQ(config.listen.size(), 2u);
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
@@ -87,6 +87,7 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, head_timeout: 250m
   EXPECT_EQ(config.access_log_path, "/etc/weir/access.jsonl");
   EXPECT_EQ(config.limits.max_body_bytes, 2048u);
   EXPECT_EQ(config.limits.max_connections_per_shard, 7u);
+  EXPECT_EQ(config.limits.max_exchanges_per_shard, 5u);
   EXPECT_EQ(config.limits.head_timeout_ms, 250u);
   EXPECT_EQ(config.limits.body_stall_timeout_ms, 2'000u);
   EXPECT_EQ(config.limits.idle_timeout_ms, 60'000u);
@@ -220,12 +221,15 @@ TEST(Config, BoundsShardsByKMaxShards) {
   EXPECT_THAT(refuse("shards: many\n"), ElementsAre("shards: \"many\" must be a whole number from 1 to 128"));
 }
 
-TEST(Config, BoundsOverridesByKMaxBodyBytesAndKMaxConnectionsPerShard) {
+TEST(Config, BoundsOverridesByTheLimits) {
   EXPECT_THAT(refuse("limits: { max_body_bytes: " + std::to_string(core::limits::kMaxBodyBytes + 1) + " }\n"),
               ElementsAre(StartsWith("limits.max_body_bytes: ")));
   EXPECT_THAT(refuse("limits: { max_connections_per_shard: " +
                      std::to_string(core::limits::kMaxConnectionsPerShard + 1) + " }\n"),
               ElementsAre(StartsWith("limits.max_connections_per_shard: ")));
+  EXPECT_THAT(refuse("limits: { max_exchanges_per_shard: " +
+                     std::to_string(core::limits::kMaxExchangesPerShard + 1) + " }\n"),
+              ElementsAre(StartsWith("limits.max_exchanges_per_shard: ")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 0s }\n"),
               ElementsAre(StartsWith("limits.idle_timeout: 0s is out of range")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 25h }\n"),

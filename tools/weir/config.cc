@@ -204,6 +204,7 @@ class ConfigReader {
     count(max_body_bytes, kMinBodyBytes, core::limits::kMaxBodyBytes, &limits.max_body_bytes);
     count(max_connections_per_shard, 1, core::limits::kMaxConnectionsPerShard,
           &limits.max_connections_per_shard);
+    count(max_exchanges_per_shard, 1, core::limits::kMaxExchangesPerShard, &limits.max_exchanges_per_shard);
     timeout(head_timeout, &limits.head_timeout_ms);
     timeout(body_stall_timeout, &limits.body_stall_timeout_ms);
     timeout(idle_timeout, &limits.idle_timeout_ms);

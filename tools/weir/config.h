@@ -43,6 +43,7 @@ enum class AccessLog : uint8_t { none, standard_output, file };
 struct LimitOverrides {
   uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
   uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
+  uint32_t max_exchanges_per_shard = core::limits::kMaxExchangesPerShard;
   uint32_t head_timeout_ms = core::limits::kHeadTimeoutMs;
   uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;

@@ -34,6 +34,7 @@
   X(idle_timeout, "idle_timeout", optional)                           \
   X(max_body_bytes, "max_body_bytes", optional)                       \
   X(max_connections_per_shard, "max_connections_per_shard", optional) \
+  X(max_exchanges_per_shard, "max_exchanges_per_shard", optional)     \
   X(upstream_idle, "upstream_idle", optional)                         \
   X(write_stall_timeout, "write_stall_timeout", optional)
 

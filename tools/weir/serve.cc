@@ -223,6 +223,7 @@ void Server::make_gateway() {
                                         .key_hash_secret = config_.key_hash_secret,
                                         .max_body_bytes = limits.max_body_bytes,
                                         .max_connections_per_shard = limits.max_connections_per_shard,
+                                        .max_exchanges_per_shard = limits.max_exchanges_per_shard,
                                         .head_timeout_ms = limits.head_timeout_ms,
                                         .body_stall_timeout_ms = limits.body_stall_timeout_ms,
                                         .idle_timeout_ms = limits.idle_timeout_ms,

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "core/limits.h"
+
 namespace weir::routing {
 namespace {
 
@@ -21,6 +25,12 @@ TEST(BaseUrl, NamesThePortOnlyWhenItIsNotTheSchemesOwn) {
   EXPECT_EQ(parse_base_url("https://a.example:443")->host_header, "a.example");
   EXPECT_EQ(parse_base_url("https://a.example:80")->host_header, "a.example:80");
   EXPECT_EQ(parse_base_url("http://127.0.0.1:8080")->path_prefix, "");
+}
+
+TEST(BaseUrl, BoundsItsPath) {
+  const std::string longest = "/" + std::string(core::limits::kMaxBasePathBytes - 1, 'a');
+  EXPECT_EQ(parse_base_url("http://127.0.0.1" + longest)->path_prefix, longest);
+  EXPECT_FALSE(parse_base_url("http://127.0.0.1" + longest + "a").has_value());
 }
 
 TEST(BaseUrl, TakesIpv6InBrackets) {

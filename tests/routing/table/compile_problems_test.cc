@@ -82,6 +82,7 @@ constexpr BadTable kBadTables[] = {
     {"/providers/openai/api_key", "\"env:EMPTY\"", "providers.openai.api_key",
      "variable EMPTY is empty or holds"},
     {"/providers/openai/api_key", "\"env:BLANKS\"", "providers.openai.api_key", "holds blanks"},
+    {"/providers/openai/api_key", "\"env:LONG\"", "providers.openai.api_key", "a credential may have at most"},
     {"/providers/openai/ca_file", "\"ca.pem\"", "providers.openai.ca_file", "must be an absolute path"},
     {"/providers/openai/allow_link_local", "\"yes\"", "providers.openai.allow_link_local",
      "must be true or false"},

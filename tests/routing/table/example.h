@@ -79,6 +79,7 @@ inline CompileOptions test_options() {
     if (reference.name == "OPENAI_API_KEY") return "sk-test";
     if (reference.name == "/run/secrets/openai") return "sk-file\n";
     if (reference.name == "BLANKS") return "two words";
+    if (reference.name == "LONG") return std::string(core::limits::kMaxCredentialBytes + 1, 'k');
     if (reference.name == "EMPTY") return "";
     return std::unexpected("variable " + reference.name + " is not set");
   }};
