@@ -127,7 +127,7 @@ void UpstreamPool::serve(ClientSession& session, UpstreamPoolMachine::Free actio
   }
   idle_.push_back(&session);
   if (closing_) {
-    begin_close();
+    close_idle();
   } else if (!idle_timer_.armed()) {
     loop_.timers().schedule(idle_timer_, loop_.now_ns() + core::milliseconds(target_.idle_timeout_ms));
   }
@@ -178,15 +178,19 @@ void UpstreamPool::on_idle_timer(core::Timer& timer) {
   self.loop_.timers().schedule(timer, self.idle_.front()->idle_since_ns() + limit_ns);
 }
 
-void UpstreamPool::begin_close() {
-  if (closing_) return;
-  closing_ = true;
-  idle_timer_.cancel();
+void UpstreamPool::close_idle() {
   while (!idle_.empty()) {
     ClientSession& session = *idle_.back();
     session.close();
     remove_idle(session);
   }
+}
+
+void UpstreamPool::begin_close() {
+  if (closing_) return;
+  closing_ = true;
+  idle_timer_.cancel();
+  close_idle();
   sessions_.for_each([this](ClientSession& session) {
     if (session.state() != ClientSession::State::connecting) return;
     session.close();
@@ -196,11 +200,7 @@ void UpstreamPool::begin_close() {
 
 void UpstreamPool::replace_context(std::shared_ptr<TlsClientContext> context) {
   target_.context = std::move(context);
-  while (!idle_.empty()) {
-    ClientSession& session = *idle_.back();
-    session.close();
-    remove_idle(session);
-  }
+  close_idle();
 }
 
 }  // namespace weir::net

@@ -91,6 +91,7 @@ class UpstreamPool final : private ClientSessionOwner {
   void open_failed(core::Error error);
   UpstreamWaiter* pop_waiter();
   void remove_idle(ClientSession& session);
+  void close_idle();
 
   core::Loop& loop_;
   UpstreamTarget target_;

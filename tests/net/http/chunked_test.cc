@@ -84,15 +84,20 @@ TEST(ChunkedDecoder, WaitsForTheRest) {
   EXPECT_EQ(decode_request("5\r\nhello\r\n0\r\n\r"), "more hello");
 }
 
-TEST(ChunkedDecoder, GivesTheFramingAroundOneRangeWithIt) {
+TEST(ChunkedDecoder, GivesExactlyOneChunkWithItsFraming) {
   const std::string_view text = "5\r\nhello\r\n0\r\n\r\n";
   ChunkedDecoder decoder;
   const auto step = decoder.next({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   ASSERT_TRUE(step.has_value());
   EXPECT_EQ(step->payload_offset, 3u);
   EXPECT_EQ(step->payload_size, 5u);
-  EXPECT_EQ(step->consumed, text.size());
-  EXPECT_TRUE(step->done);
+  EXPECT_EQ(step->consumed, 10u);  // not the size line of the next chunk
+  EXPECT_FALSE(step->done);
+  EXPECT_TRUE(decoder.at_chunk_boundary());
+  const auto last = decoder.next({reinterpret_cast<const uint8_t*>(text.data()) + 10, text.size() - 10});
+  ASSERT_TRUE(last.has_value());
+  EXPECT_EQ(last->payload_size, 0u);
+  EXPECT_TRUE(last->done);
 }
 
 TEST(ChunkedDecoder, RefusesMalformedChunksInBothDirections) {
