@@ -4,15 +4,18 @@
 
 namespace weir::routing {
 
+template <typename T>
+std::shared_ptr<const T> TableLoader::share(std::unique_ptr<T> made) const {
+  if (!dispose_) return made;
+  return {made.release(), [dispose = dispose_](const T* unused) { dispose([unused] { delete unused; }); }};
+}
+
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string text, TableFormat format) {
-  auto body = compile_text(std::move(text), format, options_);
-  if (!body) return std::unexpected(std::move(body.error()));
+  auto compiled = compile_text(std::move(text), format, options_);
+  if (!compiled) return std::unexpected(std::move(compiled.error()));
   LoadedTable table;
-  if (dispose_) {
-    table.body = std::shared_ptr<const TableBody>(body->release(), dispose_);
-  } else {
-    table.body = std::move(*body);
-  }
+  table.body = share(std::move(compiled->body));
+  table.tenants = share(std::move(compiled->tenants));
   if (auto problems = load_trust(table); !problems.empty()) return std::unexpected(std::move(problems));
   for (const Provider& provider : table.body->providers) {
     table.hosts.push_back(

@@ -20,14 +20,17 @@ namespace weir::routing {
 
 struct LoadedTable {
   std::shared_ptr<const TableBody> body;
+  std::shared_ptr<const TenantTable> tenants;
   std::vector<std::shared_ptr<net::TlsClientContext>> trust;  // as Table::trust
   std::vector<net::AddressBook::Host> hosts;
 };
 
 class TableLoader {
  public:
-  // `dispose` frees a body that nobody uses any more; none = delete it where the last user is.
-  TableLoader(CompileOptions options, std::function<void(const TableBody*)> dispose)
+  // `dispose` runs what frees a body or tenant table that nobody uses any more; none = where the last user
+  // is.
+  using Dispose = std::function<void(std::function<void()>)>;
+  TableLoader(CompileOptions options, Dispose dispose)
       : options_(std::move(options)), dispose_(std::move(dispose)) {}
 
   // All problems of the table, or what to publish.
@@ -39,7 +42,10 @@ class TableLoader {
   std::vector<Problem> load_trust(LoadedTable& table);
 
   const CompileOptions options_;
-  const std::function<void(const TableBody*)> dispose_;
+  template <typename T>
+  std::shared_ptr<const T> share(std::unique_ptr<T> made) const;
+
+  const Dispose dispose_;
   std::map<std::string, std::shared_ptr<net::TlsClientContext>> trust_;  // by file; "" = the system's
 };
 

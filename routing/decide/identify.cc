@@ -105,12 +105,13 @@ core::Result<KeyIndex> Identifier::identify(const Table& table, std::string_view
   const std::optional<std::string_view> token = parse_bearer(authorization);
   if (!token) return core::fail(ErrorCode::malformed_authorization, kField);
 
-  const TableBody& body = *table.body;
+  const TenantTable& tenants = *table.tenants;
   const core::Hash128 tag = core::siphash128(secret_, *token);
   Entry& entry = cache_[tag.low & (kCacheEntries - 1)];
   const bool cached = same_tag(entry.tag, tag);
-  if (cached && entry.key < body.keys.size() &&
-      CRYPTO_memcmp(body.keys[entry.key].hash.data(), entry.digest.data(), entry.digest.size()) == 0) {
+  if (cached && entry.key < tenants.key_end() &&
+      CRYPTO_memcmp(tenants[KeyIndex{entry.key}].hash().data(), entry.digest.data(), entry.digest.size()) ==
+          0) {
     return KeyIndex{entry.key};
   }
 
@@ -121,13 +122,13 @@ core::Result<KeyIndex> Identifier::identify(const Table& table, std::string_view
     digest = hasher_.hash(*token);
     cache_misses_++;
   }
-  const std::optional<uint32_t> key = body.key_hashes.find(digest);
+  const std::optional<KeyIndex> key = tenants.find_key(digest);
   if (!key) {
     if (cached) entry = Entry{};
     return core::fail(ErrorCode::unknown_key, kField);
   }
-  entry = Entry{.tag = tag, .digest = digest, .key = *key};
-  return KeyIndex{*key};
+  entry = Entry{.tag = tag, .digest = digest, .key = static_cast<uint32_t>(*key)};
+  return *key;
 }
 
 }  // namespace weir::routing

@@ -2,7 +2,7 @@
 //
 //   "Bearer sk-..." ─▶ SipHash under the process's secret ─▶ cache ──hit──▶ digest, index ─▶ KeyIndex
 //                                                             │miss                            ▲
-//                                                             └▶ HMAC-SHA-256 ─▶ key_hashes ───┘
+//                                                             └▶ HMAC-SHA-256 ─▶ find_key() ───┘
 //
 // Invariants
 //   1. No token is kept: the cache holds its SipHash under a secret of this process and its HMAC, no more.

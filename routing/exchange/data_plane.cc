@@ -18,7 +18,8 @@ using core::ErrorCode;
 using net::HeaderId;
 
 std::optional<Endpoint> endpoint_of(uint8_t path) {
-  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path)) : std::nullopt;
+  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path))
+                                                           : std::nullopt;
 }
 
 uint16_t small_number(std::string_view text) {
@@ -47,7 +48,8 @@ core::Result<KeyIndex> DataPlane::identify(const net::RequestHead& head, const u
   return shard_.identifier().identify(shard_.table(), head.fields.value(HeaderId::authorization, base));
 }
 
-core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
+core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head,
+                                      const uint8_t* base) {
   const Path path = path_of(head.target.view(base));
   if (path == Path::unknown) return core::fail(ErrorCode::not_found);
   const bool takes_body = endpoint_of(static_cast<uint8_t>(path)).has_value();
@@ -87,7 +89,8 @@ core::Result<void> DataPlane::read_steering(const net::RequestHead& head, const 
     if (field.id != HeaderId::weir_attribute) continue;
     std::string_view name = field.name(base);
     name.remove_prefix(net::kWeirAttributePrefix.size());
-    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed) return parsed;
+    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed)
+      return parsed;
   }
   return {};
 }
@@ -123,8 +126,8 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
 
   auto key = identify(head, base);
   if (!key) return std::unexpected(key.error());
-  const Key& key_row = body[*key];
-  TenantIndex tenant = key_row.tenant;
+  const Key key_row = table[*key];
+  TenantIndex tenant = key_row.tenant();
   record.key = static_cast<uint32_t>(*key);
   record.tenant = static_cast<uint32_t>(tenant);
   record.client_retry = small_number(head.fields.value(HeaderId::stainless_retry_count, base));
@@ -132,12 +135,11 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Steering& steering = steering_;
   if (auto read = read_steering(head, base, steering); !read) return read;
   if (!steering.tenant.empty()) {
-    const auto named = body.tenant_names.find(steering.tenant);
-    const bool allowed = named && (TenantIndex{*named} == tenant ||
-                                   std::binary_search(key_row.act_as.begin(), key_row.act_as.end(), TenantIndex{*named}));
-    if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
-    tenant = TenantIndex{*named};
-    record.tenant = *named;
+    const auto named = table.tenants->find(steering.tenant);
+    if (!named || !key_row.may_act_for(*named))
+      return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
+    tenant = *named;
+    record.tenant = static_cast<uint32_t>(tenant);
   }
 
   auto inspected = shard_.inspector().inspect(endpoint, request.body);
@@ -161,7 +163,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   uint64_t pin_key = 0;
   if (choice->scenario && !input.conversation.empty() && !body[*choice->scenario].flags.empty()) {
     PinTable& pins = shard_.gateway().pins;
-    pin_key = pins.key(body[tenant].id, body[*choice->scenario].name, input.conversation);
+    pin_key = pins.key(table[tenant].id(), body[*choice->scenario].name, input.conversation);
     input.pinned_unit = pins.lookup(pin_key, shard_.loop().now_ns());
   }
   auto decision = decide(table, *choice, input);
@@ -190,17 +192,19 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
   const auto key = identify(request.head, request.base);
   if (!key) return answer_error(session, key.error(), record);
   const TableBody& body = *shard_.table().body;
-  const Tenant& tenant = body[body[*key].tenant];
+  const TenantIndex tenant = shard_.table()[*key].tenant();
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  record.tenant = static_cast<uint32_t>(tenant);
   const int64_t created = shard_.table().published_wall_ns / 1'000'000'000;
   std::string json = "{\"object\":\"list\",\"data\":[";
   const auto add = [&](std::string_view id, std::string_view owner) {
     if (json.back() == '}') json += ',';
-    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id, created, owner);
+    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id,
+                        created, owner);
   };
   for (const Scenario& scenario : body.scenarios) add(scenario.name, "weir");
-  for (const ModelIndex model : tenant.models) add(body[model].name, body[body[model].provider].name);
+  for (const ModelIndex model : shard_.table()[tenant].models())
+    add(body[model].name, body[body[model].provider].name);
   json += "]}";
   record.status = 200;
   const auto table = shard_.pin_table();
@@ -214,8 +218,8 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
 // Probes come often and say little: they are answered, and not recorded.
 void DataPlane::answer_health(net::ServerSession& session, Path path, Record& record) {
   const Gateway& gateway = shard_.gateway();
-  const bool ready = gateway.ready.load(std::memory_order_relaxed) && !gateway.draining.load(std::memory_order_relaxed) &&
-                     shard_.has_table();
+  const bool ready = gateway.ready.load(std::memory_order_relaxed) &&
+                     !gateway.draining.load(std::memory_order_relaxed) && shard_.has_table();
   const bool good = path == Path::health || ready;
   send_answer(session, shard_.loop().buffers(), good ? 200 : 503, "application/json",
               good ? "{\"status\":\"ok\"}" : "{\"status\":\"not ready\"}", {record, nullptr, 0, {}});

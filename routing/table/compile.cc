@@ -1,13 +1,40 @@
 #include "routing/table/compile.h"
 
+#include "routing/decide/row_index.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
-#include "routing/decide/row_index.h"
 
 namespace weir::routing {
 
+namespace {
+
+// Everything that an index, rank, bit or default of a tenant or key stands for.
+std::string describe_basis(const TableBody& body) {
+  std::string text;
+  const auto list = [&](std::string_view kind, const auto& items, size_t count) {
+    text.append(kind);
+    for (size_t i = 0; i < count; i++) text.append(" ").append(items[i].name);
+    text += '\n';
+  };
+  list("models", body.models, body.models.size());
+  list("units", body.units, body.declared_units);
+  list("segments", body.segments, body.segments.size());
+  list("scenarios", body.scenarios, body.scenarios.size());
+  list("flags", body.flags, body.flags.size());
+  for (const Flag& flag : body.flags) {
+    text += fmt::format("{} {} ", static_cast<uint32_t>(flag.scenario), flag.bit);
+  }
+  // A row's previous unit is stored only where it differs from it.
+  for (const Scenario& scenario : body.scenarios)
+    text += fmt::format("{} ", static_cast<uint32_t>(scenario.stable));
+  return text;
+}
+
+}  // namespace
+
 CompileResult compile(Document document, const CompileOptions& options) {
   auto body = std::make_unique<TableBody>();
+  std::unique_ptr<TenantTable> tenants;
   CompileState state(options, *body);
   const Path nowhere;
   const Root root(state.problems, nowhere, document.root());
@@ -21,18 +48,24 @@ CompileResult compile(Document document, const CompileOptions& options) {
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);
-    read_tenants(state, root);
-    read_keys(state, root);
     if (root.has(RootProperty::budgets)) {
       body->budgets =
           read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
     }
+    body->declared_units = static_cast<uint32_t>(state.units.size());
+    if (state.problems.empty()) rank_flags(*body);
+    TenantTableBuilder builder(*body);
+    read_tenants(state, root, builder);
+    if (state.problems.empty()) {
+      build_units(state);
+      index_flags(*body);
+      body->basis = sha256(describe_basis(*body));
+      tenants = builder.take();
+    }
   }
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
-  build_units(state);
-  body->source_json = document.take_json();
-  index_rows(*body);
-  return body;
+  if (options.keep_source) body->source_json = document.take_json();
+  return CompiledTable{std::move(body), std::move(tenants)};
 }
 
 CompileResult compile_text(std::string text, TableFormat format, const CompileOptions& options) {
@@ -42,14 +75,15 @@ CompileResult compile_text(std::string text, TableFormat format, const CompileOp
 }
 
 void declare_name(CompileState& state, const Path& path, std::string_view name, uint32_t value,
-                  Names& names) {
+                  NewNames& names) {
   check_name(state.problems, path, name);
   if (name.size() > UINT16_MAX) return;
-  if (!names.index->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
+  if (!names.to->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
   if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
 }
 
-void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit) {
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count,
+                        size_t limit) {
   if (count <= limit) return;
   state.problems.add(root.at(section), fmt::format("declares {}; at most {} are accepted", count, limit));
 }
@@ -58,16 +92,20 @@ std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Ele
                                        const Names& names) {
   const auto name = read_string(problems, path, element);
   if (!name) return std::nullopt;
-  const auto index = names.index->find(*name);
-  if (index) return index;
+  const auto index = names.find(*name);
+  if (!index) report_unknown(problems, path, names.kind, *name, names.list);
+  return index;
+}
+
+void report_unknown(Problems& problems, const Path& path, std::string_view kind, std::string_view name,
+                    std::span<const std::string_view> known) {
   std::string hint;
-  if (names.list.empty()) {
-    hint = fmt::format("; the table declares no {}", names.kind);
-  } else if (names.list.size() <= Names::kMaxSuggested) {
-    hint = did_you_mean(*name, names.list);
+  if (known.empty()) {
+    hint = fmt::format("; the table declares no {}", kind);
+  } else if (known.size() <= Names::kMaxSuggested) {
+    hint = did_you_mean(name, known);
   }
-  problems.add(path, fmt::format("unknown {} {}{}", names.kind, quote(*name), hint));
-  return std::nullopt;
+  problems.add(path, fmt::format("unknown {} {}{}", kind, quote(name), hint));
 }
 
 Limits read_limits(Problems& problems, const Path& path, Element element) {

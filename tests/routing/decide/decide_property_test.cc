@@ -82,8 +82,13 @@ struct Expected {
 
 class Reference {
  public:
-  Reference(const Table& table, ScenarioIndex scenario, const DecideInput& input)
-      : table_(table), body_(*table.body), scenario_(body_[scenario]), index_(scenario), input_(input) {}
+  Reference(const Table& table, const TenantSpec& tenant, ScenarioIndex scenario, const DecideInput& input)
+      : table_(table),
+        body_(*table.body),
+        tenant_(tenant),
+        scenario_(body_[scenario]),
+        index_(scenario),
+        input_(input) {}
 
   Expected decide() const {
     Expected expected;
@@ -135,7 +140,7 @@ class Reference {
   }
 
   const TenantFlag* row(FlagIndex flag) const {
-    for (const TenantFlag& row : body_[input_.tenant].flags) {
+    for (const TenantFlag& row : tenant_.flags) {
       if (row.flag == flag) return &row;
     }
     return nullptr;
@@ -173,7 +178,7 @@ class Reference {
     for (const StickyKey kind : scenario_.sticky_by) {
       const std::string value(kind == StickyKey::conversation ? input_.conversation
                               : kind == StickyKey::user       ? input_.user
-                                                              : std::string_view(body_[input_.tenant].id));
+                                                              : std::string_view(tenant_.id));
       if (!sticky && !value.empty()) sticky = value;
     }
     if (!sticky) return Reason::no_sticky_key;
@@ -226,6 +231,7 @@ class Reference {
 
   const Table& table_;
   const TableBody& body_;
+  const TenantSpec& tenant_;  // as it was written
   const Scenario& scenario_;
   const ScenarioIndex index_;
   const DecideInput& input_;
@@ -391,7 +397,7 @@ class World {
     const auto choice = choose_scenario(table_, input);
     ASSERT_TRUE(choice.has_value());
     ASSERT_EQ(choice->scenario, scenario);
-    const Expected expected = Reference(table_, scenario, input).decide();
+    const Expected expected = Reference(table_, build_.at(input.tenant), scenario, input).decide();
     const auto decision = decide(table_, *choice, input);
     const Explanation explanation =
         one_in(16) ? explain(table_, input) : Explanation{7, {{"", true, ""}}, decision};

@@ -77,7 +77,7 @@ class Decide : public ::testing::Test {
 
 TEST_F(Decide, TakesTheScenarioOfTheHeaderBeforeAllElse) {
   const ScenarioIndex other = build.scenario("other", build.unit("other-stable"));
-  build.body().keys[0].scenario = other;
+  build.at(KeyIndex{0}).scenario = other;
   input.model = "other";
   const Table table = build.build();
   EXPECT_EQ(choose_scenario(table, input)->scenario, chat);
@@ -96,7 +96,7 @@ TEST_F(Decide, RefusesAHeaderThatNamesNoScenarioEvenIfTheModelDoes) {
 
 TEST_F(Decide, TakesTheScenarioNamedByTheModelThenTheKeys) {
   const ScenarioIndex other = build.scenario("other", build.unit("other-stable"));
-  build.body().keys[0].scenario = other;
+  build.at(KeyIndex{0}).scenario = other;
   input.scenario_header = "";
   input.model = "chat";
   EXPECT_EQ(choose_scenario(build.build(), input)->scenario, chat);
