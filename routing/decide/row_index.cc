@@ -20,7 +20,7 @@ constexpr uint32_t kMaxFirst = 0xffffff;  // Group::first
 constexpr size_t kTermsCompared = 32;
 
 static_assert(sizeof(PackedRow) == 8);
-static_assert(sizeof(RowTerms) == 24 && std::has_unique_object_representations_v<RowTerms>);
+static_assert(sizeof(RowTerms) == 32 && std::has_unique_object_representations_v<RowTerms>);
 static_assert(core::limits::kMaxFlags < kMaxFirst);
 
 const PackedRow* rows_at(const uint64_t* words) {
@@ -109,6 +109,7 @@ uint64_t RowPacker::pack_row(const TenantFlag& row, std::vector<uint64_t>& words
   packed.milli_percent = row.milli_percent & 0x1ffff;  // at most 100'000
   packed.present = 1;
   packed.limited = row.limit_rpm != 0 || row.limit_total_requests != 0;
+  packed.timed = row.until_ns != INT64_MAX;
   packed.state = std::to_underlying(row.state) & 3;
   packed.on_rollback = std::to_underlying(row.on_rollback) & 3;
   packed.bit = body_[row.flag].bit;
@@ -120,9 +121,11 @@ uint32_t RowPacker::place_terms(const TenantFlag& row, std::vector<uint64_t>& wo
   WEIR_ASSERT(row.segments.size() <= core::limits::kMaxSegments);
   const RowTerms terms{.start_ns = row.start_ns,
                        .expires_ns = row.expires_ns,
+                       .until_ns = row.until_ns,
                        .segment_count = static_cast<uint32_t>(row.segments.size()),
                        .on_expiry = row.on_expiry};
-  const bool always = row.start_ns == kAlways.start_ns && row.expires_ns == kAlways.expires_ns;
+  const bool always = row.start_ns == kAlways.start_ns && row.expires_ns == kAlways.expires_ns &&
+                      row.until_ns == kAlways.until_ns;
   if (always && row.segments.empty()) return 0;
   constexpr size_t kTermsWords = sizeof(terms) / 8;
   scratch_.assign(kTermsWords + (row.segments.size() + 1) / 2, 0);
@@ -169,15 +172,20 @@ std::optional<TenantRow> find_row(const TableBody& body, const Tenant& tenant, F
                   .segments = terms.segments(),
                   .start_ns = terms.start_ns,
                   .expires_ns = terms.expires_ns,
+                  .until_ns = terms.until_ns,
                   .on_expiry = terms.on_expiry,
                   .on_rollback = OnRollback{static_cast<uint8_t>(packed.on_rollback)},
                   .previous = body[scenario].stable};
-    const std::span<const RowDetail> details = tenant.row_details();
-    const auto detail = std::ranges::lower_bound(details, flag_rank(body, flag), {}, &RowDetail::rank);
-    if (detail != details.end() && detail->rank == flag_rank(body, flag)) {
-      row.previous = detail->previous;
-      row.limit_rpm = detail->limit_rpm;
-      row.limit_total_requests = detail->limit_total_requests;
+    const uint32_t rank = flag_rank(body, flag);
+    const auto details = std::ranges::equal_range(tenant.row_details(), rank, {}, &RowDetail::rank);
+    if (!details.empty()) {
+      row.previous = details.front().previous;
+      row.review_ns = details.front().review_ns;
+    }
+    const auto limits = std::ranges::equal_range(tenant.row_limits(), rank, {}, &RowLimits::rank);
+    if (!limits.empty()) {
+      row.limit_rpm = limits.front().rpm;
+      row.limit_total_requests = limits.front().total_requests;
     }
     return row;
   }

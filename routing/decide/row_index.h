@@ -29,16 +29,18 @@ struct PackedRow {
   uint32_t terms = 0;  // a RowTerms, in words from the tenant's first; 0: always, and no segment
   uint32_t milli_percent : 17 = 0;
   uint32_t present : 1 = 0;      // 0: the tenant has no row on this flag
-  uint32_t limited : 1 = 0;      // a limit of the pilot is set
+  uint32_t limited : 1 = 0;      // a limit of the pilot is set (rpm, total_requests)
+  uint32_t timed : 1 = 0;        // the pilot ends at RowTerms::until_ns
   uint32_t state : 2 = 0;        // FlagState
   uint32_t on_rollback : 2 = 0;  // OnRollback
-  uint32_t bit : 9 = 0;          // Flag::bit
+  uint32_t bit : 8 = 0;          // Flag::bit
 };
 
 // When a row runs and whom it admits beside its percentage. Its segments follow.
 struct RowTerms {
   int64_t start_ns = INT64_MIN;
   int64_t expires_ns = INT64_MAX;
+  int64_t until_ns = INT64_MAX;
   uint32_t segment_count = 0;
   ExpiryAction on_expiry = ExpiryAction::off;
   uint8_t unused[3] = {};
@@ -68,6 +70,8 @@ struct TenantRow {
   std::span<const SegmentIndex> segments;  // views the table
   int64_t start_ns = INT64_MIN;
   int64_t expires_ns = INT64_MAX;
+  int64_t until_ns = INT64_MAX;   // the pilot's last moment
+  int64_t review_ns = INT64_MAX;  // somebody looks at it again
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
   UnitIndex previous{};

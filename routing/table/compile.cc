@@ -8,7 +8,7 @@ namespace weir::routing {
 
 namespace {
 
-// Everything that an index, rank, bit or default of a tenant or key stands for.
+// Everything that an index, rank, bit or default of a tenant or key stands for, and that its checks look at.
 std::string describe_basis(const TableBody& body) {
   std::string text;
   const auto list = [&](std::string_view kind, const auto& items, size_t count) {
@@ -22,7 +22,8 @@ std::string describe_basis(const TableBody& body) {
   list("scenarios", body.scenarios, body.scenarios.size());
   list("flags", body.flags, body.flags.size());
   for (const Flag& flag : body.flags) {
-    text += fmt::format("{} {} ", static_cast<uint32_t>(flag.scenario), flag.bit);
+    text += fmt::format("{} {} {} ", static_cast<uint32_t>(flag.scenario), flag.bit,
+                        flag.candidate_unit ? static_cast<int64_t>(*flag.candidate_unit) : -1);
   }
   // A row's previous unit is stored only where it differs from it.
   for (const Scenario& scenario : body.scenarios)
@@ -51,6 +52,9 @@ CompileResult compile(Document document, const CompileOptions& options) {
     if (root.has(RootProperty::budgets)) {
       body->budgets =
           read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
+    }
+    if (const auto source = root.choice(RootProperty::prompt_source, kPromptSources)) {
+      body->prompt_source = static_cast<PromptSource>(*source);
     }
     body->declared_units = static_cast<uint32_t>(state.units.size());
     if (state.problems.empty()) rank_flags(*body);
@@ -90,22 +94,66 @@ void check_section_size(CompileState& state, const Root& root, RootProperty sect
 
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
                                        const Names& names) {
+  return read_reference_because(problems, path, element, names, "");
+}
+
+std::optional<uint32_t> read_reference_because(Problems& problems, const Path& path, Element element,
+                                               const Names& names, std::string_view why) {
   const auto name = read_string(problems, path, element);
   if (!name) return std::nullopt;
   const auto index = names.find(*name);
-  if (!index) report_unknown(problems, path, names.kind, *name, names.list);
+  if (!index) report_unknown(problems, path, names.kind, *name, names.list, why);
   return index;
 }
 
 void report_unknown(Problems& problems, const Path& path, std::string_view kind, std::string_view name,
-                    std::span<const std::string_view> known) {
+                    std::span<const std::string_view> known, std::string_view why) {
   std::string hint;
   if (known.empty()) {
     hint = fmt::format("; the table declares no {}", kind);
   } else if (known.size() <= Names::kMaxSuggested) {
     hint = did_you_mean(name, known);
   }
-  problems.add(path, fmt::format("unknown {} {}{}", kind, quote(name), hint));
+  problems.add(path, fmt::format("unknown {} {}{}{}", kind, quote(name), why, hint));
+}
+
+std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element) {
+  const auto name = read_string(problems, path, element);
+  if (!name) return std::nullopt;
+  if (is_name(*name)) return name;
+  problems.add(
+      path, fmt::format("{} is not one person: write one id such as u-4021, of letters, digits and . _ @ : - "
+                        "only, at most {} bytes",
+                        quote(*name), core::limits::kMaxNameBytes));
+  return std::nullopt;
+}
+
+Approvals read_approvals(Problems& problems, const Path& path, Element element) {
+  using enum ApprovalsProperty;
+  Approvals approvals;
+  const Object<ApprovalsProperty> object(problems, path, element);
+  size_t count = 0;
+  object.for_each(causes, [&](const Path& at, Element item) {
+    count++;
+    const auto cause = read_choice(problems, at, item, kApprovalCauses);
+    if (!cause) return;
+    const auto bit = static_cast<uint8_t>(1u << *cause);
+    if ((approvals.causes & bit) != 0) problems.add(at, "stands in the list twice; keep one");
+    approvals.causes |= bit;
+  });
+  if (object.has(causes) && object[causes].is_array() && count == 0)
+    problems.add(object.at(causes), "names no change; list some, or leave approvals out");
+  count = 0;
+  object.for_each(by, [&](const Path& at, Element item) {
+    count++;
+    if (const auto role = read_choice(problems, at, item, kApprovalRoles))
+      approvals.by.push_back(static_cast<ApprovalRole>(*role));
+  });
+  if (object.has(by) && object[by].is_array() && (count == 0 || count > core::limits::kMaxApprovals)) {
+    problems.add(object.at(by), fmt::format("lists {} roles; from 1 to {} are accepted", count,
+                                            core::limits::kMaxApprovals));
+  }
+  return approvals;
 }
 
 Limits read_limits(Problems& problems, const Path& path, Element element) {

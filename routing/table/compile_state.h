@@ -153,11 +153,17 @@ void declare_name(CompileState& state, const Path& path, std::string_view name, 
 
 // "unknown unit "x"", with what it may have been meant to be.
 void report_unknown(Problems& problems, const Path& path, std::string_view kind, std::string_view name,
-                    std::span<const std::string_view> known);
+                    std::span<const std::string_view> known, std::string_view why = "");
 
 // Index of what a string refers to.
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
                                        const Names& names);
+// The same; the message goes on with `why` the name must be known.
+std::optional<uint32_t> read_reference_because(Problems& problems, const Path& path, Element element,
+                                               const Names& names, std::string_view why);
+
+// One person: a name, so that nobody hides a list in it.
+std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element);
 
 // A list of references without repetition, sorted by index.
 template <typename Index, typename State, typename Property>
@@ -171,6 +177,7 @@ std::vector<Param> read_params(CompileState& state, const Path& path, Element el
 // name it is sent: does setting `param` mean that `key` must not be set?
 bool excludes(const Param& param, std::string_view key);
 
+Approvals read_approvals(Problems& problems, const Path& path, Element element);
 Limits read_limits(Problems& problems, const Path& path, Element element);
 std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element);
 

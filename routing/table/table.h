@@ -122,6 +122,24 @@ struct FallbackHop {
   std::string text;  // Kind::static_text
 };
 
+// Changes that wait for the approval of others; bits of Approvals::causes.
+enum class ApprovalCause : uint8_t {
+  production = 1,  // a tenant's row goes to production; another candidate or stable unit
+  widen = 2,       // more of a tenant's traffic may get the candidate
+  prompt = 4,      // a prompt comes into use that was not in use there
+};
+enum class ApprovalRole : uint8_t { operator_role, approver, admin };
+
+// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need what its
+// scenario asks for and what it asks for itself.
+struct Approvals {
+  uint8_t causes = 0;             // ApprovalCause bits; 0 = none needed
+  std::vector<ApprovalRole> by;   // in this order, each given by another person
+};
+
+// May prompts be changed through the admin API, or only by replacing the table from version control?
+enum class PromptSource : uint8_t { api, git };
+
 enum class StickyKey : uint8_t { conversation, user, tenant };
 
 struct Scenario {
@@ -134,6 +152,7 @@ struct Scenario {
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_flags()
   uint32_t first_rank = 0;  // rank of flags[0], all flags counted by scenario and bit; by rank_flags()
   std::vector<Budget> budgets;
+  Approvals approvals;
 };
 
 struct Flag {
@@ -146,6 +165,8 @@ struct Flag {
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
+  std::optional<UnitIndex> candidate_unit;  // none: a layer over stable
+  Approvals approvals;
 };
 
 enum class AttributeKind : uint8_t { enumeration, string, boolean, number };
@@ -204,6 +225,7 @@ struct TableBody {
   ShortHashIndex unit_hashes;  // Unit::short_hash -> UnitIndex
 
   std::vector<Budget> budgets;  // of everything together
+  PromptSource prompt_source = PromptSource::api;
 
   // SHA-256 of all that tenants and keys refer to, names and order: a TenantTable with the same basis is good
   // for this body, another is not.

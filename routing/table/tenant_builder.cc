@@ -44,18 +44,20 @@ bool needs_escapes(std::string_view text) {
 
 void TenantEncoder::find_details(const TenantSpec& spec) {
   details_.clear();
+  row_limits_.clear();
   for (const TenantFlag& row : spec.flags) {
-    const bool by_default = row.previous == body_[body_[row.flag].scenario].stable && row.limit_rpm == 0 &&
-                            row.limit_total_requests == 0;
-    if (by_default) continue;
-    details_.push_back({.rank = flag_rank(body_, row.flag),
-                        .previous = row.previous,
-                        .limit_rpm = row.limit_rpm,
-                        .limit_total_requests = row.limit_total_requests});
+    const uint32_t rank = flag_rank(body_, row.flag);
+    if (row.previous != body_[body_[row.flag].scenario].stable || row.review_ns != INT64_MAX) {
+      details_.push_back({.rank = rank, .previous = row.previous, .review_ns = row.review_ns});
+    }
+    if (row.limit_rpm != 0 || row.limit_total_requests != 0) {
+      row_limits_.push_back({.rank = rank, .rpm = row.limit_rpm, .total_requests = row.limit_total_requests});
+    }
   }
   if (!std::ranges::is_sorted(details_, {}, &RowDetail::rank)) {
     std::ranges::sort(details_, {}, &RowDetail::rank);
   }
+  std::ranges::sort(row_limits_, {}, &RowLimits::rank);
 }
 
 void TenantEncoder::append(const TenantSpec& spec, BlockBuilder<TenantRecord>& to) {
@@ -78,11 +80,13 @@ void TenantEncoder::append(const TenantSpec& spec, BlockBuilder<TenantRecord>& t
   record.groups = rows_.pack(spec.flags, to.words());
 
   find_details(spec);
-  const bool plain = details_.empty() && spec.models.empty() && spec.limits == Limits() &&
-                     spec.budgets.empty() && spec.user_limits == Limits() && spec.user_budgets.empty();
+  const bool plain = details_.empty() && row_limits_.empty() && spec.models.empty() &&
+                     spec.limits == Limits() && spec.budgets.empty() && spec.user_limits == Limits() &&
+                     spec.user_budgets.empty();
   if (plain) return;
   record.more = static_cast<uint32_t>(to.words().size()) - record.words;
   const TenantMore more{.details = static_cast<uint32_t>(details_.size()),
+                        .row_limits = static_cast<uint32_t>(row_limits_.size()),
                         .models = static_cast<uint32_t>(spec.models.size()),
                         .budgets = static_cast<uint8_t>(spec.budgets.size()),
                         .user_budgets = static_cast<uint8_t>(spec.user_budgets.size()),
@@ -94,6 +98,7 @@ void TenantEncoder::append(const TenantSpec& spec, BlockBuilder<TenantRecord>& t
   append_budgets(spec.budgets, to);
   append_budgets(spec.user_budgets, to);
   to.append(std::span<const RowDetail>(details_));
+  to.append(std::span<const RowLimits>(row_limits_));
   to.append(std::span<const ModelIndex>(spec.models));
 }
 

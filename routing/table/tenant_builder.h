@@ -33,6 +33,7 @@ class TenantEncoder {
   const TableBody& body_;
   RowPacker rows_;
   std::vector<RowDetail> details_;
+  std::vector<RowLimits> row_limits_;
 };
 
 void append_key(const KeySpec& spec, BlockBuilder<KeyRecord>& to);

@@ -33,7 +33,9 @@ struct Limits {
 };
 
 enum class FlagState : uint8_t { off, pilot, production };
-enum class ExpiryAction : uint8_t { off, freeze, alert };  // only `off` changes the decision
+// What happens at a row's expiry. Only `off` changes the decision: `freeze` refuses changes of the row until
+// it is renewed (frozen_rows() in routing/table/edit.h), `alert` lists it among the problems.
+enum class ExpiryAction : uint8_t { off, freeze, alert };
 enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
 
 // A tenant's standing on one flag.
@@ -44,11 +46,13 @@ struct TenantFlag {
   std::vector<SegmentIndex> segments;
   int64_t start_ns = INT64_MIN;  // wall clock, ns since 1970; before it: stable
   int64_t expires_ns = INT64_MAX;
+  int64_t review_ns = INT64_MAX;  // somebody looks at it again
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};    // answers past the pilot's limits; default: the scenario's stable
+  UnitIndex previous{};    // answers past the pilot's limits and after a rollback
   uint64_t limit_rpm = 0;  // 0 = none
   uint64_t limit_total_requests = 0;
+  int64_t until_ns = INT64_MAX;  // the pilot's last moment
 };
 
 struct TenantSpec {

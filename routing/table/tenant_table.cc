@@ -48,6 +48,7 @@ Tenant::Parts Tenant::parts() const {
   parts.budgets = reader.take<Budget>(more.budgets);
   parts.user_budgets = reader.take<Budget>(more.user_budgets);
   parts.details = reader.take<RowDetail>(more.details);
+  parts.row_limits = reader.take<RowLimits>(more.row_limits);
   parts.models = reader.take<ModelIndex>(more.models);
   return parts;
 }

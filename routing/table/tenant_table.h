@@ -61,26 +61,34 @@ struct TenantRecord {
 };
 static_assert(sizeof(TenantRecord) == 32);
 
-// What few tenants have. Follow: Limits, user Limits, Budgets, user Budgets, RowDetails, ModelIndices.
+// What not every tenant has. Follow: Limits, user Limits, Budgets, user Budgets, RowDetails, RowLimits,
+// ModelIndices.
 struct TenantMore {
   uint32_t details = 0;
+  uint32_t row_limits = 0;
   uint32_t models = 0;
   uint8_t budgets = 0;
   uint8_t user_budgets = 0;
   uint8_t limits = 0;       // 0 or 1
   uint8_t user_limits = 0;  // 0 or 1
-  uint32_t unused = 0;
 };
 static_assert(sizeof(TenantMore) == 16);
 
-// What the packed row leaves out, if it is not what it is by default.
+// What the packed row leaves out. Sorted by the rank of the flag.
 struct RowDetail {
-  uint32_t rank = 0;  // of the flag; details are sorted by it
+  uint32_t rank = 0;
   UnitIndex previous{};
-  uint64_t limit_rpm = 0;
-  uint64_t limit_total_requests = 0;
+  int64_t review_ns = INT64_MAX;
 };
-static_assert(sizeof(RowDetail) == 24);
+static_assert(sizeof(RowDetail) == 16);
+
+struct RowLimits {
+  uint32_t rank = 0;
+  uint32_t unused = 0;
+  uint64_t rpm = 0;
+  uint64_t total_requests = 0;
+};
+static_assert(sizeof(RowLimits) == 24);
 
 struct KeyRecord {
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -140,12 +148,14 @@ class Tenant {
   const uint64_t* row_words() const { return block_.words + record_.words; }
   uint16_t row_groups() const { return record_.groups; }
   std::span<const RowDetail> row_details() const { return parts().details; }
+  std::span<const RowLimits> row_limits() const { return parts().row_limits; }
 
  private:
   struct Parts {
     Limits limits, user_limits;
     std::span<const Budget> budgets, user_budgets;
     std::span<const RowDetail> details;
+    std::span<const RowLimits> row_limits;
     std::span<const ModelIndex> models;
   };
   Parts parts() const;

@@ -63,6 +63,7 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   row.on_expiry = ExpiryAction::alert;
   row.on_rollback = OnRollback::finish;
   row.limit_rpm = 5;
+  row.until_ns = 21;
   table = build.build();
   const ScenarioRows rows = find_rows(*table.body, table[tenant], scenarios[2]);
   const PackedRow& packed = rows.rows[0];
@@ -70,9 +71,11 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   EXPECT_EQ(packed.state, std::to_underlying(FlagState::production));
   EXPECT_EQ(packed.on_rollback, std::to_underlying(OnRollback::finish));
   EXPECT_TRUE(packed.limited);
+  EXPECT_TRUE(packed.timed);
   const RowTerms& terms = rows.terms(packed);
   EXPECT_EQ(terms.start_ns, 11);
   EXPECT_EQ(terms.expires_ns, 22);
+  EXPECT_EQ(terms.until_ns, 21);
   EXPECT_EQ(terms.on_expiry, ExpiryAction::alert);
   ASSERT_EQ(terms.segments().size(), 2u);
   EXPECT_EQ(terms.segments()[0], second);
