@@ -96,7 +96,7 @@ class BlockBuilder {
     record.text = static_cast<uint32_t>(text_.size());
     return record;
   }
-  Record& operator[](size_t at) { return records_[at]; }
+  Record& last() { return records_.back(); }
 
   void append_text(std::string_view text) { text_.insert(text_.end(), text.begin(), text.end()); }
   std::vector<uint64_t>& words() { return words_; }

@@ -126,6 +126,12 @@ void TenantTableBuilder::reserve_keys(size_t count) {
   key_hashes_.reserve(count);
 }
 
+void set_links(TenantRecord& record, const TenantLinks& links) {
+  record.first_key = links.first_key;
+  record.key_count = links.key_count;
+  record.acted_for = links.acted_for;
+}
+
 std::string_view TenantTableBuilder::id(KeyIndex index) const {
   const auto at = static_cast<uint32_t>(index);
   const KeyBlock& block = parts_.keys[at / TenantTable::kPerBlock];
@@ -222,9 +228,7 @@ std::unique_ptr<TenantTable> TenantTableBuilder::take() {
   for (uint32_t i = 0; i < parts_.tenant_end; i++) {
     auto* records = reinterpret_cast<TenantRecord*>(tenant_blocks_[i / TenantTable::kPerBlock].get() + 1);
     TenantRecord& record = records[i % TenantTable::kPerBlock];
-    record.first_key = links_[i].first_key;
-    record.key_count = links_[i].key_count;
-    record.acted_for = links_[i].acted_for;
+    set_links(record, links_[i]);
   }
   parts_.basis = body_.basis;
   return std::make_unique<TenantTable>(std::move(parts_));

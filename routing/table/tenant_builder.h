@@ -38,12 +38,7 @@ class TenantEncoder {
 
 void append_key(const KeySpec& spec, BlockBuilder<KeyRecord>& to);
 
-// Who names a tenant; a part of its record.
-struct TenantLinks {
-  uint32_t first_key = TenantRecord::kNone;
-  uint32_t key_count = 0;
-  uint32_t acted_for = 0;
-};
+void set_links(TenantRecord& record, const TenantLinks& links);
 
 class TenantTableBuilder {
  public:

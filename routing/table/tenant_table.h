@@ -116,6 +116,13 @@ static_assert(sizeof(KeyMore) == 8);
 using TenantBlock = BlockRef<TenantRecord>;
 using KeyBlock = BlockRef<KeyRecord>;
 
+// Who names a tenant; a part of its record.
+struct TenantLinks {
+  uint32_t first_key = TenantRecord::kNone;
+  uint32_t key_count = 0;
+  uint32_t acted_for = 0;
+};
+
 // One tenant of a table, as long as that lives.
 class Tenant {
  public:
@@ -142,7 +149,7 @@ class Tenant {
     if (record_.first_key == TenantRecord::kNone) return std::nullopt;
     return KeyIndex{record_.first_key};
   }
-  uint32_t key_count() const { return record_.key_count; }
+  TenantLinks links() const { return {record_.first_key, record_.key_count, record_.acted_for}; }
 
   // For routing/decide/row_index.h, which knows how rows are packed.
   const uint64_t* row_words() const { return block_.words + record_.words; }
