@@ -135,13 +135,6 @@ void read_act_as(TenantReading& state, const Object<KeyProperty>& object, KeySpe
   }
 }
 
-template <typename Container>
-size_t count_of(const Container& container) {
-  size_t count = 0;
-  for (auto at = container.begin(); at != container.end(); ++at) count++;
-  return count;
-}
-
 bool is_there(const Root& root, RootProperty section) {
   return root.has(section) && !root[section].is_null();
 }
@@ -152,7 +145,7 @@ void read_tenant_section(CompileState& state, TenantReading& reading, const Root
   const Path path = root.at(RootProperty::tenants);
   const auto object = read_object(state.problems, path, root[RootProperty::tenants]);
   if (!object) return;
-  tenants.reserve_tenants(count_of(*object));
+  tenants.reserve_tenants(object->size());
   TenantSpec spec;
   for (const auto [id, element] : *object) {
     const Path at(path, id);
@@ -173,7 +166,7 @@ void read_key_section(CompileState& state, TenantReading& reading, const Root& r
   const Path path = root.at(RootProperty::keys);
   const auto array = read_array(state.problems, path, root[RootProperty::keys]);
   if (!array) return;
-  tenants.reserve_keys(count_of(*array));
+  tenants.reserve_keys(array->size());
   KeySpec spec;
   uint32_t position = 0;
   for (const Element element : *array) {
