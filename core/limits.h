@@ -55,7 +55,7 @@ inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
 // ---- control thread -------------------------------------------------------------------------------------
-inline constexpr uint32_t kMaxAdminBodyBytes = 64 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
+inline constexpr uint32_t kMaxAdminBodyBytes = 512 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
 inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- TLS ------------------------------------------------------------------------------------------------
