@@ -13,6 +13,7 @@ inline constexpr uint32_t kMaxTargetBytes = 2048;          // target_too_long
 inline constexpr uint32_t kMaxChunkLineBytes = 256;        // bad_chunk: size digits and extension
 // ---- request body -----------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
+inline constexpr uint32_t kMinBodyBytesPerSecond = 1024;     // body_timeout: on average, kBodyGraceMs apart
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
@@ -71,6 +72,7 @@ inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value i
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
+inline constexpr uint32_t kBodyGraceMs = 60'000;             // body_timeout: until kMinBodyBytesPerSecond must be met
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
