@@ -13,6 +13,7 @@ inline constexpr uint32_t kMaxTargetBytes = 2048;          // target_too_long
 inline constexpr uint32_t kMaxChunkLineBytes = 256;        // bad_chunk: size digits and extension
 // ---- request body -----------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
+inline constexpr uint32_t kMinBodyBytesPerSecond = 1024;     // body_timeout: on average, kBodyGraceMs apart
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
@@ -56,7 +57,7 @@ inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
 // ---- control thread -------------------------------------------------------------------------------------
-inline constexpr uint32_t kMaxAdminBodyBytes = 64 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
+inline constexpr uint32_t kMaxAdminBodyBytes = 512 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
 inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- registry -------------------------------------------------------------------------------------------
@@ -75,6 +76,7 @@ inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value i
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
+inline constexpr uint32_t kBodyGraceMs = 60'000;             // body_timeout: until kMinBodyBytesPerSecond must be met
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits

@@ -68,6 +68,7 @@ class AttributeValues {
 
   void clear() { present_ = 0; }
   bool empty() const { return present_ == 0; }
+  uint32_t present() const { return present_; }  // bit i: attribute i was sent
 
   // Null when the attribute was not sent.
   const Value* find(AttributeIndex attribute) const {

@@ -182,7 +182,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user);
+  exchange->start(*decision, inspection, input.user, steering.attributes);
   return {};
 }
 

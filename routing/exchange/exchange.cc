@@ -3,6 +3,7 @@
 #include "routing/exchange/exchange.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "net/http/writer.h"
@@ -55,12 +56,14 @@ Exchange::~Exchange() { WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullp
 
 const Unit& Exchange::unit() const { return (*table().body)[unit_]; }
 
-void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user) {
+void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
+                     const AttributeValues& attributes) {
   decision_ = decision;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
   shard_.loop().when_receive_memory_is_short(copy_out_task_);
   if (!user.empty()) user_ = shard_.small_bytes().copy(user);
+  keep_attributes(attributes);
   record_.streamed = stream_;
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
   if (decision.flag) record_.flag = static_cast<uint32_t>(*decision.flag);
@@ -76,6 +79,18 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
     if (hop.kind == FallbackHop::Kind::static_text) return answer_static(hop.text);
   }
   begin_attempt(decision.unit, &inspection);
+}
+
+// As offsets: the request's bytes stay until the exchange ends, but may move to a block of their own.
+void Exchange::keep_attributes(const AttributeValues& attributes) {
+  const auto* base = reinterpret_cast<const char*>(session_.request_bytes().data());
+  for (uint32_t left = attributes.present(); left != 0; left &= left - 1) {
+    const auto at = static_cast<uint8_t>(std::countr_zero(left));
+    const std::string_view value = attributes.find(AttributeIndex{at})->text();
+    const auto offset = static_cast<size_t>(value.data() - base);
+    WEIR_ASSERT(offset + value.size() <= facts_.head_size);
+    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()), at};
+  }
 }
 
 void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection) {
@@ -147,7 +162,7 @@ void Exchange::send_request(const Inspection& inspection) {
   if (!unit().rewrite.prompt.empty()) {
     const Tenant& tenant = (*now_table.body)[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
-      values[static_cast<unsigned>(variable)] = text;
+      values.of[static_cast<unsigned>(variable)] = text;
     };
     put(PromptVariable::tenant_id, tenant.id);
     put(PromptVariable::tenant_name, tenant.display_name_json);
@@ -157,6 +172,8 @@ void Exchange::send_request(const Inspection& inspection) {
     ScratchWriter escaped({reinterpret_cast<uint8_t*>(user_json), sizeof user_json});
     render_json_string_body(user_.text(), escaped);
     put(PromptVariable::user, escaped.text(0, escaped.size()));
+    values.attributes = std::span(attributes_).first(attribute_count_);
+    values.request = request.data();
   }
 
   // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the table.

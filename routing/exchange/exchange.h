@@ -19,10 +19,12 @@
 // Thread: its shard's.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "core/limits.h"
 #include "core/snapshot.h"
 #include "net/client_session.h"
 #include "net/http/sse.h"
@@ -32,6 +34,7 @@
 #include "routing/exchange/attempt_policy.h"
 #include "routing/exchange/record.h"
 #include "routing/inspect/inspect.h"
+#include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 
 namespace weir::routing {
@@ -56,7 +59,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Exchange& operator=(const Exchange&) = delete;
 
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
-  void start(const Decision& decision, const Inspection& inspection, std::string_view user);
+  // `attributes` are views into the session's request.
+  void start(const Decision& decision, const Inspection& inspection, std::string_view user,
+             const AttributeValues& attributes);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -90,6 +95,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void take_next_hop(const FallbackHop& hop);
   void end_attempt(Reuse reuse);
   void set_deadline(uint64_t timeout_ns);
+  void keep_attributes(const AttributeValues& attributes);
 
   // answers (exchange_answer.cc)
   void render_head(const net::ResponseHead& head, const uint8_t* base);
@@ -128,6 +134,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::Slice partial_event_;      // bytes of an event whose end has not come
   core::Slice held_;               // head and events kept back while holding
   core::Slice user_;               // for prompts that mention {{user}}
+  std::array<SentAttribute, core::limits::kMaxAttributes> attributes_;  // the first attribute_count_, for prompts
   uint64_t started_ns_;
   uint64_t total_deadline_ns_ = 0;
   uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
@@ -138,6 +145,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint32_t retries_left_ = 0;
   uint32_t input_bytes_ = 0;
   uint16_t hops_taken_ = 0;
+  uint8_t attribute_count_ = 0;
   std::optional<core::ErrorCode> first_failure_;   // why the first hop was left
   Phase phase_ = Phase::acquiring;
   Mode mode_ = Mode::plain;

@@ -15,9 +15,9 @@ CompileResult compile(Document document, const CompileOptions& options) {
     root.string(RootProperty::schema);
     read_providers(state, root);
     read_models(state, root);
+    read_attributes(state, root);
     read_prompts(state, root);
     read_units(state, root);
-    read_attributes(state, root);
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);

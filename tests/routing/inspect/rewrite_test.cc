@@ -221,13 +221,29 @@ TEST_F(RewriteTest, FillsInThePromptsVariables) {
   unit.prompt = {{"You serve ", PromptVariable::tenant_name},
                  {" as ", PromptVariable::scenario},
                  {".\\n", PromptVariable::none}};
-  values_[static_cast<size_t>(PromptVariable::tenant_name)] = R"(\"Bank\" 17)";
-  values_[static_cast<size_t>(PromptVariable::scenario)] = "support";
+  values_.of[static_cast<size_t>(PromptVariable::tenant_name)] = R"(\"Bank\" 17)";
+  values_.of[static_cast<size_t>(PromptVariable::scenario)] = "support";
   EXPECT_EQ(
       rewrite(R"({"model":"m","messages":[]})", unit),
       R"({"model":"real","messages":[{"role":"system","content":"You serve \"Bank\" 17 as support.\n"}]})");
   EXPECT_EQ(prompt_bytes(unit.view(), values_),
             std::string_view(R"(You serve \"Bank\" 17 as support.\n)").size());
+}
+
+TEST_F(RewriteTest, FillsInAttributesEscapedAndAbsentOnesAsNothing) {
+  Unit unit;
+  unit.prompt = {{"Plan ", PromptVariable::attribute, 3},
+                 {", region ", PromptVariable::attribute, 31},
+                 {", age ", PromptVariable::attribute, 0},
+                 {".", PromptVariable::none}};
+  const std::string_view head = "x-weir-attr-region: a\"b\\c\td\r\nx-weir-attr-plan: pro\r\n";
+  const SentAttribute sent[] = {{20, 7, 31}, {47, 3, 3}};
+  values_.attributes = sent;
+  values_.request = reinterpret_cast<const uint8_t*>(head.data());
+  EXPECT_EQ(
+      rewrite(R"({"model":"m","messages":[]})", unit),
+      R"({"model":"real","messages":[{"role":"system","content":"Plan pro, region a\"b\\c\td, age ."}]})");
+  EXPECT_GE(prompt_bytes(unit.view(), values_), std::string_view(R"(Plan pro, region a\"b\\c\td, age .)").size());
 }
 
 TEST_F(RewriteTest, AsksForUsageOnEveryStream) {

@@ -121,8 +121,12 @@ constexpr BadTable kBadTables[] = {
     {"/prompts/support@2.1.0/system", "", "prompts[\"support@2.1.0\"]", "\"system\" is missing"},
     {"/prompts/support@2.1.0/system", "\"\"", "prompts[\"support@2.1.0\"].system", "is empty"},
     {"/prompts/support@2.1.0/system", "\"{{tenant.nme}}\"", "prompts[\"support@2.1.0\"].system",
-     "unknown variable \"tenant.nme\"; one of tenant.id, tenant.name, scenario, user, model, date; did you "
-     "mean"},
+     "unknown variable \"tenant.nme\"; one of tenant.id, tenant.name, scenario, user, model, date, "
+     "attributes.<name>; did you mean"},
+    {"/prompts/support@2.1.0/system", "\"{{attributes.reigon}}\"", "prompts[\"support@2.1.0\"].system",
+     "undeclared attribute \"reigon\"; declare it under attributes; did you mean \"region\"?"},
+    {"/prompts/support@2.1.0/system", "\"{{attributes.}}\"", "prompts[\"support@2.1.0\"].system",
+     "undeclared attribute \"\"; declare it under attributes"},
     {"/prompts/support@2.1.0/system", "\"{{}}\"", "prompts[\"support@2.1.0\"].system",
      "unknown variable \"\""},
     {"/prompts/support@2.1.0/system", "\"a {{tenant.name\"", "prompts[\"support@2.1.0\"].system",
