@@ -76,6 +76,7 @@ struct Model {
   std::string provider_model;  // what the provider calls it; default: the name
   Tier tier = Tier::standard;
   Price price;  // nano-USD per million tokens
+  uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
 };
 
 // Relative times in nanoseconds; 0 is never stored: absent ones get their documented default.
@@ -131,7 +132,7 @@ enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill }
 
 // At most this much money in any window of this length.
 struct Budget {
-  uint64_t window_ns = 0;
+  uint64_t window_ns = 0;  // 0: a calendar month
   int64_t limit_nano_usd = 0;
   BudgetAction on_exceed = BudgetAction::reject;
 };
@@ -154,8 +155,9 @@ struct Approvals {
 // May prompts be changed through the admin API, or only by replacing the table from version control?
 enum class PromptSource : uint8_t { api, git };
 
+// Requests per second, minute, hour and day, tokens per minute, requests at the same time; 0 = none.
 struct Limits {
-  uint64_t rpm = 0, tpm = 0, concurrency = 0;  // 0 = none
+  uint64_t rps = 0, rpm = 0, rph = 0, rpd = 0, tpm = 0, concurrency = 0;
 };
 
 enum class StickyKey : uint8_t { conversation, user, tenant };
@@ -331,7 +333,8 @@ struct TableBody {
   KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
   ShortHashIndex unit_hashes;              // Unit::short_hash -> UnitIndex
 
-  std::vector<Budget> budgets;  // of everything together
+  Limits limits;                // of everything together
+  std::vector<Budget> budgets;
   PromptSource prompt_source = PromptSource::api;
 
   std::string source_json;  // the document as JSON, secrets as references; GET /v1/table
@@ -356,6 +359,8 @@ struct Kills {
   std::vector<TenantIndex> tenants;                      // sorted
 };
 
+class GuardPlan;
+
 struct Table {
   uint64_t revision = 0;
   int64_t published_wall_ns = 0;
@@ -364,6 +369,8 @@ struct Table {
   // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its own
   // with for_another_shard().
   std::vector<std::shared_ptr<net::TlsClientContext>> trust;
+  // The body's limits and budgets with the memory of their state (routing/guard/guard_plan.h); null: none is enforced.
+  std::shared_ptr<const GuardPlan> guards;
 };
 
 }  // namespace weir::routing
