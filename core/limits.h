@@ -24,6 +24,10 @@ inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: 
 inline constexpr uint32_t kMaxTools = 128;                   // field_too_long, param "tools"
 inline constexpr uint32_t kMaxCount = 2'147'483'647;         // bad_field_type: n, best_of, max_*tokens
 inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
+// ---- flag evaluation (OFREP) ------------------------------------------------------------------------
+inline constexpr uint32_t kMaxOfrepBodyBytes = 256 * 1024;       // body_too_large: an evaluation context
+inline constexpr uint32_t kMaxOfrepAnswerBytes = 4 * 1024 * 1024;  // answer_too_large: all flags of a tenant
+inline constexpr uint32_t kMaxEventStreamsPerShard = 1024;       // too_many_event_streams
 // ---- provider answers ---------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large
 inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object larger than this is not read
@@ -79,6 +83,7 @@ inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
 inline constexpr uint32_t kBodyGraceMs = 60'000;             // body_timeout: until kMinBodyBytesPerSecond must be met
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kEventKeepAliveMs = 15'000;        // a comment on each event stream; the connection stays open
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
 

@@ -69,7 +69,7 @@ void ServerSession::parse_head(core::Slice data) {
   RequestHeadParser& parser = settings_.parser;
   parser.reset();
   auto status = parser.parse(data.bytes());
-  if (!status) return refuse(status.error());
+  if (!status) return refuse(status.error(), std::move(data));
   if (*status == ParseStatus::need_more) {
     if (state_ != State::head) {
       state_ = State::head;
@@ -90,14 +90,16 @@ void ServerSession::parse_head(core::Slice data) {
   const RequestHead& head = parser.head();
   if (!head.keep_alive) must_close_ = true;
   head_only_ = head.method == Method::head;
-  if (auto accepted = handler_.on_head(*this, head, data.data()); !accepted) return refuse(accepted.error());
+  if (auto accepted = handler_.on_head(*this, head, data.data()); !accepted) {
+    return refuse(accepted.error(), std::move(data));
+  }
   begin_body(std::move(data), head, parser.head_size());
 }
 
 void ServerSession::begin_body(core::Slice data, const RequestHead& head, uint32_t head_size) {
   const Framing framing = head.framing;
   if (auto started = body_.start(MessageSide::request, framing, settings_.max_body_bytes); !started) {
-    return refuse(started.error());
+    return refuse(started.error(), std::move(data));
   }
   if (framing.kind != BodyKind::chunked) {
     const uint64_t whole = head_size + framing.content_length;
@@ -194,6 +196,12 @@ bool ServerSession::keep_for_later(core::Slice data) {
   }
   if (pending_.size() >= kMaxPendingBytes) connection_.pause_receiving();
   return true;
+}
+
+void ServerSession::refuse(core::Error error, core::Slice received) {
+  if (state_ == State::closing) return;
+  request_ = std::move(received);
+  refuse(error);
 }
 
 void ServerSession::refuse(core::Error error) {

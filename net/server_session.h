@@ -48,7 +48,7 @@ class RequestHandler {
   // Answer through the session, now or later.
   virtual void on_request(ServerSession& session, const Request& request) = 0;
   // The request was refused by the protocol or by on_head(): answer with describe(error.code) and
-  // end_response(). `head` is null when it could not be read.
+  // end_response().
   virtual void on_refused(ServerSession& session, core::Error error) = 0;
   // The client is gone while its answer was owed. The session is closing.
   virtual void on_client_gone(ServerSession& session, core::Error error) = 0;
@@ -105,7 +105,8 @@ class ServerSession final : private ConnectionHandler {
   // Closes now, from outside: a request being answered ends with on_client_gone(reason).
   void close(core::Error reason);
 
-  // The bytes of the current request (head and body), for holding on to them past end_response().
+  // The bytes of the current request (head and body), for holding on to them past end_response(). Of a refused one,
+  // what had come of it, from its first byte on; empty if nothing could be kept.
   const core::Slice& request_bytes() const { return request_; }
   // The request's bytes move out of the receive blocks everyone shares; `body` of the Request is invalid then.
   bool move_request_to_own_block();
@@ -137,6 +138,7 @@ class ServerSession final : private ConnectionHandler {
   void complete(core::Slice request, uint32_t head_size, core::Slice rest);
   bool keep_for_later(core::Slice data);
   void refuse(core::Error error);
+  void refuse(core::Error error, core::Slice received);
   void become_idle();
 
   core::Loop& loop_;

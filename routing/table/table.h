@@ -103,6 +103,7 @@ struct Unit {
   std::string hash_hex;            // the same, 64 lower-case hex digits
   uint64_t short_hash = 0;         // first 8 bytes of hash, big-endian; what a pin stores
   ModelIndex model{};
+  std::string prompt;   // name@semver; empty = none
   UnitRewrite rewrite;  // what splicing needs; views into `storage`
   Timeouts timeouts{};
   uint32_t retries = 0;  // further tries on the same hop
