@@ -316,7 +316,7 @@ constexpr BadTable kBadTables[] = {
     {"/tenants/bank\u202e", "{}", "tenants[\"bank\\u202e\"]", "\"bank\\u202e\" is not a name"},
     {"/tenants/bank-17/models", "[\"gpt-5\"]", "tenants.bank-17.models[0]", "unknown model"},
     {"/tenants/bank-17/limits/rpm", "0", "tenants.bank-17.limits.rpm", "must be a whole number from 1"},
-    {"/tenants/bank-17/limits/rps", "1", "tenants.bank-17.limits.rps", "unknown field; did you mean"},
+    {"/tenants/bank-17/limits/rpx", "1", "tenants.bank-17.limits.rpx", "unknown field; did you mean"},
     {"/tenants/bank-17/limits/tpm", "1e13", "tenants.bank-17.limits.tpm", "must be a whole number"},
     {"/tenants/bank-17/budgets/0/on_exceed", "\"stop\"", "tenants.bank-17.budgets[0].on_exceed",
      "one of economy, cached, static, reject, kill"},
