@@ -39,7 +39,7 @@ keys:
     return std::move(*body);
   }
 
-  GuardArena arena{64};
+  std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
   UserGuards users{64 << 20, core::SipKey{.low = 1, .high = 2}};
   std::shared_ptr<const TableBody> body = compile_table();
   std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*body, arena);

@@ -37,6 +37,7 @@ enum class Arm : uint8_t { stable, candidate, shadow, fallback };
   X(no_sticky_key, "none of the scenario's sticky keys was sent")       \
   X(production, "the tenant's row is in production")                    \
   X(pilot_limit, "a limit of the pilot is used up or its time is over") \
+  X(economy, "a budget is used up: the cheapest unit answers")          \
   X(fallback, "an earlier hop of the chain failed")
 
 enum class Reason : uint8_t {

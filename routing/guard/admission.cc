@@ -16,6 +16,9 @@ constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
 #undef ROW
 };
 
+// Nobody knows when a place will be free: a moment that does not invite a storm.
+constexpr uint64_t kRetryConcurrencyNs = 1'000'000'000;
+
 constexpr unsigned kTokenRate = static_cast<unsigned>(RateKind::tokens);
 
 // Each text under a key made from the one before, so that no two pairs run into the same bytes.
@@ -113,6 +116,11 @@ bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Ve
     verdict.scope = part.guard->scope;
     verdict.limit = kind;
     verdict.retry_after_ns = outcome.retry_after_ns;
+    if (kind != LimitKind::concurrency) {
+      const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
+      const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
+      verdict.facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
+    }
     line.refused.fetch_add(1, std::memory_order_relaxed);
     return false;
   };
@@ -121,10 +129,9 @@ bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Ve
         part.guard->scope == GuardScope::user;  // its line counts whoever holds it, this one too
     const bool fits = of_user ? line.in_flight.load(std::memory_order_relaxed) <= specs.concurrency
                               : count_one(line.in_flight, specs.concurrency);
-    // Nobody knows when a place will be free: a moment that does not invite a storm.
     if (!fits)
       return refuse(LimitKind::concurrency,
-                    {.kind = RateOutcome::Kind::refused, .retry_after_ns = 1'000'000'000});
+                    {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs});
     part.counted = !of_user;
   }
   for (unsigned kind = 0; kind < kRateKinds; ++kind) {
@@ -201,10 +208,11 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
   if (!find_user(request, users, now)) {
     release_user(users);
     plan_ = nullptr;
-    return {.kind = Verdict::Kind::refused,
-            .scope = GuardScope::user,
-            .limit = LimitKind::concurrency,
-            .retry_after_ns = 1'000'000'000};
+    verdict.kind = Verdict::Kind::refused;
+    verdict.scope = GuardScope::user;
+    verdict.limit = LimitKind::concurrency;
+    verdict.retry_after_ns = kRetryConcurrencyNs;
+    return verdict;
   }
   unsigned taken = 0;
   while (taken < part_count_) {

@@ -77,6 +77,7 @@ struct Verdict {
   GuardScope scope = GuardScope::global;  // of the guard that decided
   LimitKind limit = LimitKind::rpm;
   uint64_t retry_after_ns = 0;
+  RateFacts facts;                        // of the rate that refused
   bool opened = false;  // a breaker of a budget opened
 };
 

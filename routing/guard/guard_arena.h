@@ -25,6 +25,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/cache_line.h"
@@ -78,9 +79,9 @@ class GuardArena {
 // The lines that one plan holds.
 class GuardLeases {
  public:
-  explicit GuardLeases(GuardArena& arena) : arena_(arena) {}
+  explicit GuardLeases(std::shared_ptr<GuardArena> arena) : arena_(std::move(arena)) {}
   ~GuardLeases() {
-    for (const uint32_t line : lines_) arena_.release(line);
+    for (const uint32_t line : lines_) arena_->release(line);
   }
   GuardLeases(const GuardLeases&) = delete;
   GuardLeases& operator=(const GuardLeases&) = delete;
@@ -88,14 +89,14 @@ class GuardLeases {
   // Null when the arena is full.
   template <typename Line>
   Line* find(LineKind kind, uint8_t scope, std::string_view name, uint64_t detail = 0) {
-    const auto line = arena_.find(kind, scope, name, detail);
+    const auto line = arena_->find(kind, scope, name, detail);
     if (!line) return nullptr;
     lines_.push_back(*line);
-    return &arena_.at<Line>(*line);
+    return &arena_->at<Line>(*line);
   }
 
  private:
-  GuardArena& arena_;
+  const std::shared_ptr<GuardArena> arena_;  // plans may die after everything else
   std::vector<uint32_t> lines_;
 };
 

@@ -84,8 +84,8 @@ UnitIndex cheapest(const TableBody& body, const Scenario& scenario) {
 
 }  // namespace
 
-std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, GuardArena& arena) {
-  std::shared_ptr<GuardPlan> plan(new GuardPlan(arena));
+std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, std::shared_ptr<GuardArena> arena) {
+  std::shared_ptr<GuardPlan> plan(new GuardPlan(std::move(arena)));
   Builder builder{*plan};
   plan->global_ = builder.add(GuardScope::global, 0, "", Builder::specs(body.limits), body.budgets);
   for (uint32_t i = 0; i < body.scenarios.size(); ++i) {
@@ -115,6 +115,12 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, GuardAre
   for (uint32_t i = 0; i < body.keys.size(); ++i) {
     const Key& key = body.keys[i];
     plan->keys_.push_back(builder.add(GuardScope::key, i, key.id, Builder::specs(key.limits), key.budgets));
+  }
+  for (const Model& model : body.models) {
+    // A model that moves to another provider is another one, as far as health goes. '/' is in no name.
+    const std::string name = body[model.provider].name + "/" + model.name;
+    plan->models_.push_back({builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name, 0),
+                             builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name, 0)});
   }
   if (builder.full) return nullptr;
   return plan;

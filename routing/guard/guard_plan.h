@@ -7,7 +7,7 @@
 // not. Users are not declared: their plan is that of their tenant, their lines are found per request
 // (user_lines.h).
 //
-// Thread: built on one thread, read by any. The arena outlives it.
+// Thread: built on one thread, read by any.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "routing/guard/breaker.h"
 #include "routing/guard/budget.h"
 #include "routing/guard/guard_arena.h"
 #include "routing/guard/rate_limiter.h"
+#include "routing/guard/token_estimator.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -46,8 +48,8 @@ struct ScopeGuard {
 
 class GuardPlan {
  public:
-  // nullopt: the arena is full.
-  static std::shared_ptr<const GuardPlan> bind(const TableBody& body, GuardArena& arena);
+  // Null: the arena is full.
+  static std::shared_ptr<const GuardPlan> bind(const TableBody& body, std::shared_ptr<GuardArena> arena);
 
   GuardPlan(const GuardPlan&) = delete;
   GuardPlan& operator=(const GuardPlan&) = delete;
@@ -62,7 +64,9 @@ class GuardPlan {
   std::span<const BudgetGuard> budgets(const ScopeGuard& guard) const {
     return {budgets_.data() + guard.first_budget, guard.budget_count};
   }
-  // Nothing at all is declared.
+  EstimateLine& estimate(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].estimate; }
+  BreakerLine& breaker(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].breaker; }
+  // No limit and no budget is declared.
   bool empty() const { return scopes_.empty(); }
 
   // What the budget action `economy` answers with: of the units that the scenario may use, the cheapest of
@@ -72,7 +76,7 @@ class GuardPlan {
   const std::vector<ScopeGuard>& scopes() const { return scopes_; }
 
  private:
-  explicit GuardPlan(GuardArena& arena) : leases_(arena) {}
+  explicit GuardPlan(std::shared_ptr<GuardArena> arena) : leases_(std::move(arena)) {}
   struct Builder;
   const ScopeGuard* at(uint32_t index_plus_one) const {
     return index_plus_one == 0 ? nullptr : &scopes_[index_plus_one - 1];
@@ -84,6 +88,11 @@ class GuardPlan {
     uint32_t index_plus_one;
   };
 
+  struct ModelLines {
+    EstimateLine* estimate;
+    BreakerLine* breaker;
+  };
+
   GuardLeases leases_;
   std::vector<ScopeGuard> scopes_;
   std::vector<BudgetGuard> budgets_;
@@ -91,6 +100,7 @@ class GuardPlan {
   std::vector<uint32_t> scenarios_, tenants_, keys_, users_;  // index + 1 into scopes_; 0 = none
   std::vector<Pilot> pilots_;                                 // sorted by tenant, flag
   std::vector<UnitIndex> economy_;
+  std::vector<ModelLines> models_;
 };
 
 }  // namespace weir::routing

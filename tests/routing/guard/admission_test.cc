@@ -37,7 +37,7 @@ struct World {
             .worst_nano_usd = worst};
   }
 
-  GuardArena arena{64};
+  std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
   UserGuards users{1 << 20, kSecret};
   std::shared_ptr<const TableBody> body;
   std::shared_ptr<const GuardPlan> plan;
