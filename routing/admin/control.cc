@@ -38,7 +38,8 @@ ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBoo
       worker_(worker),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile), [&worker](std::function<void()> job) { worker.run(std::move(job)); })),
+          std::move(options.compile), [&worker](std::function<void()> job) { worker.run(std::move(job)); },
+          gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -190,6 +191,7 @@ uint64_t ControlThread::publish(std::string_view reason) {
   table->tenants = current_.tenants;
   table->kills = kills_.resolve(*current_.body, *current_.tenants);
   table->trust = current_.trust;
+  table->guards = current_.guards;
   const uint64_t version = gateway_.tables.publish(std::move(table));
   publish_log.log(
       loop_.now_ns(), core::LogLevel::info, "table_published",

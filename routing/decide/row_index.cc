@@ -14,7 +14,7 @@ namespace weir::routing {
 
 namespace {
 
-constexpr uint32_t kMaxFirst = 0xffffff;  // Group::first
+constexpr uint32_t kMaxFirst = 0xffffff;  // RowGroup::first
 
 // Rows of one tenant with more different terms than this are rare, and comparing all with all is quadratic.
 constexpr size_t kTermsCompared = 32;
@@ -79,7 +79,7 @@ void RowPacker::pack_dense(std::vector<uint64_t>& words) {
 }
 
 uint16_t RowPacker::pack_sparse(std::vector<uint64_t>& words) {
-  static_assert(sizeof(Group) == 8);
+  static_assert(sizeof(RowGroup) == 8);
   groups_.clear();
   for (size_t i = 0; i < order_.size(); i++) {
     const ScenarioIndex scenario = body_[order_[i].second->flag].scenario;
@@ -90,7 +90,7 @@ uint16_t RowPacker::pack_sparse(std::vector<uint64_t>& words) {
   }
   const auto count = static_cast<uint32_t>(groups_.size());
   WEIR_ASSERT(count < TenantRecord::kDense);  // less than half of the flags
-  for (Group& group : groups_) {
+  for (RowGroup& group : groups_) {
     group.first += count;
     words.push_back(std::bit_cast<uint64_t>(group));
   }
@@ -151,11 +151,11 @@ ScenarioRows find_rows(const TableBody& body, const Tenant& tenant, ScenarioInde
     return {{rows_at(words) + body[scenario].first_rank, body[scenario].flags.size()}, words};
   }
 
-  using Group = RowPacker::Group;
-  const auto* first = reinterpret_cast<const Group*>(words);
-  const Group* end = first + groups;
-  const Group* found = std::lower_bound(
-      first, end, scenario, [](const Group& group, ScenarioIndex wanted) { return group.scenario < wanted; });
+  const auto* first = reinterpret_cast<const RowGroup*>(words);
+  const RowGroup* end = first + groups;
+  const RowGroup* found =
+      std::lower_bound(first, end, scenario,
+                       [](const RowGroup& group, ScenarioIndex wanted) { return group.scenario < wanted; });
   if (found == end || found->scenario != scenario) return {};
   return {{rows_at(words) + found->first, found->count}, words};
 }

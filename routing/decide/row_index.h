@@ -36,6 +36,13 @@ struct PackedRow {
   uint32_t bit : 8 = 0;          // Flag::bit
 };
 
+// The rows of one scenario, in sparse layout; one word.
+struct RowGroup {
+  ScenarioIndex scenario{};
+  uint32_t first : 24 = 0;  // its first row, from the tenant's first word
+  uint32_t count : 8 = 0;   // of its rows
+};
+
 // When a row runs and whom it admits beside its percentage. Its segments follow.
 struct RowTerms {
   int64_t start_ns = INT64_MIN;
@@ -98,14 +105,6 @@ class RowPacker {
   uint16_t pack(std::span<const TenantFlag> rows, std::vector<uint64_t>& words);
 
  private:
-  // The rows of one scenario, in sparse layout; one word.
-  struct Group {
-    ScenarioIndex scenario{};
-    uint32_t first : 24 = 0;  // its first row, from the tenant's first word
-    uint32_t count : 8 = 0;   // of its rows
-  };
-  friend ScenarioRows find_rows(const TableBody& body, const Tenant& tenant, ScenarioIndex scenario);
-
   void sort(std::span<const TenantFlag> rows);
   void pack_dense(std::vector<uint64_t>& words);
   uint16_t pack_sparse(std::vector<uint64_t>& words);
@@ -115,7 +114,7 @@ class RowPacker {
   const TableBody& body_;
   size_t first_ = 0;                                           // the tenant's first word
   std::vector<std::pair<uint32_t, const TenantFlag*>> order_;  // rank, row
-  std::vector<Group> groups_;
+  std::vector<RowGroup> groups_;
   struct Place {
     size_t at;
     size_t size;
@@ -129,5 +128,21 @@ ScenarioRows find_rows(const TableBody& body, const Tenant& tenant, ScenarioInde
 
 // The whole row; none if the tenant has none. Any thread, no allocation.
 std::optional<TenantRow> find_row(const TableBody& body, const Tenant& tenant, FlagIndex flag);
+
+// Calls each(flag) for every flag on which the tenant has a row, by rank. Any thread, no allocation.
+template <typename Each>
+void for_each_flag(const TableBody& body, const Tenant& tenant, Each&& each) {
+  const auto in_scenario = [&](ScenarioIndex scenario) {
+    for (const PackedRow& row : find_rows(body, tenant, scenario).rows) {
+      if (row.present != 0) each(body[scenario].flags[row.bit]);
+    }
+  };
+  if (tenant.row_groups() == TenantRecord::kDense) {
+    for (uint32_t i = 0; i < body.scenarios.size(); i++) in_scenario(ScenarioIndex{i});
+  } else {
+    const auto* groups = reinterpret_cast<const RowGroup*>(tenant.row_words());
+    for (uint16_t i = 0; i < tenant.row_groups(); i++) in_scenario(groups[i].scenario);
+  }
+}
 
 }  // namespace weir::routing

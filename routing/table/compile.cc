@@ -43,12 +43,15 @@ CompileResult compile(Document document, const CompileOptions& options) {
     root.string(RootProperty::schema);
     read_providers(state, root);
     read_models(state, root);
+    read_attributes(state, root);
     read_prompts(state, root);
     read_units(state, root);
-    read_attributes(state, root);
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);
+    if (root.has(RootProperty::limits)) {
+      body->limits = read_limits(state.problems, root.at(RootProperty::limits), root[RootProperty::limits]);
+    }
     if (root.has(RootProperty::budgets)) {
       body->budgets =
           read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
@@ -158,9 +161,15 @@ Approvals read_approvals(Problems& problems, const Path& path, Element element) 
 
 Limits read_limits(Problems& problems, const Path& path, Element element) {
   const Object<LimitsProperty> object(problems, path, element);
-  return {.rpm = object.count(LimitsProperty::rpm, 1, kMaxLimit).value_or(0),
-          .tpm = object.count(LimitsProperty::tpm, 1, kMaxLimit).value_or(0),
-          .concurrency = object.count(LimitsProperty::concurrency, 1, kMaxLimit).value_or(0)};
+  const auto count = [&](LimitsProperty property) {
+    return object.count(property, 1, kMaxLimit).value_or(0);
+  };
+  return {.rps = count(LimitsProperty::rps),
+          .rpm = count(LimitsProperty::rpm),
+          .rph = count(LimitsProperty::rph),
+          .rpd = count(LimitsProperty::rpd),
+          .tpm = count(LimitsProperty::tpm),
+          .concurrency = count(LimitsProperty::concurrency)};
 }
 
 std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element) {
@@ -172,8 +181,14 @@ std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element e
     const Path at(path, position++);
     const Object<BudgetProperty> object(problems, at, item);
     Budget& budget = budgets.emplace_back();
-    budget.window_ns =
-        object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);
+    std::string_view window;
+    const bool month = object.has(BudgetProperty::window) &&
+                       object[BudgetProperty::window].get_string().get(window) == simdjson::SUCCESS &&
+                       window == "month";
+    if (!month) {
+      budget.window_ns =
+          object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);
+    }
     budget.limit_nano_usd = object.nano_usd(BudgetProperty::usd).value_or(0);
     if (const auto action = object.choice(BudgetProperty::on_exceed, kBudgetActions)) {
       budget.on_exceed = static_cast<BudgetAction>(*action);

@@ -46,6 +46,7 @@ struct PromptTemplate {
   struct Part {
     std::string literal;
     PromptVariable variable = PromptVariable::none;
+    uint8_t attribute = 0;  // AttributeIndex
   };
   std::string name;
   std::string_view system;

@@ -70,7 +70,8 @@ struct Model {
   ProviderIndex provider{};
   std::string provider_model;  // what the provider calls it; default: the name
   Tier tier = Tier::standard;
-  Price price;  // nano-USD per million tokens
+  Price price;                          // nano-USD per million tokens
+  uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
 };
 
 // Relative times in nanoseconds; 0 is never stored: absent ones get their documented default.
@@ -97,6 +98,7 @@ struct Unit {
   std::string hash_hex;            // the same, 64 lower-case hex digits
   uint64_t short_hash = 0;         // first 8 bytes of hash, big-endian; what a pin stores
   ModelIndex model{};
+  std::string prompt;   // name@semver; empty = none
   UnitRewrite rewrite;  // what splicing needs; views into `storage`
   Timeouts timeouts{};
   uint32_t retries = 0;  // further tries on the same hop
@@ -130,11 +132,11 @@ enum class ApprovalCause : uint8_t {
 };
 enum class ApprovalRole : uint8_t { operator_role, approver, admin };
 
-// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need what its
-// scenario asks for and what it asks for itself.
+// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need
+// what its scenario asks for and what it asks for itself.
 struct Approvals {
-  uint8_t causes = 0;             // ApprovalCause bits; 0 = none needed
-  std::vector<ApprovalRole> by;   // in this order, each given by another person
+  uint8_t causes = 0;            // ApprovalCause bits; 0 = none needed
+  std::vector<ApprovalRole> by;  // in this order, each given by another person
 };
 
 // May prompts be changed through the admin API, or only by replacing the table from version control?
@@ -224,7 +226,8 @@ struct TableBody {
       flag_names;
   ShortHashIndex unit_hashes;  // Unit::short_hash -> UnitIndex
 
-  std::vector<Budget> budgets;  // of everything together
+  Limits limits;  // of everything together
+  std::vector<Budget> budgets;
   PromptSource prompt_source = PromptSource::api;
 
   // SHA-256 of all that tenants and keys refer to, names and order: a TenantTable with the same basis is good
@@ -252,6 +255,8 @@ struct Kills {
   std::vector<TenantIndex> tenants;                      // sorted
 };
 
+class GuardPlan;
+
 struct Table {
   uint64_t revision = 0;
   int64_t published_wall_ns = 0;
@@ -261,6 +266,9 @@ struct Table {
   // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its
   // own with for_another_shard().
   std::vector<std::shared_ptr<net::TlsClientContext>> trust;
+  // The body's limits and budgets with the memory of their state (routing/guard/guard_plan.h); null: none is
+  // enforced.
+  std::shared_ptr<const GuardPlan> guards;
 
   Tenant operator[](TenantIndex i) const { return (*tenants)[i]; }
   Key operator[](KeyIndex i) const { return (*tenants)[i]; }

@@ -21,14 +21,15 @@ enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill }
 
 // At most this much money in any window of this length.
 struct Budget {
-  uint64_t window_ns = 0;
+  uint64_t window_ns = 0;  // 0: a calendar month
   int64_t limit_nano_usd = 0;
   BudgetAction on_exceed = BudgetAction::reject;
   bool operator==(const Budget&) const = default;
 };
 
+// Requests per second, minute, hour and day, tokens per minute, requests at the same time; 0 = none.
 struct Limits {
-  uint64_t rpm = 0, tpm = 0, concurrency = 0;  // 0 = none
+  uint64_t rps = 0, rpm = 0, rph = 0, rpd = 0, tpm = 0, concurrency = 0;
   bool operator==(const Limits&) const = default;
 };
 

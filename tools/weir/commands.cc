@@ -40,7 +40,7 @@ std::vector<routing::Problem> table_problems(const std::string& file, Credential
   const routing::TableFormat format = routing::detect_format(file, *text);
   const routing::CompileOptions options = compile_options(credentials, process_environment());
   if (credentials == Credentials::resolve) {
-    auto loaded = routing::TableLoader(options, nullptr).load(*std::move(text), format);
+    auto loaded = routing::TableLoader(options, nullptr, nullptr).load(*std::move(text), format);
     return loaded ? std::vector<routing::Problem>() : std::move(loaded.error());
   }
   auto compiled = routing::compile_text(*std::move(text), format, options);

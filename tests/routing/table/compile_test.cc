@@ -262,6 +262,17 @@ TEST(Units, CarryPromptsWithVariablesAndEscapes) {
   EXPECT_EQ(text, R"(<1><3>: \"<4>\"\n{{x}} <5> <6>)");
 }
 
+TEST(Units, CarryPromptsThatMentionDeclaredAttributes) {
+  const auto body = must_compile(replaced(example(), "{{tenant.name}}", "{{attributes.region}} on {{ attributes.plan }}"));
+  const auto prompt = unit_named(*body, "support-mini").rewrite.prompt;
+  ASSERT_EQ(prompt.size(), 3u);
+  const auto mentioned = [&](const PromptPart& part) { return (*body)[AttributeIndex{part.attribute}].name; };
+  EXPECT_EQ(prompt[0].variable, PromptVariable::attribute);
+  EXPECT_EQ(mentioned(prompt[0]), "region");
+  EXPECT_EQ(prompt[1].variable, PromptVariable::attribute);
+  EXPECT_EQ(mentioned(prompt[1]), "plan");
+}
+
 TEST(Units, HoldParamsAsCanonicalJson) {
   const auto body = must_compile(
       replaced(example(), "temperature: 0.2, max_tokens: 800",

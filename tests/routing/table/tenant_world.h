@@ -107,7 +107,8 @@ class TenantWorld {
 };
 
 inline std::string describe(const Limits& limits) {
-  return fmt::format("{}/{}/{}", limits.rpm, limits.tpm, limits.concurrency);
+  return fmt::format("{}/{}/{}/{}/{}/{}", limits.rps, limits.rpm, limits.rph, limits.rpd, limits.tpm,
+                     limits.concurrency);
 }
 
 inline std::string describe(std::span<const Budget> budgets) {
