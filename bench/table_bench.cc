@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "routing/guard/guard_plan.h"
 #include "routing/table/compile.h"
 #include "routing/table/compile_change.h"
 #include "routing/table/tenant_image.h"
@@ -142,6 +143,39 @@ void change_key(benchmark::State& state) {
   }
 }
 
+// The same for a publish: with the plan of the guards bound, in a table where every tenant has limits and a
+// budget.
+void change_guarded_row(benchmark::State& state) {
+  const auto body_of = [](size_t number, uint64_t rpm) {
+    return fmt::format(
+        R"({{"name":"Tenant Number {}","limits":{{"rpm":{},"tpm":100000}},"budgets":[{{"window":"1h","usd":9}}]}})",
+        number, 1 + rpm);
+  };
+  std::string text(kHead);
+  text += R"(,"tenants":{)";
+  for (size_t i = 0; i < size_of(state); i++) {
+    text += fmt::format("{}\"tenant-{}\":{}", i == 0 ? "" : ",", i, body_of(i, i));
+  }
+  const CompiledTable table = compile_document(text + "}}");
+  const auto arena = std::make_shared<GuardArena>(static_cast<uint32_t>(size_of(state)) * 2 + 100);
+  auto now = std::make_unique<TenantTable>(*table.tenants);
+  auto plan = GuardPlan::bind(*table.body, *now, arena);
+  uint64_t random = 1;
+  for (auto _ : state) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    const size_t number = (random >> 33) % size_of(state);
+    const ObjectChange change{.kind = ObjectKind::tenant,
+                              .name = fmt::format("tenant-{}", number),
+                              .before = std::nullopt,
+                              .after = body_of(number, random >> 50)};
+    auto changed = change_tenants(*table.body, *now, std::span(&change, 1));
+    if (!changed) std::abort();
+    now = std::move(*changed);
+    plan = GuardPlan::bind(*table.body, *now, arena, plan.get());
+    if (plan == nullptr) std::abort();
+  }
+}
+
 // What a start has to catch up with at most.
 void change_many(benchmark::State& state) {
   const CompiledTable& table = table_of(size_of(state));
@@ -214,6 +248,7 @@ BENCHMARK(compile_whole)->Arg(100)->Arg(10'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(compile_whole)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->Iterations(3);
 BENCHMARK(change_row)->Arg(100)->Arg(10'000)->Arg(1'000'000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(change_key)->Arg(100)->Arg(10'000)->Arg(1'000'000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(change_guarded_row)->Arg(100)->Arg(10'000)->Arg(1'000'000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(change_many)->Arg(10'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(find_key_and_tenant)->Arg(100)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK(image_write)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->Iterations(3);

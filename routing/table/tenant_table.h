@@ -1,7 +1,7 @@
 // The tenants and keys of a table: a million of them in little memory, any one changed in microseconds.
 //
-//   TenantTable ─▶ tenants     [1024][1024][1024] ...     blocks (routing/table/block.h), by TenantIndex
-//               ─▶ keys        [1024][1024][1024] ...     by KeyIndex
+//   TenantTable ─▶ tenants     [256][256][256] ...     blocks (routing/table/block.h), by TenantIndex
+//               ─▶ keys        [256][256][256] ...     by KeyIndex
 //               ─▶ indices     tenant id ─▶ TenantIndex   key id ─▶ KeyIndex   key hash ─▶ KeyIndex
 //
 //   a tenant's block    records: 32 bytes each │ words: packed rows, limits, budgets … │ text: ids, names
@@ -204,7 +204,7 @@ class Key {
 
 class TenantTable {
  public:
-  static constexpr uint32_t kPerBlock = 1024;  // objects
+  static constexpr uint32_t kPerBlock = 256;  // objects
 
   // What it is made of; a value that shares all blocks.
   struct Parts {
