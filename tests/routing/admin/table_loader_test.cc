@@ -10,6 +10,10 @@ namespace {
 // Runs what is to be freed when it is told to, as the worker does.
 class TableLoaderTest : public ::testing::Test {
  protected:
+  void TearDown() override {
+    for (const auto& dispose : disposals) dispose();
+  }
+
   LoadedTable load() {
     auto loaded = loader.load(example(), TableFormat::yaml);
     EXPECT_TRUE(loaded.has_value()) << print(loaded.error());
@@ -65,7 +69,6 @@ TEST_F(TableLoaderTest, HandsWhatNobodyUsesToWhoeverFreesIt) {
     EXPECT_TRUE(disposals.empty());
   }
   EXPECT_EQ(disposals.size(), 2u) << "the body, and the tenants";
-  for (const auto& dispose : disposals) dispose();
 }
 
 }  // namespace
