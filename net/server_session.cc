@@ -73,8 +73,7 @@ void ServerSession::parse_head(core::Slice data) {
   if (*status == ParseStatus::need_more) {
     if (state_ != State::head) {
       state_ = State::head;
-      head_deadline_ns_ = loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms);
-      loop_.timers().schedule(clock_, head_deadline_ns_);
+      loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms));
     }
     if (data.block() != nullptr && !data.block()->is_receive) {
       request_ = std::move(data);
@@ -126,12 +125,12 @@ void ServerSession::begin_body(core::Slice data, const RequestHead& head, uint32
   request_ = std::move(own);
   head_size_ = head_size;
   state_ = State::body;
+  body_begun_ns_ = loop_.now_ns();
   data.drop_front(head_size);
   append_body(std::move(data));
 }
 
 void ServerSession::append_body(core::Slice data) {
-  loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.body_stall_timeout_ms));
   while (!data.empty()) {
     auto step = body_.next(data.bytes());
     if (!step) return refuse(step.error());
@@ -148,6 +147,18 @@ void ServerSession::append_body(core::Slice data) {
       return complete(std::move(request_), head_size_, std::move(data));
     }
   }
+  wait_for_body();
+}
+
+// Two clocks in one timer: no pause may be longer than a stall, and a body that trickles so that none is must
+// have come at the least rate on average, with some time to begin in. Without the second, a few bytes a minute
+// hold a connection and up to the largest body's memory for hours.
+void ServerSession::wait_for_body() {
+  const uint64_t stall_ns = core::milliseconds(settings_.body_stall_timeout_ms);
+  const uint64_t received = request_.size() - head_size_;
+  const uint64_t grace_ns = std::max(stall_ns, core::milliseconds(core::limits::kBodyGraceMs));
+  const uint64_t rate_ns = received * core::kNsPerSecond / core::limits::kMinBodyBytesPerSecond;
+  loop_.timers().schedule(clock_, std::min(loop_.now_ns() + stall_ns, body_begun_ns_ + grace_ns + rate_ns));
 }
 
 // Appends, moving what is there to a block of twice the size when it is full.

@@ -16,7 +16,7 @@
 //   4. A refusal closes the connection after the answer; nothing that came behind it is looked at.
 //
 // Limits: kMaxHeadBytes, kMaxHeaders, kMaxTargetBytes, the body limit given, kHeadTimeoutMs,
-// kBodyStallTimeoutMs, kIdleTimeoutMs. Thread: its loop's.
+// kBodyStallTimeoutMs, kBodyGraceMs, kMinBodyBytesPerSecond, kIdleTimeoutMs. Thread: its loop's.
 #pragma once
 
 #include <cstdint>
@@ -133,6 +133,7 @@ class ServerSession final : private ConnectionHandler {
   void parse_head(core::Slice data);
   void begin_body(core::Slice data, const RequestHead& head, uint32_t head_size);
   void append_body(core::Slice data);
+  void wait_for_body();
   bool append(core::Slice& to, std::span<const uint8_t> bytes);
   void complete(core::Slice request, uint32_t head_size, core::Slice rest);
   bool keep_for_later(core::Slice data);
@@ -150,7 +151,7 @@ class ServerSession final : private ConnectionHandler {
   core::Slice request_;           // the request being read (copied together) or answered
   core::Slice pending_;           // what came behind the request being answered
   BodyDecoder body_;
-  uint64_t head_deadline_ns_ = 0;
+  uint64_t body_begun_ns_ = 0;
   uint32_t head_size_ = 0;
   State state_ = State::idle;
   bool must_close_ = false;

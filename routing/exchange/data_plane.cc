@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -165,6 +167,9 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   }
   auto decision = decide(table, *choice, input);
   if (!decision) return std::unexpected(decision.error());
+  if (decision->limited && table.guards != nullptr) {
+    if (auto kept = keep_within_pilot(table, input, *decision); !kept) return kept;
+  }
   if (decision->pin && pin_key != 0) {
     shard_.gateway().pins.store(pin_key, body[decision->unit].short_hash, shard_.loop().now_ns());
     shard_.metrics().pins_written.add();
@@ -186,7 +191,22 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user);
+  exchange->start(*decision, inspection, input.user, steering.attributes);
+  return {};
+}
+
+// Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.
+core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input, Decision& decision) {
+  const Scenario& scenario = (*table.body)[*decision.scenario];
+  for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+    const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
+    const ScopeGuard* pilot = table.guards->pilot(decision.tenant, flag);
+    if (pilot == nullptr || within_pilot(*pilot, shard_.guard_time())) continue;
+    auto previous = past_pilot_limit(table, input, decision, flag);
+    if (!previous) return std::unexpected(previous.error());
+    decision = *previous;
+    return {};
+  }
   return {};
 }
 

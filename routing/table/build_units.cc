@@ -102,8 +102,9 @@ void build_rewrite(const CompileState& state, const UnitSpec& spec, Unit& unit) 
     for (const PromptTemplate::Part& part : prompt.parts) {
       std::string literal;
       append_json_string_body(literal, part.literal);
-      storage.prompt.push_back(
-          {.literal_json = keep(storage, std::move(literal)), .variable = part.variable});
+      storage.prompt.push_back({.literal_json = keep(storage, std::move(literal)),
+                                .variable = part.variable,
+                                .attribute = part.attribute});
     }
     unit.rewrite.prompt = storage.prompt;
     unit.rewrite.prompt_mode = prompt.mode;

@@ -146,7 +146,10 @@ Cost measure(const std::string& answer, std::string_view answer_end, const std::
       "units":{"u-1":{"model":"m-1"},"u-2":{"model":"m-2","prompt":"p@1.0.0","params":{"temperature":0.5}}},
       "scenarios":{"chat":{"stable":"u-1","sticky_by":["user"]}},
       "flags":{"f":{"scenario":"chat","candidate":{"unit":"u-2"}}},
-      "tenants":{"t":{"flags":{"f":{"state":"pilot","percent":50,"owner":"o","reason":"r","review":"2030-01-01","previous":"u-1"}}}},
+      "limits":{"rps":1000000000},"budgets":[{"window":"1d","usd":1000000}],
+      "tenants":{"t":{"limits":{"rpm":1000000000,"tpm":100000000000,"concurrency":10000},
+        "budgets":[{"window":"1h","usd":1000000,"on_exceed":"economy"}],
+        "user_limits":{"rpm":1000000000},"user_budgets":[{"window":"1d","usd":100000}],"flags":{"f":{"state":"pilot","percent":50,"owner":"o","reason":"r","review":"2030-01-01","previous":"u-1"}}}},
       "keys":[{"id":"k","tenant":"t","scenario":"chat","hash":")" + routing::hash_key("secret", "sk-x") + R"("}]})";
   auto body = routing::compile_text(text, routing::TableFormat::json, {});
   if (!body) {
@@ -155,6 +158,7 @@ Cost measure(const std::string& answer, std::string_view answer_end, const std::
   }
   auto table = std::make_unique<routing::Table>();
   table->revision = 1;
+  table->guards = routing::GuardPlan::bind(**body, gateway.arena);
   table->body = std::move(*body);
   gateway.tables.publish(std::move(table));
   auto shard = std::make_unique<routing::Shard>(*gateway_loop, gateway, 0);
