@@ -155,8 +155,11 @@ class FlagWalk {
       standing.reason = Reason::pinned;
     } else if (row != nullptr) {
       const Outcome outcome = judge(index, *row, choose_sticky(table_, scenario_, input_));
-      // It would apply, and does not: the unit it leads to is killed.
-      standing.reason = outcome.applies && !standing.applies ? Reason::killed : outcome.reason;
+      // Where it would apply and does not, a pilot has ended, or the unit is killed.
+      const bool ended = decision->reason == Reason::pilot_limit;
+      standing.reason = !outcome.applies || standing.applies ? outcome.reason
+                        : ended                              ? Reason::pilot_limit
+                                                             : Reason::killed;
     }
     return standing;
   }

@@ -297,4 +297,11 @@ bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
   return static_cast<bool>(outcome);
 }
 
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {
+  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+  const RateSpec& rate = pilot.limits.rates[kMinute];
+  if (rate.any() && view(pilot.line->rates[kMinute], rate, now_ns).remaining == 0) return false;
+  return pilot.limits.total == 0 || pilot.line->total.load(std::memory_order_relaxed) < pilot.limits.total;
+}
+
 }  // namespace weir::routing

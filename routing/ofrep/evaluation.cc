@@ -1,11 +1,13 @@
 #include "routing/ofrep/evaluation.h"
 
+#include <bit>
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include "core/strong.h"
 #include "routing/decide/row_index.h"
+#include "routing/guard/admission.h"
 #include "routing/ofrep/ofrep_error.h"
 
 namespace weir::routing {
@@ -51,6 +53,7 @@ class ScenarioAnswer {
     }
     auto decided = decide(input.table, {.scenario = scenario, .model = std::nullopt}, question_);
     if (decided) decision_ = *decided;
+    if (decision_ && decision_->limited && input.table.guards != nullptr) keep_within_pilot();
   }
 
   core::Result<void> has_value(const FlagKey& asked) const {
@@ -83,6 +86,20 @@ class ScenarioAnswer {
   const Unit* unit_if_any() const { return answers() ? &unit() : nullptr; }
 
  private:
+  // As the data plane does, without counting.
+  void keep_within_pilot() {
+    const Decision decision = *decision_;
+    const Scenario& scenario = body_[scenario_];
+    for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+      const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
+      const ScopeGuard* pilot = input_.table.guards->pilot(decision.tenant, flag);
+      if (pilot == nullptr || would_be_within_pilot(*pilot, input_.now_ns)) continue;
+      const auto previous = past_pilot_limit(input_.table, question_, decision, flag);
+      decision_ = previous ? std::optional(*previous) : std::nullopt;
+      return;
+    }
+  }
+
   const Unit& unit() const { return body_[decision_->unit]; }
 
   // A unit does, not a static text.

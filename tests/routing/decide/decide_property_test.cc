@@ -465,9 +465,10 @@ class World {
       }
       ASSERT_EQ(standing.applies, (decision->combination >> bit & 1) != 0);
       const bool in = own == Reason::production || own == Reason::segment || own == Reason::split_in;
-      const Reason expected = decision->reason == Reason::pinned ? Reason::pinned
-                              : in && !standing.applies          ? Reason::killed
-                                                                 : own;
+      const Reason expected = decision->reason == Reason::pinned        ? Reason::pinned
+                              : !in || standing.applies                 ? own
+                              : decision->reason == Reason::pilot_limit ? Reason::pilot_limit
+                                                                        : Reason::killed;
       ASSERT_EQ(token(standing.reason), token(expected));
     }
   }

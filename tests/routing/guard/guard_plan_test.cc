@@ -151,11 +151,14 @@ TEST(Pilot, CountsItsRateAndItsTotal) {
   const auto plan = tests::guarded_table().bind(arena);
   const ScopeGuard& pilot = *plan->pilot(TenantIndex{0}, FlagIndex{0});
   GuardTime now{.now_ns = 1'000'000'000};
+  EXPECT_TRUE(would_be_within_pilot(pilot, now.now_ns)) << "and asking so does not count";
   EXPECT_TRUE(within_pilot(pilot, now));
   EXPECT_TRUE(within_pilot(pilot, now));
+  EXPECT_FALSE(would_be_within_pilot(pilot, now.now_ns));
   EXPECT_FALSE(within_pilot(pilot, now)) << "two per minute";
   now.now_ns += 60'000'000'000;
   EXPECT_TRUE(within_pilot(pilot, now));
+  EXPECT_FALSE(would_be_within_pilot(pilot, now.now_ns));
   EXPECT_FALSE(within_pilot(pilot, now)) << "three in all";
   now.now_ns += 600'000'000'000;
   EXPECT_FALSE(within_pilot(pilot, now));

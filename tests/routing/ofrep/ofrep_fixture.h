@@ -40,7 +40,7 @@ flags:
 tenants:
   a:
     flags:
-      launch: { state: pilot, percent: 12.305, segments: [ internal ], owner: u, reason: r, review: 2030-01-01, previous: old }
+      launch: { state: pilot, percent: 12.305, segments: [ internal ], limits: { total_requests: 2 }, owner: u, reason: r, review: 2030-01-01, previous: old }
       warmer: { state: off, owner: u, reason: r, review: 2030-01-01, previous: old }
   b:
     flags:
