@@ -6,9 +6,11 @@ from servers import KEY, binary, die, end_with_parent
 
 
 def run_load(options, url, *, seconds, warmup, connections, body=1024, stream=False, frames=0, ca=None, headers=(),
-             watch=(), more=(), verify=False):
+             watch=(), more=(), verify=False, key=KEY):
     command = ["taskset", "-c", str(options.load_cpu), binary(options, "weir-load"), url, "--quiet", "--json", "-",
-               "--key", KEY, "-c", str(connections), "-d", str(seconds), "-w", str(warmup), "-b", str(body)]
+               "-c", str(connections), "-d", str(seconds), "-w", str(warmup), "-b", str(body)]
+    if key:
+        command += ["--key", key]
     if stream:
         command.append("--stream")
     if frames and verify:
