@@ -84,6 +84,7 @@ models:
 units: {{ unit-a: {{ model: model-a-1 }}, unit-b: {{ model: model-b-1 }} }}
 scenarios: {{ chat: {{ stable: unit-a, sticky_by: [user] }} }}
 flags: {{ new-model: {{ scenario: chat, candidate: {{ unit: unit-b }}, owner: bench }} }}
-tenants: {{ bench: {{ name: Bench, flags: {{ new-model: {{ state: pilot, percent: 5, owner: bench, reason: bench }} }} }} }}
+tenants: {{ bench: {{ name: Bench, flags: {{ new-model: {{ state: pilot, percent: 5, owner: bench, reason: bench,
+            review: 2030-01-01, previous: unit-a }} }} }} }}
 keys: [ {{ id: bench, tenant: bench, scenario: chat, hash: "{hash}" }} ]
 """

@@ -57,11 +57,13 @@ def figures(result, case):
     """What one measurement says; times in microseconds."""
     stream = case.kind == "stream"
     units = result["frames"] if stream else result["requests"]
+    # Nothing began and ended within the window: long streams. Then there is no latency to tell.
+    percentile = lambda histogram, name: result[histogram][name] if result[histogram]["count"] else None
     row = {"per_s": result["frames_per_s"] if stream else result["requests_per_s"],
-           "p50_us": result["latency_us"]["p50"], "p99_us": result["latency_us"]["p99"],
+           "p50_us": percentile("latency_us", "p50"), "p99_us": percentile("latency_us", "p99"),
            "errors": result["error_count"], "example": result["example"]}
     if stream:
-        row |= {"ttft_us": result["ttft_us"]["p50"], "gap_p99_us": result["frame_gap_us"]["p99"]}
+        row |= {"ttft_us": percentile("ttft_us", "p50"), "gap_p99_us": percentile("frame_gap_us", "p99")}
     if "watched" in result:
         row |= {"cpu_us": result["watched"]["cpu_s"] * 1e6 / max(1, units), "pss_kib": result["watched"]["pss_kib"]}
     return row
@@ -82,7 +84,8 @@ def summarise(case, rounds):
                                 for rival in rounds[0] if rival != name and "cpu_us" in rounds[0][rival]}
         if name != "direct" and "direct" in rounds[0]:
             for key in ("p50_us", "p99_us") + (("ttft_us",) if case.kind == "stream" else ()):
-                row[f"added_{key}"] = median([one[name][key] - one["direct"][key] for one in rounds])
+                row[f"added_{key}"] = median([one[name][key] - one["direct"][key] for one in rounds
+                                              if one[name][key] is not None and one["direct"][key] is not None])
         summary[name] = row
     return summary
 
@@ -116,7 +119,7 @@ def musts(results, memory):
             continue
         if field == "cpu_us":
             value = summary["weir"]["cpu_ratio"][rival]
-        elif summary[rival][field] > 0:
+        elif summary[rival][field] > 0 and summary["weir"].get(field) is not None:
             value = summary["weir"][field] / summary[rival][field]
         else:
             continue  # the rival added nothing that could be measured

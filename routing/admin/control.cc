@@ -39,7 +39,7 @@ ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBoo
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
           std::move(options.compile),
-          [&worker](const TableBody* body) { worker.run([body] { delete body; }); })),
+          [&worker](const TableBody* body) { worker.run([body] { delete body; }); }, gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -189,6 +189,7 @@ uint64_t ControlThread::publish(std::string_view reason) {
   table->body = current_.body;
   table->kills = kills_.resolve(*current_.body);
   table->trust = current_.trust;
+  table->guards = current_.guards;
   const uint64_t version = gateway_.tables.publish(std::move(table));
   publish_log.log(loop_.now_ns(), core::LogLevel::info, "table_published",
                   {{"revision", revision_}, {"tenants", current_.body->tenants.size()}, {"reason", reason}});

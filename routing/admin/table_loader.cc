@@ -1,5 +1,7 @@
 #include "routing/admin/table_loader.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace weir::routing {
@@ -12,6 +14,12 @@ std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string t
     table.body = std::shared_ptr<const TableBody>(body->release(), dispose_);
   } else {
     table.body = std::move(*body);
+  }
+  table.guards = GuardPlan::bind(*table.body, arena_);
+  if (table.guards == nullptr) {
+    return std::unexpected(std::vector<Problem>{
+        {.path = "", .message = fmt::format("declares more limits and budgets than the {} there is memory for",
+                                            arena_->max_lines())}});
   }
   if (auto problems = load_trust(table); !problems.empty()) return std::unexpected(std::move(problems));
   for (const Provider& provider : table.body->providers) {

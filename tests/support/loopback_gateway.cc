@@ -169,13 +169,18 @@ LoopbackGateway::LoopbackGateway(LoopbackOptions options)
       "units":{"u-1":{"model":"m-1"},"u-2":{"model":"m-2","prompt":"p@1.0.0","params":{"temperature":0.5}}},
       "scenarios":{"chat":{"stable":"u-1","sticky_by":["user"]}},
       "flags":{"f":{"scenario":"chat","candidate":{"unit":"u-2"}}},
-      "tenants":{"t":{"flags":{"f":{"state":"pilot","percent":50,"owner":"o","reason":"r","review":"2030-01-01","previous":"u-1"}}}},
+      "limits":{"rps":1000000000},"budgets":[{"window":"1d","usd":1000000}],
+      "tenants":{"t":{"limits":{"rpm":1000000000,"tpm":100000000000,"concurrency":10000},
+        "budgets":[{"window":"1h","usd":1000000,"on_exceed":"economy"}],
+        "user_limits":{"rpm":1000000000},"user_budgets":[{"window":"1d","usd":100000}],
+        "flags":{"f":{"state":"pilot","percent":50,"owner":"o","reason":"r","review":"2030-01-01","previous":"u-1"}}}},
       "keys":[{"id":"k","tenant":"t","scenario":"chat","hash":")" +
                            routing::hash_key("secret", "sk-x") + R"("}]})";
   auto body = routing::compile_text(text, routing::TableFormat::json, {});
   WEIR_ASSERT(body.has_value());
   auto table = std::make_unique<routing::Table>();
   table->revision = 1;
+  table->guards = routing::GuardPlan::bind(**body, world.gateway.arena);
   table->body = std::move(*body);
   world.gateway.tables.publish(std::move(table));
   world.shard = std::make_unique<routing::Shard>(*world.gateway_loop, world.gateway, 0);

@@ -3,7 +3,8 @@
 //
 //   clients' loop ──▶ gateway's loop ──▶ provider's loop        one turn of each, over and over
 //
-// The gateway does what it does in production: key, decision on a flag, splice, relay, usage, record. Answers
+// The gateway does what it does in production: key, decision on a flag, every kind of limit and
+// budget, splice, relay, usage, record. Answers
 // are fixed. The provider may send an answer in pieces, one per turn, as a stream comes.
 #pragma once
 
