@@ -102,8 +102,6 @@
     "A limit on requests, tokens or concurrency is used up. Try again when retry-after says.")               \
   X(request_over_limit, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                          \
     "The request alone asks for more tokens than its limit ever admits. Make it smaller.")                   \
-  X(repeated_request, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                            \
-    "The same request or conversation comes again and again, faster than accepted: does the client loop?")   \
   X(budget_exceeded, weir, no, 429, "insufficient_quota", "insufficient_quota",                              \
     "What this request may cost does not fit into a budget.")                                                \
   X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \

@@ -5,6 +5,7 @@
 
 #include "routing/guard/admission.h"
 #include "routing/table/compile_change.h"
+#include "routing/exchange/gateway.h"
 #include "tests/routing/guard/guard_fixture.h"
 
 namespace weir::routing {
@@ -63,6 +64,10 @@ TEST(GuardPlan, IsRefusedWhenTheArenaIsFull) {
   auto arena = std::make_shared<GuardArena>(3);
   EXPECT_EQ(tests::guarded_table().bind(arena), nullptr);
   EXPECT_NE(tests::unguarded_table().bind(arena), nullptr) << "what it had taken came back";
+}
+
+TEST(GuardPlan, MayHaveKMaxGuardLinesUnlessToldOtherwise) {
+  EXPECT_EQ(GatewayOptions().max_guard_lines, core::limits::kMaxGuardLines);
 }
 
 TEST(GuardPlan, HoldsOnlyModelsForATableWithoutGuards) {

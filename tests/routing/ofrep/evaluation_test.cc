@@ -156,7 +156,7 @@ TEST_F(Evaluations, LookAtAPinAndLeaveItAlone) {
 
 TEST_F(Evaluations, OfAPilotWhoseLimitIsUsedUpAreOfItsPreviousUnit) {
   auto arena = std::make_shared<GuardArena>(64);
-  table.guards = GuardPlan::bind(body(), arena);
+  table.guards = GuardPlan::bind(body(), *table.tenants, arena);
   be_staff();
   for (int asked = 0; asked < 10; asked++) EXPECT_EQ(value("a", "launch.unit"), "new");
   const ScopeGuard& pilot = *table.guards->pilot(tenant("a"), flag("launch"));
