@@ -58,9 +58,9 @@ struct ObjectView {
 // One object of a change: its body before and after, none = it is not there.
 struct ObjectChange {
   ObjectKind kind = ObjectKind::settings;
-  std::string name;
-  std::optional<std::string> before;
-  std::optional<std::string> after;
+  std::string name = {};
+  std::optional<std::string> before = {};
+  std::optional<std::string> after = {};
 };
 
 // Calls `each` for every object, kinds in the order of the enum, names in the document's order. The views live
