@@ -58,8 +58,7 @@ void append_csv_field(std::string& out, std::string_view text) {
 
 std::string_view LaunchCsv::header() {
   return "flag,scenario,candidate,tenant,state,percent,segments,start,expires,on_expiry,review,owner,"
-         "approver,reason,"
-         "previous,rpm,total_requests,until,on_rollback\r\n";
+         "approver,reason,previous,rpm,total_requests,until,on_rollback\r\n";
 }
 
 void LaunchCsv::add(const ObjectView& object, std::string& out) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/timestamp.h"
+#include "routing/decide/row_index.h"
 #include "routing/table/canonical_json.h"
 #include "routing/table/problem.h"
 
@@ -32,8 +33,12 @@ class Finder {
   LaunchFindings find(const ObjectSource& objects) {
     counts_.resize(body_.flags.size());
     used_.resize(body_.units.size());
-    for (const Tenant& tenant : body_.tenants) {
-      for (const TenantFlag& row : tenant.flags) judge_row(tenant, row);
+    for (uint32_t i = 0; i < table_.tenants->tenant_end(); i++) {
+      const Tenant tenant = table_[TenantIndex{i}];
+      if (!tenant.exists()) continue;
+      for_each_flag(body_, tenant, [&](FlagIndex flag) {
+        if (const auto row = find_row(body_, tenant, flag)) judge_row(tenant, *row);
+      });
     }
     for (size_t i = 0; i < body_.flags.size(); i++) judge_flag(body_.flags[i], counts_[i]);
     judge_units();
@@ -87,7 +92,7 @@ class Finder {
            kills.providers[static_cast<size_t>(body_[body_[unit].model].provider)];
   }
 
-  void judge_row(const Tenant& tenant, const TenantFlag& row) {
+  void judge_row(const Tenant& tenant, const TenantRow& row) {
     using enum LaunchProblem;
     const int64_t now = query_.wall_now_ns;
     RowCounts& counts = counts_[static_cast<size_t>(row.flag)];
@@ -100,7 +105,7 @@ class Finder {
     (pilot ? counts.pilot : counts.production)++;
     const std::string& flag = body_[row.flag].name;
     const auto tell = [&](LaunchProblem problem, int64_t since, auto&& detail) {
-      add(problem, ObjectKind::flag, flag, tenant.id, since, detail);
+      add(problem, ObjectKind::flag, flag, tenant.id(), since, detail);
     };
     const bool is_expired = row.expires_ns <= now;
     if (is_expired) {
@@ -121,8 +126,10 @@ class Finder {
       });
     }
     const bool ended = is_over || (is_expired && row.on_expiry == ExpiryAction::off);
-    if (pilot && !ended && wants(partial_too_long)) {
-      const int64_t since = std::max(row.start_ns, changed_at(flag, tenant.id).value_or(INT64_MIN));
+    // A row that began lately is no finding whenever it was changed: its change is not looked up.
+    const bool may_last = row.start_ns == INT64_MIN || is_old(row.start_ns, query_.partial_after_ns);
+    if (pilot && !ended && may_last && wants(partial_too_long)) {
+      const int64_t since = std::max(row.start_ns, changed_at(flag, tenant.id()).value_or(INT64_MIN));
       if (since != INT64_MIN && is_old(since, query_.partial_after_ns)) {
         tell(partial_too_long, since, [&] {
           return fmt::format("at {:g} % since {}", row.milli_percent / 1000.0, print_time(since));
@@ -168,10 +175,9 @@ class Finder {
         if (hop.kind == FallbackHop::Kind::unit) used_[static_cast<size_t>(hop.unit)] = true;
       }
     }
-    for (size_t i = 0; i < body_.units.size(); i++) {
+    for (size_t i = 0; i < body_.declared_units; i++) {
       const Unit& unit = body_.units[i];
-      const bool declared = unit.name.find('+') == std::string::npos;  // no declared name holds one
-      if (!declared || used_[i]) continue;
+      if (used_[i]) continue;
       add(LaunchProblem::unused_unit, ObjectKind::unit, unit.name, "", 0,
           [&] { return fmt::format("model {}", body_[unit.model].name); });
     }
