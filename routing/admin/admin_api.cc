@@ -95,6 +95,7 @@ const AdminApi::Route* AdminApi::find_route(std::string_view path, Method method
       {"/v1/unkill", Method::post, Body::json, &AdminApi::unkill},
       {"/v1/kill:unkill", Method::post, Body::json, &AdminApi::unkill},
       {"/v1/explain", Method::get, Body::none, &AdminApi::get_explain},
+      {"/v1/upgrade", Method::post, Body::none, &AdminApi::upgrade},
       {"/metrics", Method::get, Body::none, &AdminApi::get_metrics},
       {"/healthz", Method::get, Body::none, &AdminApi::get_health},
   };
@@ -290,15 +291,30 @@ std::expected<KillBody, Json> parse_kill(const std::string& text) {
   return kill;
 }
 
-Process process_of(const AdminApi::About& about, uint64_t now_ns) {
+Process process_of(const AdminApi::About& about, uint64_t now_ns, bool upgrading) {
   return {.version = about.version,
-          .uptime_s = static_cast<double>((now_ns - about.started_ns) / core::kNsPerMs) / 1000};
+          .uptime_s = static_cast<double>((now_ns - about.started_ns) / core::kNsPerMs) / 1000,
+          .upgrading = upgrading,
+          .upgrade_failure = about.upgrade_failure};
 }
 
 }  // namespace
 
 void AdminApi::get_status(const Ticket& ticket, const Call&) {
-  answer(ticket, {.body = to_text(status_view(control_, process_of(about_, control_.loop().now_ns())))});
+  answer(ticket,
+         {.body = to_text(status_view(control_, process_of(about_, control_.loop().now_ns(), upgrading_)))});
+}
+
+// Whoever asks for the status from now on waits in the socket's queue for the one that serves next.
+void AdminApi::upgrade(const Ticket& ticket, const Call&) {
+  const std::string refused = about_.upgrade ? about_.upgrade() : "this process cannot start another one";
+  if (!refused.empty()) {
+    const Json error = error_view("No successor is started: " + refused + ".", "invalid_request_error", "",
+                                  "upgrade_refused");
+    return answer(ticket, {.status = 409, .body = to_text(error)});
+  }
+  upgrading_ = true;
+  answer(ticket, {.body = to_text(Json{{"upgrading", true}})});
 }
 
 void AdminApi::get_table(const Ticket& ticket, const Call&) {
@@ -367,7 +383,7 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
   for (const auto& metrics : control_.gateway().metrics) shards.push_back(metrics.get());
   std::string text;
   append_prometheus(shards, text);
-  append_control_metrics(control_, process_of(about_, control_.loop().now_ns()), text);
+  append_control_metrics(control_, process_of(about_, control_.loop().now_ns(), upgrading_), text);
   answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
 }
 

@@ -8,6 +8,7 @@
 //   /v1/explain?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=         rule by rule GET
 //   /metrics                      Prometheus text format 0.0.4 GET  /healthz                      the control
 //   thread answers
+//   POST /v1/upgrade                   begins to replace the process (tools/weir/successor.h)
 //
 // Answers (tools/weirctl/admin_client.h has the shapes): 200; 400 with `param`; 404; 405 with allow; 409
 // `lost_update` when If-Match names another revision than the one that serves; 411, 413, 415; 422
@@ -19,6 +20,7 @@
 // Thread: the control loop's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,6 +36,10 @@ class AdminApi final : private net::RequestHandler {
   struct About {
     std::string version;
     uint64_t started_ns = 0;  // monotonic
+    // Begins to start a successor, and calls begin_drain(). What it returns says why it does not, or is
+    // empty.
+    std::function<std::string()> upgrade = {};
+    std::string upgrade_failure = {};  // why the last attempt came to nothing; empty = there was none
   };
   AdminApi(ControlThread& control, About about);
   ~AdminApi();
@@ -42,6 +48,8 @@ class AdminApi final : private net::RequestHandler {
 
   // Takes over a listening descriptor.
   void listen(int listener) { server_.listen(listener); }
+  // Stops accepting; what is under way is answered. closed() becomes true when nothing is left.
+  void begin_drain() { server_.begin_drain(0); }
   // Stops accepting and ends all connections; closed() becomes true within a few turns of the loop.
   void close();
   bool closed() const { return server_.closed(); }
@@ -74,6 +82,7 @@ class AdminApi final : private net::RequestHandler {
   void switch_kill(const Ticket& ticket, const Call& call, bool kills);
   void get_explain(const Ticket& ticket, const Call& call);
   void get_metrics(const Ticket& ticket, const Call& call);
+  void upgrade(const Ticket& ticket, const Call& call);
   void get_health(const Ticket& ticket, const Call& call);
 
   struct Answer;
@@ -83,6 +92,7 @@ class AdminApi final : private net::RequestHandler {
   const About about_;
   net::HttpServer server_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
+  bool upgrading_ = false;
 };
 
 }  // namespace weir::routing

@@ -32,6 +32,8 @@ Json problems_view(std::span<const Problem> problems);
 struct Process {
   std::string version;
   double uptime_s;
+  bool upgrading = false;            // a successor is starting
+  std::string upgrade_failure = {};  // why the last one did not start
 };
 Json status_view(const ControlThread& control, const Process& process);
 

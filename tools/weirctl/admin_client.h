@@ -4,7 +4,8 @@
 //   GET  /v1/status            200 { version, pid, uptime_s, ready, revision, published (RFC 3339), shards,
 //                                    table: { tenants, scenarios, flags, units, keys },
 //                                    kills: [ { scope, name, reason, since } ],
-//                                    connections, exchanges (both: open now), live_tables }
+//                                    connections, exchanges (both: open now), live_tables,
+//                                    upgrading, upgrade_failure }
 //   GET  /v1/table             200 the document as canonical JSON; etag: "<revision>"
 //   PUT  /v1/table?reason=     200 { revision, applied_in_ms }     body: application/json or
 //   application/yaml;
@@ -17,6 +18,8 @@
 //   GET  /v1/explain?tenant=&scenario=&user=&conversation=&model=&attr.<name>=
 //                              200 { tenant, scenario, unit, arm, flag, state, reason, revision,
 //                                    steps: [ { rule, matched, detail } ] }
+//   POST /v1/upgrade           200 { upgrading: true } | 409       the process is replaced: once it is, the
+//                                                                  status names another pid; else why not
 //   GET  /metrics              200 Prometheus text; tools/weirctl/top.h names what it reads
 //
 //   error     { error: { message, type, param, code } }            any other status
