@@ -70,7 +70,8 @@ shards: 3
 admin: { socket: admin.sock, mode: "0600" }
 access_log: access.jsonl
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
-          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
+          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h,
+          drain_timeout: 10m }
 )");
   ASSERT_EQ(config.listen.size(), 2u);
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
@@ -93,6 +94,7 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.limits.idle_timeout_ms, 60'000u);
   EXPECT_EQ(config.limits.write_stall_timeout_ms, 3'000u);
   EXPECT_EQ(config.limits.upstream_idle_ms, 3'600'000u);
+  EXPECT_EQ(config.limits.drain_timeout_ms, 600'000u);
 }
 
 TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
@@ -101,7 +103,7 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
              "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
              ""),
       ElementsAre("colour: unknown field; known here: access_log, admin, key_hash_secret, limits, listen, "
-                  "shards, table, tls",
+                  "readable, sandbox, shards, table, tls",
                   "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
                   StartsWith("listen[1]: "), "tls: \"listen\" is missing",
                   "tls.certificates[0]: \"key\" is missing", "shards: must be a whole number from 1 to 128",

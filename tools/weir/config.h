@@ -12,6 +12,9 @@
 //   admin: { socket: /run/weir/admin.sock, mode: "0660" }
 //   access_log: stdout                          # or a path, or none
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//   sandbox: on                                 # or off: see tools/weir/sandbox.h
+//   readable: [/opt/pki]                        # what a table may name outside of the folders of files named
+//   here
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
@@ -49,6 +52,7 @@ struct LimitOverrides {
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
+  uint32_t drain_timeout_ms = core::limits::kDrainTimeoutMs;
 };
 
 struct Config {
@@ -63,6 +67,8 @@ struct Config {
   uint32_t admin_socket_mode = 0660;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
+  bool sandbox = true;
+  std::vector<std::string> readable;  // files and folders, for the sandbox
   LimitOverrides limits;
 };
 

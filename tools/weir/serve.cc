@@ -27,15 +27,23 @@
 #include "routing/admin/control.h"
 #include "tools/weir/commands.h"
 #include "tools/weir/credentials.h"
+#include "tools/weir/environment.h"
+#include "tools/weir/inherited_sockets.h"
+#include "tools/weir/sandbox.h"
+#include "tools/weir/service_manager.h"
 #include "tools/weir/shard_thread.h"
 #include "tools/weir/signal_thread.h"
+#include "tools/weir/successor.h"
 
 namespace weir::tools {
 namespace {
 
 constexpr uint64_t kFirstLookupPatienceMs = 10'000;
-constexpr uint64_t kDrainGraceMs = 30'000;
-constexpr uint64_t kCloseGraceMs = 5'000;  // what close_now() may take before the process is given up
+// After a successor has taken over, waiting costs nothing: clients that think this long lose no request
+// either.
+constexpr uint32_t kHandoverIdleMs = 10'000;
+constexpr uint64_t kControlReleaseMs = 5'000;  // what calls of the admin API under way may take
+constexpr uint64_t kCloseGraceMs = 5'000;      // what close_now() may take before the process is given up
 constexpr uint64_t kStartTurnMs = 5;
 
 // The CPUs this process may use, in order.
@@ -76,13 +84,16 @@ core::IoOptions control_io() {
 
 class Server {
  public:
-  explicit Server(const Config& config) : config_(config) {}
+  Server(const Config& config, Launcher* launcher) : config_(config), launcher_(launcher) {}
   ~Server();
   int run();
 
  private:
   using Descriptors = std::vector<ShardListener>;
 
+  void take_sockets();
+  void enter_sandbox();
+  void drop_system_calls();
   void start_loops();
   void load_certificates();
   void open_access_log();
@@ -99,15 +110,26 @@ class Server {
   void wait_until_ready();
   void print_ready_line() const;
   void on_signal(int signal);
-  void begin_drain();
+  void begin_drain(uint32_t idle_ms);
   void close_shards();
+  void open_api();
+  std::string begin_handover();
+  void continue_handover();
+  void end_handover(Launcher::Started successor);
   void reload();
+  void reload_certificates();
+  void remove_admin_path() const;
   void finish();
   static void on_grace_over(core::Timer& timer);
   static void on_rotate(core::Timer& timer);
   void fail(std::string problem) { failures_.push_back(std::move(problem)); }
 
   const Config& config_;
+  Launcher* const launcher_;
+  Predecessor predecessor_;
+  const ServiceManager manager_;
+  InheritedSockets inherited_;
+  SocketsToPass passed_;  // copies of all listeners, until nobody can follow us any more
   const uint64_t started_ns_ = core::monotonic_now_ns();
   std::vector<std::string> failures_;              // of the system
   std::vector<routing::Problem> config_problems_;  // of what was given
@@ -128,6 +150,10 @@ class Server {
   std::vector<std::string> bound_, bound_tls_;
   int admin_listener_ = -1;
   uint32_t shards_ended_ = 0;
+  bool owns_admin_path_ = true;
+  enum class Handover : uint8_t { none, releasing, starting, done } handover_ = Handover::none;
+  uint64_t release_deadline_ns_ = 0;
+  std::string handover_failure_;  // of the last attempt; empty = none
   bool serving_ = false;
   bool draining_ = false;
   bool closing_ = false;
@@ -140,13 +166,16 @@ Server::~Server() {
   }
   if (admin_listener_ >= 0) {
     core::close_socket(admin_listener_);
-    core::remove_unix_socket(config_.admin_socket);
+    // With a predecessor it still is, or will be again, the predecessor's.
+    if (owns_admin_path_ && !predecessor_.waits()) core::remove_unix_socket(config_.admin_socket);
   }
   signals_.reset();  // posts to the loop
 }
 
 int Server::run() {
   raise_descriptor_limit();
+  take_sockets();
+  enter_sandbox();
   start_loops();
   load_certificates();
   open_access_log();
@@ -161,13 +190,43 @@ int Server::run() {
     return config_problems_.empty() && table_problems_.empty() ? kExitFailure : kExitBadInput;
   }
   begin_serving();
+  drop_system_calls();
   wait_until_ready();
-  while (shards_ended_ < shards_.size()) loop_->turn();
+  while (shards_ended_ < shards_.size() || handover_ == Handover::starting) {
+    loop_->turn(handover_ == Handover::releasing ? core::milliseconds(kStartTurnMs) : UINT64_MAX);
+    continue_handover();
+  }
   finish();
   return kExitOk;
 }
 
 // ---- start-up: every problem is collected -------------------------------------------------------------
+
+void Server::take_sockets() {
+  if (auto taken = InheritedSockets::take(); taken) {
+    inherited_ = std::move(*taken);
+  } else {
+    fail(std::move(taken.error()));
+  }
+}
+
+// Before any thread: all that follow inherit it. Without it weir serves as well; the operator should know.
+void Server::enter_sandbox() {
+  if (!config_.sandbox) return core::log_warning("sandbox_off");
+  const FileAccess files = files_of(config_);
+  const std::string privileges = give_up_privileges();
+  wipe_environment();
+  for (const std::string& problem : {privileges, restrict_files(files)}) {
+    if (!problem.empty()) core::log_warning("sandbox_incomplete", {{"reason", problem}});
+  }
+}
+
+// All that start-up alone needs has been done.
+void Server::drop_system_calls() {
+  if (!config_.sandbox) return;
+  if (const std::string problem = restrict_system_calls(); !problem.empty())
+    core::log_warning("sandbox_incomplete", {{"reason", problem}});
+}
 
 void Server::start_loops() {
   // The main thread carries the control loop. Signals are blocked before any other thread starts.
@@ -258,26 +317,31 @@ void Server::open_ports() {
   }
 }
 
-// One socket per shard; the first one settles which port it is.
+// One socket per shard.
 void Server::open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
                        std::vector<std::string>* bound) {
-  if (auto is_free = core::check_free_tcp(address); !is_free) return fail(std::move(is_free.error()));
-  core::SocketAddress resolved = address;
-  for (Descriptors& descriptors : listeners_) {
-    auto listener = core::listen_tcp(resolved);
-    if (!listener) return fail(std::move(listener.error()));
-    resolved = core::bound_address(*listener);
-    descriptors.push_back({.descriptor = *listener, .tls = tls});
+  const std::string_view name = tls == nullptr ? kPlainSocket : kTlsSocket;
+  auto sockets = listening_sockets(inherited_, address, name, listeners_.size());
+  if (!sockets) return fail(std::move(sockets.error()));
+  for (size_t i = 0; i < sockets->size(); ++i) {
+    const int socket = (*sockets)[i];
+    listeners_[i % listeners_.size()].push_back({.descriptor = socket, .tls = tls});
+    if (!passed_.add(name, socket)) return fail("no descriptor left: raise the limit on open files");
   }
-  bound->push_back(resolved.to_string());
+  bound->push_back(core::bound_address(sockets->front()).to_string());
 }
 
 void Server::open_admin_socket() {
-  if (auto listener = core::listen_unix(config_.admin_socket, config_.admin_socket_mode); listener) {
+  if (auto given = inherited_.take_unix(config_.admin_socket); given) {
+    admin_listener_ = given->descriptor;
+    owns_admin_path_ = given->name == kOwnAdminSocket;
+  } else if (auto listener = core::listen_unix(config_.admin_socket, config_.admin_socket_mode); listener) {
     admin_listener_ = *listener;
   } else {
-    fail("admin socket: " + listener.error());
+    return fail("admin socket: " + listener.error());
   }
+  if (!passed_.add(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket, admin_listener_))
+    fail("no descriptor left: raise the limit on open files");
 }
 
 void Server::join_shard_loops() {
@@ -297,10 +361,18 @@ bool Server::report_problems() const {
 
 // ---- serving --------------------------------------------------------------------------------------------
 
-void Server::begin_serving() {
+void Server::open_api() {
   api_ = std::make_unique<routing::AdminApi>(
-      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_});
+      *control_, routing::AdminApi::About{.version = WEIR_VERSION,
+                                          .started_ns = started_ns_,
+                                          .upgrade = [this] { return begin_handover(); },
+                                          .upgrade_failure = handover_failure_});
   api_->listen(std::exchange(admin_listener_, -1));
+}
+
+void Server::begin_serving() {
+  inherited_.close_rest();
+  open_api();
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}),
                       [this] { loop_->post([this] { ++shards_ended_; }); });
@@ -326,6 +398,9 @@ void Server::wait_until_ready() {
   if (draining_) return;
   gateway_->ready.store(true, std::memory_order_relaxed);
   print_ready_line();
+  manager_.ready();
+  // It drains from now on. One that is gone has said so to its clients; there is nothing to wait for.
+  if (predecessor_.waits() && !predecessor_.tell_ready()) core::log_warning("predecessor_gone");
 }
 
 void Server::print_ready_line() const {
@@ -342,17 +417,81 @@ void Server::print_ready_line() const {
 
 void Server::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
+  if (signal == SIGUSR2) {
+    begin_handover();
+    return;
+  }
   if (draining_) return close_shards();
-  core::log_info("stopping", {{"signal", signal}, {"grace_ms", kDrainGraceMs}});
-  begin_drain();
+  core::log_info("stopping", {{"signal", signal}, {"grace_ms", config_.limits.drain_timeout_ms}});
+  manager_.stopping();
+  begin_drain(core::limits::kDrainIdleMs);
 }
 
-void Server::begin_drain() {
+void Server::begin_drain(uint32_t idle_ms) {
   draining_ = true;
+  if (handover_ == Handover::starting) {
+    launcher_->cancel();  // end_handover() closes what it is given
+  } else {
+    passed_.close();
+  }
   gateway_->draining.store(true, std::memory_order_relaxed);
   gateway_->ready.store(false, std::memory_order_relaxed);
-  for (const auto& shard : shards_) shard->drain();
-  loop_->timers().schedule(*grace_, core::deadline_after(loop_->now_ns(), core::milliseconds(kDrainGraceMs)));
+  for (const auto& shard : shards_) shard->drain(idle_ms);
+  loop_->timers().schedule(
+      *grace_, core::deadline_after(loop_->now_ns(), core::milliseconds(config_.limits.drain_timeout_ms)));
+}
+
+// ---- a successor (successor.h has the order) ------------------------------------------------------------
+
+// Why not, or nothing.
+std::string Server::begin_handover() {
+  const std::string refused = launcher_ == nullptr          ? "there is no launcher"
+                              : ::getpid() == 1             ? "process 1 of a container cannot be replaced"
+                              : draining_                   ? "this process is ending"
+                              : handover_ != Handover::none ? "a successor is starting already"
+                              : !gateway_->ready.load(std::memory_order_relaxed)
+                                  ? "this process is not ready itself"
+                                  : "";
+  if (!refused.empty()) {
+    core::log_warning("handover_refused", {{"reason", refused}});
+    return refused;
+  }
+  core::log_info("handover");
+  manager_.reloading();
+  handover_ = Handover::releasing;
+  release_deadline_ns_ = core::deadline_after(loop_->now_ns(), core::milliseconds(kControlReleaseMs));
+  api_->begin_drain();
+  return {};
+}
+
+// The one writer at a time: nobody answers the admin API any more, so nothing can be changed here.
+void Server::continue_handover() {
+  if (handover_ != Handover::releasing || draining_) return;
+  if (!api_->closed()) {
+    if (loop_->now_ns() >= release_deadline_ns_) api_->close();
+    return;
+  }
+  api_.reset();
+  handover_ = Handover::starting;
+  launcher_->start(passed_, [this](Launcher::Started successor) {
+    loop_->post([this, successor = std::move(successor)] { end_handover(successor); });
+  });
+}
+
+void Server::end_handover(Launcher::Started successor) {
+  handover_ = successor ? Handover::done : Handover::none;
+  if (draining_) return passed_.close();
+  if (successor) {
+    core::log_info("handed_over", {{"successor", *successor}, {"grace_ms", config_.limits.drain_timeout_ms}});
+    return begin_drain(kHandoverIdleMs);
+  }
+  core::log_error("handover_failed",
+                  {{"reason", successor.error()},
+                   {"hint", "its messages above say why; this process goes on as before"}});
+  handover_failure_ = successor.error();
+  admin_listener_ = passed_.copy_of(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket);
+  open_api();
+  manager_.ready();
 }
 
 void Server::close_shards() {
@@ -367,16 +506,21 @@ void Server::on_grace_over(core::Timer& timer) {
   if (!self.closing_) return self.close_shards();
   core::log_error("shards_did_not_end", {{"ended", self.shards_ended_}, {"shards", self.shards_.size()}});
   self.control_->flush();
-  core::remove_unix_socket(self.config_.admin_socket);
+  self.remove_admin_path();
   std::_Exit(kExitFailure);
 }
 
 // Certificates and the log file are the two things that other programs replace under a running process.
 void Server::reload() {
   core::log_info("reloading");
+  manager_.reloading();
   control_->reopen_access_log();
   control_->reload_trust();
-  if (tls_ == nullptr) return;
+  if (tls_ != nullptr) reload_certificates();
+  if (gateway_->ready.load(std::memory_order_relaxed)) manager_.ready();
+}
+
+void Server::reload_certificates() {
   auto context = net::TlsServerContext::load(
       {.certificates = config_.certificates, .ticket_keys = tls_->get()->ticket_keys()});
   if (context) {
@@ -405,16 +549,22 @@ void Server::finish() {
   rotate_.reset();
   shards_.clear();
   control_->flush();
-  api_->close();
-  while (!api_->closed()) loop_->turn();
-  core::remove_unix_socket(config_.admin_socket);
+  if (api_ != nullptr) {
+    api_->close();
+    while (!api_->closed()) loop_->turn();
+  }
+  remove_admin_path();
   core::log_info("stopped");
+}
+
+void Server::remove_admin_path() const {
+  if (owns_admin_path_ && handover_ != Handover::done) core::remove_unix_socket(config_.admin_socket);
 }
 
 }  // namespace
 
-int serve(const Config& config) {
-  return Server(config).run();
+int serve(const Config& config, Launcher* launcher) {
+  return Server(config, launcher).run();
 }
 
 }  // namespace weir::tools
