@@ -10,8 +10,10 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weir::core {
 
@@ -52,6 +54,15 @@ std::expected<void, std::string> check_free_tcp(const SocketAddress& address);
 // error. `mode` as for chmod.
 std::expected<int, std::string> listen_unix(const std::string& path, unsigned mode);
 void remove_unix_socket(const std::string& path);
+
+// Who connected, as the kernel saw it at that moment.
+struct PeerCredentials {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;  // supplementary ones
+};
+// The other end of a unix-domain connection; none for any other socket.
+std::optional<PeerCredentials> peer_credentials(int socket);
 
 // The address a socket is bound to (port 0 resolved).
 SocketAddress bound_address(int socket);

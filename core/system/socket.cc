@@ -88,6 +88,24 @@ std::expected<int, std::string> listen_unix(const std::string& path, unsigned mo
 
 void remove_unix_socket(const std::string& path) { ::unlink(path.c_str()); }
 
+std::optional<PeerCredentials> peer_credentials(int socket) {
+  ucred kernel{};
+  socklen_t size = sizeof kernel;
+  // A TCP socket answers too, with nobody's credentials: the family settles it.
+  if (bound_address(socket).family() != AF_UNIX) return std::nullopt;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &kernel, &size) != 0) return std::nullopt;
+  PeerCredentials peer{.uid = kernel.uid, .gid = kernel.gid, .groups = {}};
+  std::vector<gid_t> groups(64);
+  size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int result = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  if (result != 0 && errno == ERANGE) {  // `size` says now how much room they need
+    groups.resize(size / sizeof(gid_t));
+    result = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  }
+  if (result == 0) peer.groups.assign(groups.begin(), groups.begin() + size / static_cast<socklen_t>(sizeof(gid_t)));
+  return peer;
+}
+
 SocketAddress bound_address(int socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;

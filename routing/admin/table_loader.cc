@@ -5,7 +5,13 @@
 namespace weir::routing {
 
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string text, TableFormat format) {
-  auto body = compile_text(std::move(text), format, options_);
+  auto document = Document::parse(std::move(text), format);
+  if (!document) return std::unexpected(std::move(document.error()));
+  return load(*std::move(document));
+}
+
+std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(Document document) {
+  auto body = compile(std::move(document), options_);
   if (!body) return std::unexpected(std::move(body.error()));
   LoadedTable table;
   if (dispose_) {

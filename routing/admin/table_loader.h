@@ -32,6 +32,7 @@ class TableLoader {
 
   // All problems of the table, or what to publish.
   std::expected<LoadedTable, std::vector<Problem>> load(std::string text, TableFormat format);
+  std::expected<LoadedTable, std::vector<Problem>> load(Document document);
   // Reads the trust anchors of a body anew, as if they had changed.
   std::expected<LoadedTable, std::vector<Problem>> reload_trust(LoadedTable table);
 
