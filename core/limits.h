@@ -43,6 +43,7 @@ inline constexpr uint32_t kMaxPromptBytes = 256 * 1024;      // of one prompt, b
 inline constexpr uint32_t kMaxTextBytes = 4096;              // static answers, reasons, display names, URLs, paths
 inline constexpr uint32_t kMaxRetries = 5;                   // per unit, on the same hop
 inline constexpr uint32_t kMaxBudgets = 8;                   // per list of budgets
+inline constexpr uint32_t kMaxApprovals = 8;                 // one change may wait for, per flag or scenario
 // ---- per shard ------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxShards = 128;
 inline constexpr uint32_t kMaxConnectionsPerShard = 65536;   // too_many_connections

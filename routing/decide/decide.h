@@ -21,22 +21,22 @@ namespace weir::routing {
 enum class Arm : uint8_t { stable, candidate, shadow, fallback };
 
 // Why this unit. Log token and x-weir-reason value = the enumerator's name.
-#define WEIR_REASON_TABLE(X)                                       \
-  X(direct, "the model was named directly")                        \
-  X(no_flag, "the scenario has no flag")                           \
-  X(no_row, "the tenant has no row on any flag of the scenario")   \
-  X(killed, "an operator switched the unit, provider or flag off") \
-  X(pinned, "the conversation began on this unit")                 \
-  X(off, "the tenant's row is off")                                \
-  X(not_started, "the tenant's row starts later")                  \
-  X(expired, "the tenant's row has expired")                       \
-  X(excluded, "a segment excludes this request")                   \
-  X(segment, "a segment of the tenant's row matches")              \
-  X(split_in, "the sticky key falls inside the percentage")        \
-  X(split_out, "the sticky key falls outside the percentage")      \
-  X(no_sticky_key, "none of the scenario's sticky keys was sent")  \
-  X(production, "the tenant's row is in production")               \
-  X(pilot_limit, "the pilot's limit is used up")                   \
+#define WEIR_REASON_TABLE(X)                                            \
+  X(direct, "the model was named directly")                             \
+  X(no_flag, "the scenario has no flag")                                \
+  X(no_row, "the tenant has no row on any flag of the scenario")        \
+  X(killed, "an operator switched the unit, provider or flag off")      \
+  X(pinned, "the conversation began on this unit")                      \
+  X(off, "the tenant's row is off")                                     \
+  X(not_started, "the tenant's row starts later")                       \
+  X(expired, "the tenant's row has expired")                            \
+  X(excluded, "a segment excludes this request")                        \
+  X(segment, "a segment of the tenant's row matches")                   \
+  X(split_in, "the sticky key falls inside the percentage")             \
+  X(split_out, "the sticky key falls outside the percentage")           \
+  X(no_sticky_key, "none of the scenario's sticky keys was sent")       \
+  X(production, "the tenant's row is in production")                    \
+  X(pilot_limit, "a limit of the pilot is used up or its time is over") \
   X(fallback, "an earlier hop of the chain failed")
 
 enum class Reason : uint8_t {
@@ -136,7 +136,8 @@ core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInp
 //   a segment of `exclude` matches                                                        -> no
 //   production                                                                            -> yes
 //   pilot: a segment of the row matches -> yes; sticky key in the percentage -> yes; else -> no
-// and the flags that apply select one of the scenario's combinations.
+// and the flags that apply select one of the scenario's combinations. If one of them is a pilot whose `until`
+// has come, its previous unit answers instead (reason pilot_limit).
 //
 // Pins: an open conversation keeps the unit it began on if that is one of the scenario's combinations,
 // whatever percentages, segments and exclusions say now. It loses it when a flag of that combination is

@@ -99,6 +99,7 @@ class FlagWalk {
     Reason reason = Reason::no_row;
     uint32_t combination = 0;
     uint32_t limited = 0;
+    uint32_t timed = 0;
     uint32_t rows = 0;
     // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they
     // are gathered without branching on them: a wrong guess costs as much as a murmur.
@@ -116,7 +117,9 @@ class FlagWalk {
       told = tells ? &row : told;
       reason = tells ? outcome.reason : reason;
       combination |= applies << row.bit;
-      limited |= applies & row.limited & (state_of(row) == FlagState::pilot);
+      const uint32_t pilots = applies & (state_of(row) == FlagState::pilot);
+      limited |= pilots & row.limited;
+      timed |= (pilots & row.timed) << row.bit;
     }
     if (rows < scenario_.flags.size()) {
       trace_.step("flag", false, [&] { return flags_without_row(); });
@@ -130,6 +133,7 @@ class FlagWalk {
       decision.flag = scenario_.flags[told->bit];
       decision.state = state_of(*told);
     }
+    if (timed != 0) end_pilot(timed, decision);
   }
 
  private:
@@ -230,6 +234,33 @@ class FlagWalk {
       });
     }
     return false;
+  }
+
+  // The first of the pilots `timed` (a bit for each flag) whose time is over hands over to its previous unit,
+  // as past_pilot_limit() does.
+  void end_pilot(uint32_t timed, Decision& decision) {
+    for (uint32_t left = timed; left != 0; left &= left - 1) {
+      const PackedRow* row = row_of(static_cast<uint8_t>(std::countr_zero(left)));
+      WEIR_ASSERT(row != nullptr);
+      const int64_t until_ns = terms_of(*row).until_ns;
+      const bool over = input_.wall_now_ns >= until_ns;
+      const FlagIndex flag = scenario_.flags[row->bit];
+      trace_.step("until", over, [&] {
+        return fmt::format("now {} ns is {} the end of the pilot of flag {} at {} ns", input_.wall_now_ns,
+                           over ? "at or past" : "before", body_[flag].name, until_ns);
+      });
+      if (!over) continue;
+      const TenantFlag* whole = find_row(body_, input_.tenant, flag);
+      WEIR_ASSERT(whole != nullptr);
+      decision.flag = flag;
+      decision.state = FlagState::pilot;
+      decision.arm = Arm::stable;
+      decision.unit = whole->previous;
+      decision.reason = Reason::pilot_limit;
+      decision.combination = 0;
+      decision.limited = false;
+      return;
+    }
   }
 
   const PackedRow* first_row() const {

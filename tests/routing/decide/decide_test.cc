@@ -249,7 +249,61 @@ TEST_F(Decide, AnswersThePreviousUnitPastThePilotsLimit) {
   EXPECT_EQ(past_pilot_limit(table, input, decision, flag).error().code, ErrorCode::killed);
 }
 
+TEST_F(Decide, EndsAPilotAtItsTimeWithThePreviousUnit) {
+  const UnitIndex previous = build.unit("previous");
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.previous = previous;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  expect(run(), Arm::candidate, candidate, Reason::split_in);
+  input.wall_now_ns = 1'000;
+  expect(run(), Arm::stable, previous, Reason::pilot_limit);
+  EXPECT_EQ(run().flag, flag);
+  EXPECT_EQ(run().state, FlagState::pilot);
+  EXPECT_EQ(run().combination, 0);
+
+  flag_row.milli_percent = 0;
+  expect(run(), Arm::stable, stable, Reason::split_out);
+  flag_row.state = FlagState::production;
+  expect(run(), Arm::candidate, candidate, Reason::production);
+}
+
+TEST_F(Decide, EndsAPilotWithoutAskingItsOtherLimits) {
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.limit_rpm = 5;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  EXPECT_TRUE(run().limited);
+  input.wall_now_ns = 1'000;
+  EXPECT_FALSE(run().limited);
+}
+
+TEST_F(Decide, LeavesAKilledPreviousUnitWhenAPilotEnds) {
+  const UnitIndex previous = build.unit("previous");
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.previous = previous;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 1'000;
+  Table table = build.build();
+  kill_unit(table, previous);
+  expect(*run(table), Arm::stable, stable, Reason::killed);
+}
+
 // ---- several flags ----
+
+TEST_F(Decide, EndsOnlyThePilotWhoseTimeIsOver) {
+  const FlagIndex second = build.flag("second", chat);
+  const UnitIndex previous = build.unit("previous");
+  row(FlagState::production);
+  TenantFlag& pilot = build.row(tenant, second, FlagState::pilot, kEverybody);
+  pilot.previous = previous;
+  pilot.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  EXPECT_EQ(run().combination, 0b11);
+  input.wall_now_ns = 1'000;
+  expect(run(), Arm::stable, previous, Reason::pilot_limit);
+  EXPECT_EQ(run().flag, second);
+}
 
 TEST_F(Decide, CombinesFlagsAndReportsTheFirstThatApplies) {
   const FlagIndex second = build.flag("second", chat);
