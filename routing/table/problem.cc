@@ -7,7 +7,7 @@
 #include <ranges>
 #include <utility>
 
-#include "routing/table/displayable.h"
+#include "core/display_text.h"
 
 namespace weir::routing {
 namespace {
@@ -103,7 +103,7 @@ std::string quote(std::string_view text) {
     if (c == '"' || c == '\\') escaped += '\\';
     escaped += c;
   }
-  quoted += displayable(escaped);
+  quoted += core::displayable(escaped);
   quoted += shortened ? "…\"" : "\"";
   return quoted;
 }

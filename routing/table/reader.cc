@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "routing/table/displayable.h"
+#include "core/display_text.h"
 #include "routing/table/scalars.h"
 
 namespace weir::routing {
@@ -109,7 +109,7 @@ std::optional<std::string_view> read_text(Problems& problems, const Path& path, 
     problems.add(path, fmt::format("is {} bytes long; at most {} are accepted", text->size(), max_bytes));
     return std::nullopt;
   }
-  if (!is_displayable_text(*text)) {
+  if (!core::is_displayable_text(*text)) {
     problems.add(
         path,
         fmt::format(

@@ -30,7 +30,7 @@ void check_name(Problems& problems, const Path& path, std::string_view name);
 std::string_view describe_type(Element element);
 
 std::optional<std::string_view> read_string(Problems& problems, const Path& path, Element element);
-// Not empty, at most `max_bytes`, and is_displayable_text().
+// Not empty, at most `max_bytes`, and core::is_displayable_text().
 std::optional<std::string_view> read_text(Problems& problems, const Path& path, Element element,
                                           size_t max_bytes = core::limits::kMaxTextBytes);
 std::optional<bool> read_boolean(Problems& problems, const Path& path, Element element);

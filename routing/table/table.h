@@ -138,13 +138,14 @@ struct Budget {
 
 // Changes that wait for the approval of others; bits of Approvals::causes.
 enum class ApprovalCause : uint8_t {
-  production = 1,  // a tenant's row goes from pilot to production
+  production = 1,  // a tenant's row goes to production; another candidate or stable unit
   widen = 2,       // more of a tenant's traffic may get the candidate
   prompt = 4,      // a prompt comes into use that was not in use there
 };
 enum class ApprovalRole : uint8_t { operator_role, approver, admin };
 
-// What a scenario or a flag asks for before it changes. A flag's changes need its scenario's approvals, then its own.
+// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need what its
+// scenario asks for and what it asks for itself.
 struct Approvals {
   uint8_t causes = 0;             // ApprovalCause bits; 0 = none needed
   std::vector<ApprovalRole> by;   // in this order, each given by another person

@@ -1,8 +1,8 @@
-#include "routing/table/displayable.h"
+#include "core/display_text.h"
 
 #include <gtest/gtest.h>
 
-namespace weir::routing {
+namespace weir::core {
 namespace {
 
 TEST(DisplayableText, IsWhatShowsAsItself) {
@@ -68,4 +68,4 @@ TEST(DisplayableText, StaysAsItIsOnceEscaped) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::core
