@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/display_text.h"
 #include "core/strong.h"
 #include "net/http/head_rules.h"
 #include "net/http/json_body.h"
 #include "net/http/writer.h"
-#include "routing/table/displayable.h"
 #include "routing/table/reader.h"
 
 namespace weir::routing {
@@ -129,7 +129,7 @@ void AdminApi::on_request(net::ServerSession& session, const net::Request& reque
   const CallRow& row = call_rows()[match->row];
   for (const auto& [name, value] : target->parameters()) {
     if (!takes_parameter(row, name)) {
-      return refuse(ticket, displayable(name), "This call takes no such parameter.");
+      return refuse(ticket, core::displayable(name), "This call takes no such parameter.");
     }
   }
   for (const std::string& name : match->names) {
@@ -254,7 +254,7 @@ std::optional<std::string> AdminApi::reason_of(const Ticket& ticket, std::string
     refuse(ticket, "reason", "Say why: every change has a reason, which is kept with it.");
   } else if (reason.size() > core::limits::kMaxTextBytes) {
     refuse(ticket, "reason", fmt::format("The reason is longer than {} bytes.", core::limits::kMaxTextBytes));
-  } else if (!is_displayable_text(reason)) {
+  } else if (!core::is_displayable_text(reason)) {
     refuse(ticket, "reason",
            fmt::format("The reason holds characters that cannot be shown as they are: {}", quote(reason)));
   } else {
@@ -272,7 +272,7 @@ std::optional<Json> AdminApi::members_of(const Ticket& ticket, const Call& call,
   }
   for (const auto& [member, value] : body.items()) {
     if (std::ranges::find(known, member) != known.end()) continue;
-    refuse(ticket, displayable(member), "This member is not known.");
+    refuse(ticket, core::displayable(member), "This member is not known.");
     return std::nullopt;
   }
   for (const std::string_view member : known) {

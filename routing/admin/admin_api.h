@@ -91,7 +91,7 @@ class AdminApi final : private net::RequestHandler {
 
   // ---- what handlers share ----
   void answer(const Ticket& ticket, const Answer& answer);
-  void answer(const Ticket& ticket, const Json& json) { this->answer(ticket, Answer{.body = to_text(json)}); }
+  void answer_json(const Ticket& ticket, const Json& json) { answer(ticket, {.body = to_text(json)}); }
   void refuse(const Ticket& ticket, const Refusal& refusal);
   void refuse(const Ticket& ticket, std::string_view param, std::string message);
   // 404 or 503.
@@ -108,6 +108,8 @@ class AdminApi final : private net::RequestHandler {
   // A parameter that is a number. False: it has been refused.
   bool number_of(const Ticket& ticket, const Call& call, std::string_view parameter, std::optional<uint64_t>* number);
 
+  template <typename MakePlan>
+  void change_object(const Ticket& ticket, const Call& call, const char* action, MakePlan plan);
   void flip(const Ticket& ticket, const Call& call, bool kills);
   void decide_proposal(const Ticket& ticket, const Call& call, bool approves);
   void list_problems(const Ticket& ticket, const Call& call);

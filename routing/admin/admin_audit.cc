@@ -38,7 +38,7 @@ void AdminApi::get_audit(const Ticket& ticket, const Call& call) {
                   Json list = Json::array();
                   for (const Change& change : *changes) list.push_back(change_view(change));
                   const bool more = changes->size() == page && changes->back().sequence > 1;
-                  answer(ticket, Json{{"changes", std::move(list)},
+                  answer_json(ticket, Json{{"changes", std::move(list)},
                                       {"next", more ? Json(changes->back().sequence) : Json()}});
                 });
 }
@@ -47,7 +47,7 @@ void AdminApi::verify_audit(const Ticket& ticket, const Call&) {
   control_.read([](const Registry& registry) { return registry.verify({}); },
                 [this, ticket](const RegistryResult<Verification>& found) {
                   if (!found) return refuse(ticket, found.error());
-                  answer(ticket, Json{{"ok", found->faults.empty()},
+                  answer_json(ticket, Json{{"ok", found->faults.empty()},
                                       {"changes", found->changes},
                                       {"objects", found->objects},
                                       {"faults", found->faults}});
@@ -65,7 +65,7 @@ void AdminApi::get_change(const Ticket& ticket, const Call& call) {
                 [this, ticket](const RegistryResult<std::optional<Change>>& change) {
                   if (!change) return refuse(ticket, change.error());
                   if (!*change) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_revision});
-                  answer(ticket, change_view(**change));
+                  answer_json(ticket, change_view(**change));
                 });
 }
 

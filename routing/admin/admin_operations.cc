@@ -28,7 +28,7 @@ std::optional<std::string> text_of(const Json& body, std::string_view member) {
 
 void AdminApi::get_status(const Ticket& ticket, const Call& call) {
   const Process process{about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())};
-  answer(ticket, status_view(control_, process, call.caller));
+  answer_json(ticket, status_view(control_, process, call.caller));
 }
 
 void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
@@ -42,7 +42,7 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
 }
 
 void AdminApi::get_health(const Ticket& ticket, const Call&) {
-  answer(ticket, Json{{"status", "ok"}});
+  answer_json(ticket, Json{{"status", "ok"}});
 }
 
 void AdminApi::kill(const Ticket& ticket, const Call& call) {
@@ -104,7 +104,7 @@ void AdminApi::set_label(const Ticket& ticket, const Call& call) {
                      Registry& registry) { return registry.set_label(name, revision, deed); },
                  [this, ticket, name = call.names[0], revision](const RegistryResult<void>& set) {
                    if (!set) return refuse(ticket, set.error());
-                   answer(ticket, Json{{"label", name}, {"revision", revision}});
+                   answer_json(ticket, Json{{"label", name}, {"revision", revision}});
                  });
 }
 
@@ -113,7 +113,7 @@ void AdminApi::get_label(const Ticket& ticket, const Call& call) {
                 [this, ticket, name = call.names[0]](const RegistryResult<std::optional<uint64_t>>& revision) {
                   if (!revision) return refuse(ticket, revision.error());
                   if (!*revision) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_label});
-                  answer(ticket, Json{{"label", name}, {"revision", **revision}});
+                  answer_json(ticket, Json{{"label", name}, {"revision", **revision}});
                 });
 }
 

@@ -25,7 +25,7 @@ void AdminApi::get_proposals(const Ticket& ticket, const Call& call) {
                   if (!proposals) return refuse(ticket, proposals.error());
                   Json list = Json::array();
                   for (const Proposal& proposal : *proposals) list.push_back(proposal_view(proposal));
-                  answer(ticket, Json{{"proposals", std::move(list)}});
+                  answer_json(ticket, Json{{"proposals", std::move(list)}});
                 });
 }
 
@@ -34,7 +34,7 @@ void AdminApi::get_proposal(const Ticket& ticket, const Call& call) {
                 [this, ticket](const RegistryResult<std::optional<Proposal>>& proposal) {
                   if (!proposal) return refuse(ticket, proposal.error());
                   if (!*proposal) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_proposal});
-                  answer(ticket, proposal_view(**proposal));
+                  answer_json(ticket, proposal_view(**proposal));
                 });
 }
 

@@ -38,7 +38,7 @@ void AdminApi::put_table(const Ticket& ticket, const Call& call) {
 void AdminApi::validate_table(const Ticket& ticket, const Call& call) {
   control_.validate({.text = call.body, .format = call.format},
                     [this, ticket](const std::vector<Problem>& problems) {
-                      if (problems.empty()) return answer(ticket, Json{{"valid", true}});
+                      if (problems.empty()) return answer_json(ticket, Json{{"valid", true}});
                       answer(ticket, {.status = 422, .body = to_text(problems_view(problems))});
                     });
 }
@@ -52,7 +52,7 @@ void AdminApi::get_diff(const Ticket& ticket, const Call& call) {
       [from = *from, last](const Registry& registry) { return registry.changed_between(from, last); },
       [this, ticket, from = *from, last](const RegistryResult<std::vector<ObjectChange>>& changes) {
         if (!changes) return refuse(ticket, changes.error());
-        answer(ticket, Json{{"from", from},
+        answer_json(ticket, Json{{"from", from},
                             {"to", last},
                             {"changes", object_changes_view(*changes)},
                             {"count", changes->size()}});

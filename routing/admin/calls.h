@@ -43,7 +43,7 @@
   X(get_audit,         get,     "/v1/audit",                         none,  "tenant flag kind name since before limit bodies",    everybody, read)     \
   X(verify_audit,      get,     "/v1/audit:verify",                  none,  "",                                                   everybody, read)     \
   X(get_change,        get,     "/v1/changes/{revision}",            none,  "",                                                   everybody, read)     \
-  X(get_export,        get,     "/v1/export",                        none,  "format revision",                                    everybody, read)     \
+  X(get_export,        get,     "/v1/export",                        none,  "format what revision",                                    everybody, read)     \
   X(get_label,         get,     "/v1/labels/{name}",                 none,  "",                                                   everybody, read)     \
   X(set_label,         post,    "/v1/labels/{name}",                 json,  "",                                                   operators, change)   \
   X(get_proposals,     get,     "/v1/proposals",                     none,  "all",                                                everybody, read)     \

@@ -194,7 +194,7 @@ class ControlThread {
     worker.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
                 then = std::move(then)]() mutable {
       auto result = std::make_shared<decltype(job())>(job());
-      loop.post([alive, then, result] {
+      loop.post([alive, then, result]() mutable {
         if (!alive.expired()) then(std::move(*result));
       });
     });

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "routing/table/canonical_json.h"
+#include "routing/table/edit.h"
 #include "routing/table/reader.h"
 
 namespace weir::routing {
@@ -15,6 +16,10 @@ using nlohmann::json;
 
 std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message, std::string param) {
   return std::unexpected(Refusal{.kind = kind, .message = std::move(message), .param = std::move(param)});
+}
+
+std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
+  return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(problems)});
 }
 
 std::unexpected<Refusal> unknown(ObjectKind kind, const std::string& name, std::string param) {
@@ -77,16 +82,12 @@ std::expected<Plan, Refusal> plan_put(const Newest&, ObjectKind kind, const std:
 
 std::expected<Plan, Refusal> plan_patch(const Newest& newest, ObjectKind kind, const std::string& name,
                                         const std::string& patch) {
-  const auto given = canonical_text(patch);
-  if (!given || !given->starts_with('{')) {
-    return refuse(Refusal::Kind::bad_value, "The body must be a JSON object: what is to change, null for what goes.", "");
-  }
   auto now = newest.object(kind, name);
   if (!now) return std::unexpected(refusal_of(now.error()));
   if (!*now) return unknown(kind, name, "name");
-  json body = parse(**now);
-  body.merge_patch(parse(*given));
-  return plan_body(kind, name, canonical(body));
+  auto body = merge_patch(**now, patch);
+  if (!body) return refuse(std::move(body.error()));
+  return plan_body(kind, name, *std::move(body));
 }
 
 std::expected<Plan, Refusal> plan_delete(const Newest& newest, ObjectKind kind, const std::string& name) {
@@ -97,19 +98,17 @@ std::expected<Plan, Refusal> plan_delete(const Newest& newest, ObjectKind kind, 
 }
 
 std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag, const std::string& tenant,
-                                      const std::string& patch) {
-  if (!newest.body.flag_names.find(flag)) return unknown(ObjectKind::flag, flag, "flag");
+                                      const std::string& change) {
+  const TableBody& body = newest.body;
+  const auto flag_index = body.flag_names.find(flag);
+  if (!flag_index) return unknown(ObjectKind::flag, flag, "flag");
   auto now = newest.object(ObjectKind::tenant, tenant);
   if (!now) return std::unexpected(refusal_of(now.error()));
   if (!*now) return unknown(ObjectKind::tenant, tenant, "tenant");
-  json body = parse(**now);
-  if (!body.is_object()) body = json::object();  // a tenant may be null: nothing said about it
-  json& rows = body["flags"];
-  if (!rows.is_object()) rows = json::object();
-  json& row = rows[flag];
-  if (!row.is_object()) row = json::object();
-  row.merge_patch(parse(patch));
-  return one_change(ObjectKind::tenant, tenant, canonical(body));
+  const UnitIndex stable = body[body.flags[*flag_index].scenario].stable;
+  auto changed = edit_row(**now, {.flag = flag, .change = change, .stable = body[stable].name});
+  if (!changed) return refuse(std::move(changed.error()));
+  return one_change(ObjectKind::tenant, tenant, *std::move(changed));
 }
 
 std::string with_rows_of(const std::string& now, const std::optional<std::string>& then,

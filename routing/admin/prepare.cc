@@ -6,7 +6,10 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/log.h"
 #include "routing/admin/change.h"
+#include "routing/table/approvals.h"
+#include "routing/table/edit.h"
 
 namespace weir::routing {
 namespace {
@@ -78,6 +81,42 @@ std::optional<Refusal> check_immutable(const std::vector<ObjectChange>& changes)
   return std::nullopt;
 }
 
+// Where prompts live in version control, the whole table brings them; so does nobody switch that off on the side.
+std::optional<Refusal> check_prompt_source(const ChangeRequest& request, const Newest& newest,
+                                           const std::vector<ObjectChange>& changes) {
+  if (request.deploys || newest.body.prompt_source != PromptSource::git) return std::nullopt;
+  for (const ObjectChange& change : changes) {
+    const bool settings = change.kind == ObjectKind::settings;
+    const bool stays = change.after && change.after->find(R"("prompt_source":"git")") != std::string::npos;
+    if (change.kind == ObjectKind::prompt || (settings && !stays)) {
+      return Refusal{.kind = Refusal::Kind::prompt_source_git, .param = "prompt_source"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> check_frozen(const std::vector<ObjectChange>& changes, int64_t wall_now_ns) {
+  const std::vector<FrozenRow> frozen = frozen_rows(changes, wall_now_ns);
+  if (frozen.empty()) return std::nullopt;
+  return Refusal{.kind = Refusal::Kind::frozen,
+                 .message = fmt::format("The row of tenant {} on flag {} has expired and is frozen: switch it off, or "
+                                        "renew its expires.",
+                                        frozen[0].tenant, frozen[0].flag),
+                 .param = "expires"};
+}
+
+std::vector<std::string> roles_needed(const std::vector<ObjectChange>& changes, const Newest& newest) {
+  const ObjectSource objects{
+      .find = [&](ObjectKind kind, std::string_view name) -> std::optional<std::string> {
+        return newest.object(kind, name).value_or(std::nullopt);
+      },
+      .for_each =
+          [&](const std::function<void(const ObjectView&)>& each) {
+            if (!newest.registry.read_objects(newest.revision, each)) core::log_error("registry_not_read");
+          }};
+  return needed_approvals(changes, objects).roles;
+}
+
 // A proposal that a change is to take the place of must be the caller's and open.
 std::optional<Refusal> check_proposal(const ChangeRequest& request, const Newest& newest) {
   if (request.proposal == 0 || request.approvals != ChangeRequest::Approvals::needed) return std::nullopt;
@@ -114,6 +153,13 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     if (prepared.changes.empty()) return prepared;
   }
   if (auto refusal = check_immutable(prepared.changes)) return std::unexpected(*std::move(refusal));
+  if (auto refusal = check_prompt_source(request, newest, prepared.changes)) {
+    return std::unexpected(*std::move(refusal));
+  }
+  if (request.approvals != ChangeRequest::Approvals::not_asked) {
+    if (auto refusal = check_frozen(prepared.changes, newest.wall_now_ns)) return std::unexpected(*std::move(refusal));
+    prepared.required = roles_needed(prepared.changes, newest);
+  }
 
   if (!plan->document) {
     auto text = changed_document(newest, prepared.changes);
