@@ -63,6 +63,9 @@ inline constexpr uint32_t kMaxQueuedChanges = 256;           // of the table, on
 inline constexpr uint32_t kMaxListedObjects = 1000;          // of one answer: lists page, differences are counted
 inline constexpr uint32_t kMaxEvidenceBytes = 64 * 1024;     // kept with a rollback: 400, param "evidence"
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
+// ---- registry -------------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; the next page begins where it ends
+inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one change; it says how many there were
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
 inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten

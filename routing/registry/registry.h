@@ -99,19 +99,20 @@ struct Change {
   uint64_t sequence = 0;  // from 1, no gaps
   uint64_t revision = 0;  // that it made; 0 = none: a label, an event of a proposal
   int64_t wall_ns = 0;
-  Actor actor;
-  std::string action;  // of Commit; or label, propose, approve, withdraw, ... (update_proposal())
-  std::string target;
-  std::string reason;
-  std::optional<uint64_t> based_on;
-  std::vector<Actor> approved_by;
+  Actor actor = {};
+  std::string action = {};  // of Commit; or label, propose, approve, withdraw, ... (update_proposal())
+  std::string target = {};
+  std::string reason = {};
+  std::optional<uint64_t> based_on = {};
+  std::vector<Actor> approved_by = {};
   // With before and after; by kind, then name. At most limits::kMaxChangeObjects of those that the query asks
   // for (changed_between() has all of them).
-  std::vector<ObjectChange> objects;
-  uint64_t object_count = 0;           // that it touched
-  std::vector<Kill> killed, unkilled;  // what took effect
-  std::string detail;
-  std::string hash;  // 64 hex digits
+  std::vector<ObjectChange> objects = {};
+  uint64_t object_count = 0;                     // that it touched
+  std::vector<Kill> killed = {}, unkilled = {};  // what took effect
+  std::string detail = {};
+  uint64_t proposal = 0;  // that it made, changed or carried out; 0 = none
+  std::string hash = {};  // 64 hex digits
 };
 
 // Which changes; every filter that is set must fit. Objects and kills count; for a flag also the rows of
@@ -138,10 +139,10 @@ struct Proposal {
   enum class State : uint8_t { open, applied, withdrawn, stale };  // stored: append only
 
   uint64_t id = 0;  // from 1
-  Actor author;
+  Actor author = {};
   int64_t wall_ns = 0;
   uint64_t based_on = 0;
-  std::string action, target, reason;
+  std::string action = {}, target = {}, reason = {};
   std::vector<ObjectChange> objects = {};  // with before and after, as proposed
   std::vector<std::string> required = {};  // roles, in order
   std::vector<Actor> approvals = {};       // given so far, in order
@@ -219,8 +220,9 @@ class Registry {
   // By id.
   RegistryResult<std::vector<Proposal>> proposals(bool open_only) const;
 
+  struct Database;  // the inside, for the sources of routing/registry
+
  private:
-  struct Database;
   explicit Registry(std::unique_ptr<Database> database);
   std::unique_ptr<Database> database_;
 };
