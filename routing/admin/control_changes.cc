@@ -274,7 +274,7 @@ void ControlThread::unkill(Flip flip, ChangeDone done) {
                 .action = "unkill",
                 .target = kill_target(flip.scope, flip.name),
                 .reason = flip.reason,
-                .unkilled = {{.scope = flip.scope, .name = flip.name}},
+                .unkilled = {{.scope = flip.scope, .name = flip.name, .reason = flip.reason}},
                 .wall_ns = loop_.wall_now_ns()};
   write([change = std::move(change)](Registry& registry) { return commit_now(registry, change); },
         [this, flip = std::move(flip), done = std::move(done)](const Committed& committed) {

@@ -14,8 +14,8 @@
 namespace weir::routing {
 namespace {
 
-std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}) {
-  return std::unexpected(Refusal{.kind = kind, .message = std::move(message)});
+std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
+  return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(problems)});
 }
 
 // What makes the newest objects those of `root`.
@@ -165,15 +165,11 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     auto text = changed_document(newest, prepared.changes);
     if (!text) return std::unexpected(refusal_of(text.error()));
     auto document = Document::parse(*std::move(text), TableFormat::json);
-    if (!document) {
-      return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(document.error())});
-    }
+    if (!document) return refuse(std::move(document.error()));
     plan->document = *std::move(document);
   }
   auto loaded = loader.load(*std::move(plan->document));
-  if (!loaded) {
-    return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(loaded.error())});
-  }
+  if (!loaded) return refuse(std::move(loaded.error()));
   prepared.table = *std::move(loaded);
   prepared.reloaded = true;
   return prepared;

@@ -254,15 +254,18 @@ void Server::make_gateway() {
 
 // A file that weir cannot make sense of stays so until somebody acts; a full or busy disk may mend itself.
 void Server::open_registry() {
-  if (auto opened = routing::RegistryThreads::open({.path = config_.registry_path}); opened) {
+  auto opened = routing::RegistryThreads::open({.path = config_.registry_path});
+  if (opened) {
     registry_ = std::move(*opened);
     if (registry_->path().empty()) core::log_warning("registry_in_memory");  // changes end with the process
     return;
-  } else if (using enum routing::RegistryError::Kind;
-             opened.error().kind == corrupt || opened.error().kind == newer) {
-    config_problems_.push_back({.path = "registry", .message = std::move(opened.error().message)});
+  }
+  using enum routing::RegistryError::Kind;
+  routing::RegistryError& error = opened.error();
+  if (error.kind == corrupt || error.kind == newer) {
+    config_problems_.push_back({.path = "registry", .message = std::move(error.message)});
   } else {
-    fail("registry: " + opened.error().message);
+    fail("registry: " + error.message);
   }
 }
 
