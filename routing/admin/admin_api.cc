@@ -22,7 +22,7 @@ using core::ErrorCode;
 using net::HeaderId;
 
 constexpr uint32_t kMaxAnswerHeadBytes = 1024;
-constexpr uint32_t kPieceBytes = 1024 * 1024;  // of a long answer
+constexpr uint32_t kPieceBytes = 1u << core::BufferPool::kLargestClass;  // of a long answer
 
 std::optional<TableFormat> table_format(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));

@@ -25,6 +25,7 @@ struct Newest {
   const Registry& registry;  // for reading
   uint64_t revision;         // of the table
   const TableBody& body;     // compiled from it
+  const TenantTable& tenants;
   int64_t wall_now_ns;
 
   // The object's body; none = there is no such object.

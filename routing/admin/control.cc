@@ -57,8 +57,8 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
       registry_(parts.registry),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile),
-          [&worker = worker_](const TableBody* body) { worker.run([body] { delete body; }); })),
+          std::move(options.compile), [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
+          parts.gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -173,21 +173,25 @@ void ControlThread::reload_trust() {
                   }
                   // A table that was published meanwhile was loaded before this, with the old anchors.
                   if (loaded->body != current_.body) return reload_trust();
-                  current_ = std::move(*loaded);
+                  current_.trust = std::move(loaded->trust);
                   publish("trust anchors read again");
                 });
 }
 
 uint64_t ControlThread::publish(std::string_view reason) {
+  WEIR_ASSERT(current_.tenants->basis() == current_.body->basis);
   auto table = std::make_unique<Table>();
   table->revision = revision_;
   table->published_wall_ns = loop_.wall_now_ns();
   table->body = current_.body;
-  table->kills = kills_.resolve(*current_.body);
+  table->tenants = current_.tenants;
+  table->kills = kills_.resolve(*current_.body, *current_.tenants);
   table->trust = current_.trust;
+  table->guards = current_.guards;
   const uint64_t version = gateway_.tables.publish(std::move(table));
-  publish_log.log(loop_.now_ns(), core::LogLevel::info, "table_published",
-                  {{"revision", revision_}, {"tenants", current_.body->tenants.size()}, {"reason", reason}});
+  publish_log.log(
+      loop_.now_ns(), core::LogLevel::info, "table_published",
+      {{"revision", revision_}, {"tenants", current_.tenants->tenant_count()}, {"reason", reason}});
   return version;
 }
 

@@ -68,7 +68,7 @@ void ControlThread::begin_next_change() {
       worker_,
       [request, current = current_, revision = table_revision_, wall_now_ns = loop_.wall_now_ns(), loader = loader_,
        &registry = registry_, &addresses = addresses_] {
-        const Newest newest{registry.planner(), revision, *current.body, wall_now_ns};
+        const Newest newest{registry.planner(), revision, *current.body, *current.tenants, wall_now_ns};
         auto prepared = prepare(*request, newest, current, *loader);
         if (prepared && prepared->reloaded && !request->dry_run) {
           addresses.add_hosts(prepared->table.hosts);
@@ -204,7 +204,7 @@ bool ControlThread::names_something(KillScope scope, const std::string& name) co
     case KillScope::flag:
       return body.flag_names.find(name).has_value();
     case KillScope::tenant:
-      return body.tenant_names.find(name).has_value();
+      return current_.tenants->find(name).has_value();
   }
   return false;
 }

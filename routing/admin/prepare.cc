@@ -70,6 +70,13 @@ RegistryResult<std::string> changed_document(const Newest& newest, const std::ve
   return builder.take();
 }
 
+// Tenants and keys change without compiling anything else.
+bool only_tenants(const std::vector<ObjectChange>& changes) {
+  return std::ranges::all_of(changes, [](const ObjectChange& change) {
+    return change.kind == ObjectKind::tenant || change.kind == ObjectKind::key;
+  });
+}
+
 std::optional<Refusal> check_immutable(const std::vector<ObjectChange>& changes) {
   for (const ObjectChange& change : changes) {
     if (!is_immutable(change.kind) || !change.before || !change.after) continue;
@@ -131,7 +138,7 @@ std::optional<Refusal> check_proposal(const ChangeRequest& request, const Newest
 }  // namespace
 
 std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const Newest& newest,
-                                         const LoadedTable&, TableLoader& loader) {
+                                         const LoadedTable& current, TableLoader& loader) {
   if (auto refusal = check_proposal(request, newest)) return std::unexpected(*std::move(refusal));
   auto plan = request.plan(newest);
   if (!plan) return std::unexpected(std::move(plan.error()));
@@ -161,6 +168,12 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     prepared.required = roles_needed(prepared.changes, newest);
   }
 
+  if (!plan->document && only_tenants(prepared.changes)) {
+    auto changed = loader.change(current, prepared.changes);
+    if (!changed) return refuse(std::move(changed.error()));
+    prepared.table = *std::move(changed);
+    return prepared;
+  }
   if (!plan->document) {
     auto text = changed_document(newest, prepared.changes);
     if (!text) return std::unexpected(refusal_of(text.error()));

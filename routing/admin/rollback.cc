@@ -117,7 +117,7 @@ class Meant {
       meant.flags_.insert(rollback.name);
     }
     if (rollback.scope == Scope::tenant) {
-      if (!body.tenant_names.find(rollback.name)) return unknown("tenant", rollback.name);
+      if (!newest.tenants.find(rollback.name)) return unknown("tenant", rollback.name);
       if (!rollback.flag.empty()) meant.flags_.insert(rollback.flag);
     }
     return meant;

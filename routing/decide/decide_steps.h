@@ -70,11 +70,11 @@ struct StickyChoice {
   std::string_view key;
 };
 
-inline StickyChoice choose_sticky(const TableBody& body, const Scenario& scenario, const DecideInput& input) {
+inline StickyChoice choose_sticky(const Table& table, const Scenario& scenario, const DecideInput& input) {
   for (const StickyKey kind : scenario.sticky_by) {
     if (kind == StickyKey::conversation && !input.conversation.empty()) return {kind, input.conversation};
     if (kind == StickyKey::user && !input.user.empty()) return {kind, input.user};
-    if (kind == StickyKey::tenant) return {kind, body[input.tenant].id};
+    if (kind == StickyKey::tenant) return {kind, table[input.tenant].id()};
   }
   return {};
 }
@@ -89,12 +89,13 @@ class FlagWalk {
         scenario_(body_[scenario]),
         input_(input),
         trace_(trace),
-        rows_(find_rows(body_, input.tenant, scenario)) {}
+        rows_(find_rows(body_, table[input.tenant], scenario)) {}
 
   // Sets flag, state, arm, unit, reason, combination, limited.
   void run(Decision& decision) {
     if (input_.pinned_unit && follow_pin(decision)) return;
-    const StickyChoice sticky = choose_sticky(body_, scenario_, input_);
+    decision.restart = restart_;
+    const StickyChoice sticky = choose_sticky(table_, scenario_, input_);
     const PackedRow* told = nullptr;  // the row that explains the outcome
     Reason reason = Reason::no_row;
     uint32_t combination = 0;
@@ -103,7 +104,7 @@ class FlagWalk {
     uint32_t rows = 0;
     // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they
     // are gathered without branching on them: a wrong guess costs as much as a murmur.
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present == 0) continue;
       rows++;
       const FlagIndex flag = scenario_.flags[row.bit];
@@ -136,6 +137,33 @@ class FlagWalk {
     if (timed != 0) end_pilot(timed, decision);
   }
 
+  FlagStanding standing(const Decision* decision, FlagIndex index) {
+    FlagStanding standing;
+    const uint8_t bit = body_[index].bit;
+    const PackedRow* row = row_of(bit);
+    if (row != nullptr) {
+      standing.has_row = true;
+      standing.state = state_of(*row);
+      standing.milli_percent = row->milli_percent;
+    }
+    if (decision == nullptr) {
+      standing.reason = Reason::killed;
+      return standing;
+    }
+    standing.applies = (decision->combination >> bit & 1) != 0;
+    if (decision->reason == Reason::pinned) {
+      standing.reason = Reason::pinned;
+    } else if (row != nullptr) {
+      const Outcome outcome = judge(index, *row, choose_sticky(table_, scenario_, input_));
+      // Where it would apply and does not, a pilot has ended, or the unit is killed.
+      const bool ended = decision->reason == Reason::pilot_limit;
+      standing.reason = !outcome.applies || standing.applies ? outcome.reason
+                        : ended                              ? Reason::pilot_limit
+                                                             : Reason::killed;
+    }
+    return standing;
+  }
+
  private:
   struct Outcome {
     bool applies;
@@ -145,7 +173,7 @@ class FlagWalk {
   bool is_flag_killed(FlagIndex flag) const { return table_.kills.any && is_set(table_.kills.flags, flag); }
 
   static FlagState state_of(const PackedRow& row) { return FlagState{static_cast<uint8_t>(row.state)}; }
-  const RowTerms& terms_of(const PackedRow& row) const { return body_.rows.terms[row.terms]; }
+  const RowTerms& terms_of(const PackedRow& row) const { return rows_.terms(row); }
 
   // Why the row does not run at this moment; none if it does.
   std::optional<Reason> stopped(const PackedRow& row) {
@@ -175,9 +203,7 @@ class FlagWalk {
     if (const std::optional<Reason> reason = stopped(row)) return {false, *reason};
     if (matches_any(flag.exclude, "exclude")) return {false, Reason::excluded};
     if (state_of(row) == FlagState::production) return {true, Reason::production};
-    const RowTerms& terms = terms_of(row);
-    const std::span segments(body_.rows.segments.data() + terms.first_segment, terms.segment_count);
-    if (matches_any(segments, "segment")) return {true, Reason::segment};
+    if (matches_any(terms_of(row).segments(), "segment")) return {true, Reason::segment};
     if (!sticky.kind) {
       trace_.step("sticky_key", false, [&] { return std::string(sentence(Reason::no_sticky_key)); });
       return {false, Reason::no_sticky_key};
@@ -205,19 +231,22 @@ class FlagWalk {
   }
 
   // True when the conversation stays on the unit it began on. Two combinations may be the same unit: the
-  // first that may still run counts.
+  // first that may still run counts. Else it is rolled back, if it was here at all: restart_ says how.
   bool follow_pin(Decision& decision) {
     const std::vector<uint64_t>& hashes = scenario_.combination_hashes;
     WEIR_ASSERT(hashes.size() == scenario_.combinations.size());
     bool known = false;
     for (size_t mask = 0; mask < hashes.size(); mask++) {
       if (hashes[mask] != *input_.pinned_unit) continue;
-      known = true;
-      const std::optional<FlagIndex> lost = rolled_back_in(static_cast<uint8_t>(mask));
+      const bool first = !std::exchange(known, true);
+      const std::optional<Lost> lost = rolled_back_in(static_cast<uint8_t>(mask));
       if (lost) {
+        // Of several ways to have come to this unit, one that asks for no restart is enough.
+        restart_ = (restart_ || first) && lost->restart && !is_unit_killed(table_, scenario_.combinations[mask]);
         trace_.step("pin", false, [&] {
-          return fmt::format("the conversation began on unit {}, but flag {} was killed or rolled back",
-                             body_[scenario_.combinations[mask]].name, body_[*lost].name);
+          return fmt::format("the conversation began on unit {}, but flag {} was killed or rolled back{}",
+                             body_[scenario_.combinations[mask]].name, body_[lost->flag].name,
+                             restart_ ? " and asks for a restart" : "");
         });
         continue;
       }
@@ -250,8 +279,8 @@ class FlagWalk {
                            over ? "at or past" : "before", body_[flag].name, until_ns);
       });
       if (!over) continue;
-      const TenantFlag* whole = find_row(body_, input_.tenant, flag);
-      WEIR_ASSERT(whole != nullptr);
+      const std::optional<TenantRow> whole = find_row(body_, table_[input_.tenant], flag);
+      WEIR_ASSERT(whole.has_value());
       decision.flag = flag;
       decision.state = FlagState::pilot;
       decision.arm = Arm::stable;
@@ -264,14 +293,14 @@ class FlagWalk {
   }
 
   const PackedRow* first_row() const {
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present != 0) return &row;
     }
     return nullptr;
   }
 
   const PackedRow* row_of(uint8_t bit) const {
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present != 0 && row.bit == bit) return &row;
     }
     return nullptr;
@@ -285,17 +314,27 @@ class FlagWalk {
     return text;
   }
 
-  // The first flag of the combination that an open conversation has to leave.
-  std::optional<FlagIndex> rolled_back_in(uint8_t mask) {
+  struct Lost {
+    FlagIndex flag;
+    bool restart;
+  };
+
+  // Why an open conversation has to leave the combination: a killed flag of it, which always switches, else
+  // the first flag that was rolled back and does not let it finish.
+  std::optional<Lost> rolled_back_in(uint8_t mask) {
+    std::optional<Lost> lost;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
       const auto bit = static_cast<uint8_t>(std::countr_zero(left));
       const FlagIndex flag = scenario_.flags[bit];
-      if (is_flag_killed(flag)) return flag;
+      if (is_flag_killed(flag)) return Lost{flag, false};
       const PackedRow* row = row_of(bit);
-      if (row == nullptr) return flag;
-      if (row->on_rollback != std::to_underlying(OnRollback::finish) && stopped(*row)) return flag;
+      const auto on_rollback =
+          row == nullptr ? OnRollback::switch_next_turn : OnRollback{static_cast<uint8_t>(row->on_rollback)};
+      if (row != nullptr && (on_rollback == OnRollback::finish || !stopped(*row))) continue;
+      if (!lost) lost = Lost{flag, false};
+      if (on_rollback == OnRollback::restart) lost->restart = true;
     }
-    return std::nullopt;
+    return lost;
   }
 
   void keep(uint8_t mask, Decision& decision) {
@@ -314,7 +353,8 @@ class FlagWalk {
   const Scenario& scenario_;
   const DecideInput& input_;
   Trace& trace_;
-  const std::span<const PackedRow> rows_;
+  const ScenarioRows rows_;
+  bool restart_ = false;  // by follow_pin()
 };
 
 // Moves a decision away from a killed unit, if it chose one: to stable, then along the chain.
@@ -357,8 +397,9 @@ core::Result<void> leave_killed_unit(const Table& table, const Scenario& scenari
 // Pins the conversation to where it is now, unless it is there already.
 inline void settle_pin(const TableBody& body, const Scenario& scenario, const DecideInput& input,
                        Decision& decision) {
-  decision.pin = !input.conversation.empty() && !scenario.flags.empty() &&
-                 input.pinned_unit != body[decision.unit].short_hash;
+  const bool moves = input.pinned_unit != body[decision.unit].short_hash;
+  decision.pin = !input.conversation.empty() && !scenario.flags.empty() && moves;
+  decision.restart = decision.restart && moves;
 }
 
 template <typename Trace>
@@ -380,13 +421,13 @@ core::Result<ScenarioChoice> choose_scenario_steps(const Table& table, const Dec
   if (!input.model.empty()) {
     if (const auto index = body.scenario_names.find(input.model)) return found(*index, "the model field");
   }
-  if (const std::optional<ScenarioIndex> own = body[input.key].scenario) {
+  if (const std::optional<ScenarioIndex> own = table[input.key].scenario()) {
     return found(static_cast<uint32_t>(*own), "the key");
   }
   if (!input.model.empty()) {
     if (const auto index = body.model_names.find(input.model)) {
       const ModelIndex model{*index};
-      for (const ModelIndex allowed : body[input.tenant].models) {
+      for (const ModelIndex allowed : table[input.tenant].models()) {
         if (allowed != model) continue;
         trace.step("scenario", true,
                    [&] { return fmt::format("model {}, named directly", body[model].name); });
@@ -417,7 +458,7 @@ core::Result<Decision> decide_steps(const Table& table, const ScenarioChoice& ch
     trace.step("kill", refused, [&] {
       return kills.global      ? std::string("everything is switched off")
              : scenario_killed ? fmt::format("scenario {} is switched off", body[*choice.scenario].name)
-             : refused         ? fmt::format("tenant {} is switched off", body[input.tenant].id)
+             : refused         ? fmt::format("tenant {} is switched off", table[input.tenant].id())
                                : std::string("neither all, nor the scenario, nor the tenant is switched off");
     });
     if (refused) return core::fail(core::ErrorCode::killed);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "core/strong.h"
 #include "routing/inspect/json_text.h"
 
 namespace weir::routing {
@@ -42,7 +43,38 @@ std::string json_string(std::string_view text) {
   return room;
 }
 
-bool may_retry(const core::ErrorInfo& info) { return info.status == 429 && info.code == "rate_limit_exceeded"; }
+bool may_retry(ErrorCode code) { return code == ErrorCode::rate_limited; }
+
+// A length of time as Go prints it, which is what clients of OpenAI parse: "0s", "120ms", "6m0s", "2m59.56s". Rounded
+// up to a millisecond.
+std::string_view go_duration(uint64_t ns, std::span<char, 32> room) {
+  const uint64_t ms = (ns + core::kNsPerMs - 1) / core::kNsPerMs;
+  const uint64_t minutes = ms / 60'000 % 60, hours = ms / 3'600'000;
+  char* end = room.data();
+  const auto put = [&]<typename... Args>(fmt::format_string<Args...> format, Args&&... args) {
+    end = fmt::format_to(end, format, std::forward<Args>(args)...);
+  };
+  if (ms > 0 && ms < 1000) {
+    put("{}ms", ms);
+    return {room.data(), end};
+  }
+  if (hours > 0) put("{}h", hours);
+  if (hours > 0 || minutes > 0) put("{}m", minutes);
+  put("{}", ms / 1000 % 60);
+  if (uint64_t decimals = ms % 1000; decimals != 0) {
+    put(".{:03}", decimals);
+    while (end[-1] == '0') --end;
+  }
+  put("s");
+  return {room.data(), end};
+}
+
+// retry-after is in whole seconds, so it may only be longer.
+void append_retry_fields(net::HeadWriter& writer, uint64_t retry_after_ns) {
+  if (retry_after_ns == 0) return;
+  writer.field("retry-after", (retry_after_ns + core::kNsPerSecond - 1) / core::kNsPerSecond);
+  writer.field("retry-after-ms", (retry_after_ns + core::kNsPerMs - 1) / core::kNsPerMs);
+}
 
 }  // namespace
 
@@ -61,6 +93,20 @@ void append_decision_fields(net::HeadWriter& writer, const Table& table, const R
   const auto end = fmt::format_to_n(text, sizeof text, "{}; {}", hops_taken,
                                     first_failure ? core::describe(*first_failure).token : "killed");
   writer.field("x-weir-fallback", {text, std::min<size_t>(end.size, sizeof text)});
+}
+
+void append_rate_fields(net::HeadWriter& writer, const RateFacts& requests, const RateFacts& tokens) {
+  char room[32];
+  if (requests.any) {
+    writer.field("x-ratelimit-limit-requests", requests.limit);
+    writer.field("x-ratelimit-remaining-requests", requests.remaining);
+    writer.field("x-ratelimit-reset-requests", go_duration(requests.reset_ns, room));
+  }
+  if (tokens.any) {
+    writer.field("x-ratelimit-limit-tokens", tokens.limit);
+    writer.field("x-ratelimit-remaining-tokens", tokens.remaining);
+    writer.field("x-ratelimit-reset-tokens", go_duration(tokens.reset_ns, room));
+  }
 }
 
 uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::Error error,
@@ -82,9 +128,11 @@ uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::
   if (wrong_method && error.param != nullptr) writer.field("allow", error.param);
   if (info.status == 401) writer.field("www-authenticate", "Bearer");
   // The SDKs try again by themselves on 408, 409, 429 and 5xx; here that would meet the same answer.
-  if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) && !may_retry(info)) {
+  if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) && !may_retry(error.code)) {
     writer.field("x-should-retry", "false");
   }
+  append_retry_fields(writer, context.retry_after_ns);
+  append_rate_fields(writer, context.requests, context.tokens);
   if (context.table != nullptr) {
     append_decision_fields(writer, *context.table, context.record, context.hops_taken, context.first_failure);
   } else {
@@ -129,6 +177,7 @@ uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int
   } else {
     writer.field("x-request-id", std::string_view(to_hex(context.record.id).data(), 32));
   }
+  append_rate_fields(writer, context.requests, context.tokens);
   if (content_type == "text/event-stream") writer.field("cache-control", "no-cache");
   if (session.must_close()) writer.field("connection", "close");
   writer.end();

@@ -12,6 +12,7 @@
 #include "net/http/writer.h"
 #include "net/server_session.h"
 #include "routing/exchange/record.h"
+#include "routing/guard/admission.h"
 
 namespace weir::routing {
 
@@ -21,7 +22,13 @@ struct AnswerContext {
   const Table* table = nullptr;              // null: no decision was made
   uint16_t hops_taken = 0;
   std::optional<core::ErrorCode> first_failure;
+  RateFacts requests = {}, tokens = {};      // x-ratelimit-*
+  uint64_t retry_after_ns = 0;               // errors: when it makes sense to ask again; 0 = not known
 };
+
+// x-ratelimit-{limit,remaining,reset}-{requests,tokens}, as far as there are such limits.
+void append_rate_fields(net::HeadWriter& writer, const RateFacts& requests, const RateFacts& tokens);
+
 
 // x-request-id, and, once there is a decision, x-weir-unit, -arm, -flag, -reason, -revision, -fallback.
 void append_decision_fields(net::HeadWriter& writer, const Table& table, const Record& record, uint16_t hops_taken,

@@ -14,6 +14,7 @@ std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) 
     case ErrorCode::name_not_resolved:
     case ErrorCode::upstream_tls_failed:
     case ErrorCode::upstream_queue_full:
+    case ErrorCode::breaker_open:
       return FallbackCause::connect;
     case ErrorCode::header_timeout:
     case ErrorCode::first_token_timeout:
@@ -36,7 +37,8 @@ AfterFailure after_failure(const AttemptFailure& failure) {
   if (failure.committed) return AfterFailure::cut;
   if (failure.time_left) {
     if (failure.stale_connection && failure.free_retry_left) return AfterFailure::same_hop_free;
-    const bool retryable = core::describe(failure.code).retry_on_next_hop;
+    const bool retryable =
+        core::describe(failure.code).retry_on_next_hop && failure.code != ErrorCode::breaker_open;
     if (retryable && failure.retries_left > 0) return AfterFailure::same_hop;
     if (failure.hop_answers) return AfterFailure::next_hop;
   }

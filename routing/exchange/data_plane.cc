@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -18,7 +19,8 @@ using core::ErrorCode;
 using net::HeaderId;
 
 std::optional<Endpoint> endpoint_of(uint8_t path) {
-  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path)) : std::nullopt;
+  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path))
+                                                           : std::nullopt;
 }
 
 uint16_t small_number(std::string_view text) {
@@ -47,9 +49,14 @@ core::Result<KeyIndex> DataPlane::identify(const net::RequestHead& head, const u
   return shard_.identifier().identify(shard_.table(), head.fields.value(HeaderId::authorization, base));
 }
 
-core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
-  const Path path = path_of(head.target.view(base));
-  if (path == Path::unknown) return core::fail(ErrorCode::not_found);
+core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head,
+                                      const uint8_t* base) {
+  const std::string_view target = head.target.view(base);
+  const Path path = path_of(target);
+  if (path == Path::unknown) {
+    const auto ofrep = parse_ofrep_target(target);
+    return ofrep ? ofrep_.on_head(*ofrep, head, base) : core::fail(ErrorCode::not_found);
+  }
   const bool takes_body = endpoint_of(static_cast<uint8_t>(path)).has_value();
   if (head.method != (takes_body ? net::Method::post : net::Method::get)) {
     return core::fail(ErrorCode::method_not_allowed, takes_body ? "POST" : "GET");
@@ -87,14 +94,16 @@ core::Result<void> DataPlane::read_steering(const net::RequestHead& head, const 
     if (field.id != HeaderId::weir_attribute) continue;
     std::string_view name = field.name(base);
     name.remove_prefix(net::kWeirAttributePrefix.size());
-    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed) return parsed;
+    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed)
+      return parsed;
   }
   return {};
 }
 
 void DataPlane::on_request(net::ServerSession& session, const net::Request& request) {
   shard_.metrics().requests.add();
-  const Path path = path_of(request.head.target.view(request.base));
+  const std::string_view target = request.head.target.view(request.base);
+  const Path path = path_of(target);
   Record record;
   record.id = shard_.next_request_id();
   record.wall_ns = shard_.loop().wall_now_ns();
@@ -102,6 +111,7 @@ void DataPlane::on_request(net::ServerSession& session, const net::Request& requ
   if (path == Path::health || path == Path::ready) return answer_health(session, path, record);
   if (!shard_.has_table()) return answer_error(session, {ErrorCode::not_ready}, record);
   if (path == Path::models) return answer_models(session, request, record);
+  if (path == Path::unknown) return ofrep_.on_request(session, *parse_ofrep_target(target), request, record);
   const auto endpoint = endpoint_of(static_cast<uint8_t>(path));
   WEIR_ASSERT(endpoint.has_value());  // on_head() let it through
   if (auto started = decide_and_start(session, request, *endpoint, record); !started) {
@@ -123,22 +133,16 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
 
   auto key = identify(head, base);
   if (!key) return std::unexpected(key.error());
-  const Key& key_row = body[*key];
-  TenantIndex tenant = key_row.tenant;
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(tenant);
+  record.tenant = static_cast<uint32_t>(table[*key].tenant());
   record.client_retry = small_number(head.fields.value(HeaderId::stainless_retry_count, base));
 
   Steering& steering = steering_;
   if (auto read = read_steering(head, base, steering); !read) return read;
-  if (!steering.tenant.empty()) {
-    const auto named = body.tenant_names.find(steering.tenant);
-    const bool allowed = named && (TenantIndex{*named} == tenant ||
-                                   std::binary_search(key_row.act_as.begin(), key_row.act_as.end(), TenantIndex{*named}));
-    if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
-    tenant = TenantIndex{*named};
-    record.tenant = *named;
-  }
+  const auto acting = acting_tenant(table, *key, steering.tenant);
+  if (!acting) return std::unexpected(acting.error());
+  const TenantIndex tenant = *acting;
+  record.tenant = static_cast<uint32_t>(tenant);
 
   auto inspected = shard_.inspector().inspect(endpoint, request.body);
   if (!inspected) return std::unexpected(inspected.error());
@@ -161,14 +165,22 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   uint64_t pin_key = 0;
   if (choice->scenario && !input.conversation.empty() && !body[*choice->scenario].flags.empty()) {
     PinTable& pins = shard_.gateway().pins;
-    pin_key = pins.key(body[tenant].id, body[*choice->scenario].name, input.conversation);
+    pin_key = pins.key(table[tenant].id(), body[*choice->scenario].name, input.conversation);
     input.pinned_unit = pins.lookup(pin_key, shard_.loop().now_ns());
   }
   auto decision = decide(table, *choice, input);
   if (!decision) return std::unexpected(decision.error());
+  if (decision->limited && table.guards != nullptr) {
+    if (auto kept = keep_within_pilot(table, input, *decision); !kept) return kept;
+  }
   if (decision->pin && pin_key != 0) {
     shard_.gateway().pins.store(pin_key, body[decision->unit].short_hash, shard_.loop().now_ns());
     shard_.metrics().pins_written.add();
+  }
+  if (decision->restart) {
+    record.scenario = static_cast<uint32_t>(*choice->scenario);
+    if (decision->flag) record.flag = static_cast<uint32_t>(*decision->flag);
+    return core::fail(ErrorCode::conversation_restarted);
   }
 
   RequestFacts facts;
@@ -182,7 +194,23 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user);
+  exchange->start(*decision, inspection, input.user, steering.attributes);
+  return {};
+}
+
+// Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.
+core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input,
+                                                Decision& decision) {
+  const Scenario& scenario = (*table.body)[*decision.scenario];
+  for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+    const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
+    const ScopeGuard* pilot = table.guards->pilot(decision.tenant, flag);
+    if (pilot == nullptr || within_pilot(*pilot, shard_.guard_time())) continue;
+    auto previous = past_pilot_limit(table, input, decision, flag);
+    if (!previous) return std::unexpected(previous.error());
+    decision = *previous;
+    return {};
+  }
   return {};
 }
 
@@ -190,17 +218,19 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
   const auto key = identify(request.head, request.base);
   if (!key) return answer_error(session, key.error(), record);
   const TableBody& body = *shard_.table().body;
-  const Tenant& tenant = body[body[*key].tenant];
+  const TenantIndex tenant = shard_.table()[*key].tenant();
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  record.tenant = static_cast<uint32_t>(tenant);
   const int64_t created = shard_.table().published_wall_ns / 1'000'000'000;
   std::string json = "{\"object\":\"list\",\"data\":[";
   const auto add = [&](std::string_view id, std::string_view owner) {
     if (json.back() == '}') json += ',';
-    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id, created, owner);
+    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id,
+                        created, owner);
   };
   for (const Scenario& scenario : body.scenarios) add(scenario.name, "weir");
-  for (const ModelIndex model : tenant.models) add(body[model].name, body[body[model].provider].name);
+  for (const ModelIndex model : shard_.table()[tenant].models())
+    add(body[model].name, body[body[model].provider].name);
   json += "]}";
   record.status = 200;
   const auto table = shard_.pin_table();
@@ -214,8 +244,8 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
 // Probes come often and say little: they are answered, and not recorded.
 void DataPlane::answer_health(net::ServerSession& session, Path path, Record& record) {
   const Gateway& gateway = shard_.gateway();
-  const bool ready = gateway.ready.load(std::memory_order_relaxed) && !gateway.draining.load(std::memory_order_relaxed) &&
-                     shard_.has_table();
+  const bool ready = gateway.ready.load(std::memory_order_relaxed) &&
+                     !gateway.draining.load(std::memory_order_relaxed) && shard_.has_table();
   const bool good = path == Path::health || ready;
   send_answer(session, shard_.loop().buffers(), good ? 200 : 503, "application/json",
               good ? "{\"status\":\"ok\"}" : "{\"status\":\"not ready\"}", {record, nullptr, 0, {}});
@@ -236,15 +266,19 @@ void DataPlane::on_refused(net::ServerSession& session, core::Error error) {
   record.id = shard_.next_request_id();
   record.wall_ns = shard_.loop().wall_now_ns();
   record.request_bytes = session.request_bytes().size();
+  const auto ofrep = parse_refused_ofrep_target(session.request_bytes().bytes());
+  if (ofrep) return ofrep_.on_refused(session, *ofrep, error, record);
   answer_error(session, error, record);
 }
 
 void DataPlane::on_client_gone(net::ServerSession& session, core::Error error) {
+  if (ofrep_.streams().owns(session)) return ofrep_.streams().on_client_gone(session);
   if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_client_gone(error);
 }
 
 void DataPlane::on_send_queue_low(net::ServerSession& session) {
-  if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_send_queue_low();
+  if (session.exchange == nullptr || ofrep_.streams().owns(session)) return;
+  static_cast<Exchange*>(session.exchange)->on_send_queue_low();
 }
 
 }  // namespace weir::routing

@@ -3,6 +3,8 @@
 #include "routing/exchange/exchange.h"
 
 #include <algorithm>
+#include <bit>
+#include <charconv>
 #include <cstring>
 
 #include "net/http/writer.h"
@@ -34,6 +36,18 @@ std::string_view upstream_path(Endpoint endpoint) {
   return {};
 }
 
+// What a provider says about when to come back, in seconds or milliseconds; 0 = nothing that is a number.
+uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base) {
+  const auto number = [&](net::HeaderId id) -> uint64_t {
+    const std::string_view text = head.fields.value(id, base);
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc{} && end == text.data() + text.size() ? value : 0;
+  };
+  const uint64_t ms = number(net::HeaderId::retry_after_ms);
+  return ms != 0 ? core::milliseconds(ms) : core::seconds(number(net::HeaderId::retry_after));
+}
+
 }  // namespace
 
 Exchange::Exchange(Shard& shard, net::ServerSession& session, const RequestFacts& facts, const Record& record)
@@ -51,16 +65,24 @@ Exchange::Exchange(Shard& shard, net::ServerSession& session, const RequestFacts
   record_.wall_ns = shard.loop().wall_now_ns();
 }
 
-Exchange::~Exchange() { WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullptr && !waiting()); }
+Exchange::~Exchange() {
+  WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullptr && !waiting());
+}
 
-const Unit& Exchange::unit() const { return (*table().body)[unit_]; }
+const Unit& Exchange::unit() const {
+  return (*table().body)[unit_];
+}
 
-void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user) {
+void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
+                     const AttributeValues& attributes) {
   decision_ = decision;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
+  media_bytes_ = inspection.media_bytes;
+  shard_.retries().exchange_begins();
   shard_.loop().when_receive_memory_is_short(copy_out_task_);
   if (!user.empty()) user_ = shard_.small_bytes().copy(user);
+  keep_attributes(attributes);
   record_.streamed = stream_;
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
   if (decision.flag) record_.flag = static_cast<uint32_t>(*decision.flag);
@@ -70,16 +92,33 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
+  if (!admit(inspection, user)) return;
   if (decision.hop) {
     const FallbackHop& hop = (*table().body)[*decision.scenario].fallback[*decision.hop];
     next_hop_ = *decision.hop + 1u;
     if (hop.kind == FallbackHop::Kind::static_text) return answer_static(hop.text);
   }
-  begin_attempt(decision.unit, &inspection);
+  begin_attempt(decision_.unit, &inspection);
+}
+
+// As offsets: the request's bytes stay until the exchange ends, but may move to a block of their own.
+void Exchange::keep_attributes(const AttributeValues& attributes) {
+  const auto* base = reinterpret_cast<const char*>(session_.request_bytes().data());
+  for (uint32_t left = attributes.present(); left != 0; left &= left - 1) {
+    const auto at = static_cast<uint8_t>(std::countr_zero(left));
+    const std::string_view value = attributes.find(AttributeIndex{at})->text();
+    const auto offset = static_cast<size_t>(value.data() - base);
+    WEIR_ASSERT(offset + value.size() <= facts_.head_size);
+    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()), at};
+  }
 }
 
 void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection) {
-  if (unit_ != unit_index || record_.attempts == 0) retries_left_ = (*table().body)[unit_index].retries;
+  pausing_ = false;
+  if (unit_ != unit_index || record_.attempts == 0) {
+    retries_left_ = (*table().body)[unit_index].retries;
+    retries_made_ = 0;
+  }
   unit_ = unit_index;
   record_.unit = static_cast<uint32_t>(unit_index);
   ++record_.attempts;
@@ -96,6 +135,11 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   record_.upstream_status = 0;
   record_.response_bytes = 0;
   plain_length_ = 0;
+  upstream_retry_after_ns_ = 0;
+  if (!may_ask()) {
+    fail_attempt({ErrorCode::breaker_open}, 0);
+    return;
+  }
   // The connection has the same clock and tells first, so that a retry opens another one to the next address.
   const uint64_t connect_ns = unit().timeouts.connect_ns;
   set_deadline(connect_ns + core::milliseconds(kConnectGraceMs));
@@ -145,21 +189,24 @@ void Exchange::send_request(const Inspection& inspection) {
   PromptValues values{};
   char user_json[6 * core::limits::kMaxIdentifierBytes];
   if (!unit().rewrite.prompt.empty()) {
-    const Tenant& tenant = (*now_table.body)[decision_.tenant];
+    const Tenant tenant = now_table[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
-      values[static_cast<unsigned>(variable)] = text;
+      values.of[static_cast<unsigned>(variable)] = text;
     };
-    put(PromptVariable::tenant_id, tenant.id);
-    put(PromptVariable::tenant_name, tenant.display_name_json);
+    put(PromptVariable::tenant_id, tenant.id());
+    put(PromptVariable::tenant_name, tenant.display_name_json());
     if (decision_.scenario) put(PromptVariable::scenario, (*now_table.body)[*decision_.scenario].name);
     put(PromptVariable::model, (*now_table.body)[unit().model].name);
     put(PromptVariable::date, shard_.date());
     ScratchWriter escaped({reinterpret_cast<uint8_t*>(user_json), sizeof user_json});
     render_json_string_body(user_.text(), escaped);
     put(PromptVariable::user, escaped.text(0, escaped.size()));
+    values.attributes = std::span(attributes_).first(attribute_count_);
+    values.request = request.data();
   }
 
-  // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the table.
+  // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the
+  // table.
   core::Slice block;
   PieceList pieces;
   core::Result<RewriteResult> rewrite = core::fail(ErrorCode::rewrite_too_large);
@@ -231,13 +278,15 @@ void Exchange::on_timer(core::Timer& timer) {
   auto& self = timer.owner<Exchange>();
   const uint64_t now_ns = self.shard_.loop().now_ns();
   ErrorCode code = ErrorCode::idle_timeout;
+  if (self.pausing_ && now_ns < self.total_deadline_ns_) return self.begin_attempt(self.unit_, nullptr);
   if (now_ns >= self.total_deadline_ns_) {
     code = ErrorCode::total_timeout;
   } else if (self.phase_ == Phase::acquiring) {
     code = ErrorCode::connect_timeout;
   } else if (self.phase_ == Phase::waiting_head) {
     const Timeouts& timeouts = self.unit().timeouts;
-    code = timeouts.first_token_ns < timeouts.header_ns ? ErrorCode::first_token_timeout : ErrorCode::header_timeout;
+    code = timeouts.first_token_ns < timeouts.header_ns ? ErrorCode::first_token_timeout
+                                                        : ErrorCode::header_timeout;
   } else if (self.record_.first_token_ns == 0) {
     code = ErrorCode::first_token_timeout;
   } else if (self.upstream_paused_) {
@@ -259,27 +308,35 @@ void Exchange::end_attempt(Reuse reuse) {
   pool_ = nullptr;
 }
 
-void Exchange::on_response_failed(core::Error error) { fail_attempt(error, 0); }
+void Exchange::on_response_failed(core::Error error) {
+  fail_attempt(error, 0);
+}
 
 // The attempt is over without a usable answer. For a provider's own error answer see on_response_head().
 AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status) {
   const bool before_answer = phase_ == Phase::waiting_head && error.code != ErrorCode::header_timeout &&
-                             error.code != ErrorCode::first_token_timeout && error.code != ErrorCode::total_timeout;
+                             error.code != ErrorCode::first_token_timeout &&
+                             error.code != ErrorCode::total_timeout;
   AttemptFailure failure{.code = error.code};
   failure.upstream_status = upstream_status;
   failure.committed = committed_;
-  failure.stale_connection = before_answer && reused_session_ && upstream_status == 0 &&
-                             (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
+  failure.stale_connection =
+      before_answer && reused_session_ && upstream_status == 0 &&
+      (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
-  failure.retries_left = retries_left_;
+  report(error, upstream_status);
+  // A provider that wants to be left alone for longer is not waited for.
+  const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs);
+  failure.retries_left = soon && shard_.retries().may_retry() ? retries_left_ : 0;
   failure.time_left = shard_.loop().now_ns() < total_deadline_ns_;
 
   uint32_t hop_after = next_hop_;
   const FallbackHop* hop = nullptr;
   if (const auto cause = cause_of(error.code, upstream_status); cause && decision_.scenario) {
-    do {  // there is no cache to answer a `cached` hop from
+    do {  // there is no cache to answer a `cached` hop from, and a unit must fit into the budgets
       hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
-    } while (hop != nullptr && hop->kind == FallbackHop::Kind::cached);
+    } while (hop != nullptr && (hop->kind == FallbackHop::Kind::cached ||
+                                (hop->kind == FallbackHop::Kind::unit && !affords(hop->unit))));
   }
   failure.hop_answers = hop != nullptr;
 
@@ -292,7 +349,7 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       break;
     case AfterFailure::same_hop:
       --retries_left_;
-      begin_attempt(unit_, nullptr);
+      pause_before_retry();
       break;
     case AfterFailure::next_hop:
       next_hop_ = hop_after;
@@ -311,6 +368,13 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   return next;
 }
 
+void Exchange::pause_before_retry() {
+  shard_.retries().retry_begins();
+  pausing_ = true;
+  phase_ = Phase::acquiring;
+  set_deadline(std::max(RetryBudget::delay_ns(retries_made_++, shard_.dice()), upstream_retry_after_ns_));
+}
+
 void Exchange::take_next_hop(const FallbackHop& hop) {
   ++hops_taken_;
   record_.arm = Arm::fallback;
@@ -327,6 +391,7 @@ void Exchange::take_next_hop(const FallbackHop& hop) {
 
 void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* base) {
   record_.upstream_status = head.status;
+  if (head.status == 429 || head.status == 503) upstream_retry_after_ns_ = retry_after_of(head, base);
   if (is_attempt_failure(head.status) || is_hidden_status(head.status)) {
     if (fail_attempt({ErrorCode::upstream_status}, head.status) != AfterFailure::forward) return;
     // Nobody else answers, so the provider's own words go to the client.
@@ -341,8 +406,9 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
   // A stream that may still fall back on a missed first token holds back what comes before it.
   uint32_t hop = next_hop_;
-  const bool may_fall_back = mode_ == Mode::events && decision_.scenario &&
-                             next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
+  const bool may_fall_back =
+      mode_ == Mode::events && decision_.scenario &&
+      next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
   phase_ = may_fall_back ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
@@ -378,6 +444,7 @@ void Exchange::on_response_end(Reuse reuse) {
 }
 
 void Exchange::on_client_gone(core::Error error) {
+  report(error, 0);
   record_.client_gone = true;
   record_.error = error.code;
   end_attempt(Reuse::no);
@@ -389,12 +456,15 @@ void Exchange::on_release(core::TurnTask& task) {
   self.shard_.exchanges().release(&self);
 }
 
-// The request is kept for further attempts, but not at the price of the block it came in. Without memory for a
-// copy it stays where it is.
-void Exchange::on_memory_short(core::TurnTask& task) { task.owner<Exchange>().session_.move_request_to_own_block(); }
+// The request is kept for further attempts, but not at the price of the block it came in. Without memory for
+// a copy it stays where it is.
+void Exchange::on_memory_short(core::TurnTask& task) {
+  task.owner<Exchange>().session_.move_request_to_own_block();
+}
 
 void Exchange::abandon() {
   if (phase_ == Phase::ended) return;  // settled in this very turn
+  report({ErrorCode::shutting_down}, 0);
   end_attempt(Reuse::no);
   record_.error = ErrorCode::shutting_down;
   if (!committed_) record_.status = 0;

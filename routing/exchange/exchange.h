@@ -1,6 +1,7 @@
 // The life of one request, from the whole body to the settled record.
 //
-//   start() ─▶ acquiring ──▶ waiting_head ──▶ [holding] ──▶ relaying ──▶ settled, released
+//   start() ▶ admitted by limits and budgets, else answered
+//           ─▶ acquiring ──▶ waiting_head ──▶ [holding] ──▶ relaying ──▶ settled, released
 //                 ▲  │            │               │             │
 //                 │  ▼            ▼               ▼             ▼
 //                 └─ attempt failed: same hop | next hop | forward | answer     cut (the client sees it)
@@ -15,23 +16,29 @@
 //   3. While it lives, `table_` pins the table its decision was made with; no other table is looked at.
 //   4. At most one attempt is under way; its session is released to its pool exactly once.
 //   5. A client that has gone ends the attempt at once.
+//   6. What was taken of limits and budgets goes back in settle(), and nowhere else.
 //
 // Thread: its shard's.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "core/limits.h"
 #include "core/snapshot.h"
 #include "net/client_session.h"
 #include "net/http/sse.h"
 #include "net/server_session.h"
 #include "net/upstream_pool.h"
 #include "routing/decide/decide.h"
+#include "routing/exchange/answers.h"
 #include "routing/exchange/attempt_policy.h"
 #include "routing/exchange/record.h"
+#include "routing/guard/admission.h"
 #include "routing/inspect/inspect.h"
+#include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 
 namespace weir::routing {
@@ -56,7 +63,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Exchange& operator=(const Exchange&) = delete;
 
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
-  void start(const Decision& decision, const Inspection& inspection, std::string_view user);
+  // `attributes` are views into the session's request.
+  void start(const Decision& decision, const Inspection& inspection, std::string_view user,
+             const AttributeValues& attributes);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -87,9 +96,25 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void send_request(const Inspection& inspection);
   void send_request();
   AfterFailure fail_attempt(core::Error error, uint16_t upstream_status);
+  void pause_before_retry();
   void take_next_hop(const FallbackHop& hop);
   void end_attempt(Reuse reuse);
   void set_deadline(uint64_t timeout_ns);
+  void keep_attributes(const AttributeValues& attributes);
+
+  // guards (exchange_guard.cc)
+  bool admit(const Inspection& inspection, std::string_view user);
+  bool take_economy(const Inspection& inspection);
+  int64_t worst_case(UnitIndex unit, const Inspection& inspection) const;
+  bool affords(UnitIndex unit);
+  bool answer_with_static_hop();
+  uint64_t expected_tokens(const Inspection& inspection) const;
+  AnswerContext answer_context();
+  BreakerLine* breaker() const;
+  bool may_ask();
+  void report(core::Error error, uint16_t upstream_status);
+  void report_success();
+  void learn(const Usage& usage);
 
   // answers (exchange_answer.cc)
   void render_head(const net::ResponseHead& head, const uint8_t* base);
@@ -123,11 +148,17 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Decision decision_;
   RequestFacts facts_;
   Record record_;
+  GuardHold hold_;                 // what it has taken of limits and budgets
+  RateFacts refused_rate_;         // of the refusal it ends with
+  bool refused_tokens_ = false;    // refused_rate_ is one of tokens
+  uint64_t retry_after_ns_ = 0;    // the same
+  uint64_t upstream_retry_after_ns_ = 0;  // what the provider said in this attempt
   UsageReader usage_;
   net::SseSplitter splitter_;
   core::Slice partial_event_;      // bytes of an event whose end has not come
   core::Slice held_;               // head and events kept back while holding
   core::Slice user_;               // for prompts that mention {{user}}
+  std::array<SentAttribute, core::limits::kMaxAttributes> attributes_;  // the first attribute_count_, for prompts
   uint64_t started_ns_;
   uint64_t total_deadline_ns_ = 0;
   uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
@@ -137,7 +168,11 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint32_t next_hop_ = 0;
   uint32_t retries_left_ = 0;
   uint32_t input_bytes_ = 0;
+  uint32_t media_bytes_ = 0;
+  uint32_t retries_made_ = 0;      // on this hop
+  uint64_t choices_ = 1;
   uint16_t hops_taken_ = 0;
+  uint8_t attribute_count_ = 0;
   std::optional<core::ErrorCode> first_failure_;   // why the first hop was left
   Phase phase_ = Phase::acquiring;
   Mode mode_ = Mode::plain;
@@ -152,6 +187,8 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool upstream_paused_ = false;
   bool first_piece_ = true;
   bool first_event_ = true;
+  bool pausing_ = false;           // acquiring: the clock of a retry runs
+  Pass pass_ = Pass::no;           // of this attempt, until it has reported; no = nothing to report
 };
 
 }  // namespace weir::routing

@@ -60,6 +60,8 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
   }
   if (head.status >= 500) writer.field("x-should-retry", "false");
   append_decision_fields(writer, table(), record_, hops_taken_, first_failure_);
+  const AnswerContext context = answer_context();
+  append_rate_fields(writer, context.requests, context.tokens);
   chunked_downstream_ = head.framing.kind == net::BodyKind::chunked ||
                         head.framing.kind == net::BodyKind::until_close || mode_ == Mode::events;
   if (chunked_downstream_) {
@@ -95,6 +97,7 @@ void Exchange::end_plain() {
 
 void Exchange::on_first_token() {
   if (record_.first_token_ns != 0) return;
+  report_success();
   record_.first_token_ns = std::max<uint64_t>(1, shard_.loop().now_ns() - started_ns_);
   if (phase_ == Phase::holding) release_held();
 }
@@ -112,8 +115,7 @@ void Exchange::answer_error(core::Error error) {
   record_.status = core::describe(error.code).status;
   phase_ = Phase::relaying;
   committed_ = true;
-  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
-  record_.response_bytes += send_error(session_, shard_.small_bytes(), error, context);
+  record_.response_bytes += send_error(session_, shard_.small_bytes(), error, answer_context());
   finish();
 }
 
@@ -127,9 +129,8 @@ void Exchange::answer_static(std::string_view text) {
   record_.upstream_status = 0;
   record_.response_bytes = 0;
   usage_ = UsageReader(facts_.endpoint);
-  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
   record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint, stream_,
-                                               shard_.loop().wall_now_ns(), context);
+                                               shard_.loop().wall_now_ns(), answer_context());
   finish();
 }
 
@@ -161,6 +162,7 @@ void Exchange::finish() {
 void Exchange::settle() {
   WEIR_ASSERT(phase_ != Phase::ended);
   phase_ = Phase::ended;
+  if (record_.upstream_status != 0) report_success();  // an answer without a body
   timer_.cancel();
   copy_out_task_.unlink();
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
@@ -179,6 +181,9 @@ void Exchange::settle() {
   record_.output_tokens = usage.output;
   record_.reasoning_tokens = usage.reasoning;
   if (record_.unit != Record::kNone) record_.cost_nano_usd = cost(usage, (*table().body)[unit().model].price);
+  if (reported.present) learn(usage);
+  hold_.settle(static_cast<uint64_t>(usage.input + usage.output), record_.cost_nano_usd, shard_.gateway().users,
+               shard_.guard_time());
   const std::string_view model = usage_.model();
   record_.model_size = static_cast<uint8_t>(std::min(model.size(), record_.model.size()));
   std::memcpy(record_.model.data(), model.data(), record_.model_size);

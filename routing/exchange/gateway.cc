@@ -23,7 +23,9 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
       tables(gateway_options.shards, std::move(wake_shards)),
       pins({.memory_bytes = gateway_options.pin_memory_bytes,
             .ttl_ns = gateway_options.pin_ttl_ns,
-            .secret = derive_key(gateway_options.process_seed, "pins")}) {
+            .secret = derive_key(gateway_options.process_seed, "pins")}),
+      arena(std::make_shared<GuardArena>(gateway_options.max_guard_lines)),
+      users(gateway_options.user_guard_memory_bytes, derive_key(gateway_options.process_seed, "users")) {
   for (uint32_t shard = 0; shard < options.shards; ++shard) {
     records.push_back(std::make_unique<core::SpscQueue<Record>>(core::limits::kRecordQueueLength));
     metrics.push_back(std::make_unique<ShardMetrics>());

@@ -230,6 +230,12 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_records_dropped_total", counter, "Records lost because the control thread's queue was full.",
        &M::records_dropped);
   each("weir_pins_written_total", counter, "Conversations pinned to a unit.", &M::pins_written);
+  each("weir_flag_evaluations_total", counter, "Flag evaluations (OFREP) answered.", &M::evaluations);
+  each("weir_flag_evaluations_unchanged_total", counter, "Of those, the ones answered with 304.",
+       &M::evaluations_unchanged);
+  each("weir_event_streams", gauge, "Event streams (OFREP) open.", &M::event_streams);
+  each("weir_events_total", counter, "Events sent to all of them.", &M::events_sent);
+  each("weir_breakers_opened_total", counter, "Times that a failing provider was left alone.", &M::breakers_opened);
   each("weir_loop_turns_total", counter, "Turns of the shard's loop.", &M::turns);
   each("weir_kernel_enters_total", counter, "Entries into the kernel.", &M::kernel_enters);
   each("weir_ring_operations_total", counter, "Operations submitted to the ring.", &M::operations);
@@ -238,6 +244,18 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_receives_starved_total", counter, "Receives that found no buffer.", &M::no_buffers);
   each("weir_receive_memory_bytes", gauge, "Receive memory.", &M::receive_bytes);
   each("weir_buffer_memory_bytes", gauge, "Buffer memory besides.", &M::buffer_bytes);
+
+  text.family("weir_limited_total", counter,
+              "Requests that a limit or budget refused or led to another unit, by the limit that decided.");
+  for (unsigned scope = 0; scope < kGuardScopes; ++scope) {
+    for (unsigned kind = 0; kind < kLimitKinds; ++kind) {
+      uint64_t count = 0;
+      for (const ShardMetrics* shard : shards) count += shard->limited[scope][kind].value();
+      if (count == 0) continue;
+      text.sample("", label("limit", limit_token(static_cast<GuardScope>(scope), static_cast<LimitKind>(kind))), "",
+                  count);
+    }
+  }
 
   text.family("weir_loop_turn_seconds", histogram, "Work in one turn of a shard's loop, waiting excluded.");
   core::HistogramSnapshot turns;

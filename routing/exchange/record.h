@@ -51,6 +51,8 @@ struct Record {
   int64_t output_tokens = 0;
   int64_t reasoning_tokens = 0;
 
+  const char* limit = nullptr;            // the limit or budget that decided: limit_token(); static text
+
   uint16_t status = 0;                    // sent downstream; 0 = none could be
   uint16_t upstream_status = 0;           // of the last attempt; 0 = no answer
   uint16_t attempts = 0;
@@ -80,7 +82,7 @@ static_assert(std::is_trivially_copyable_v<Record>);
 //   with an attempt   upstream_status; upstream_ready_us once a connection stood
 //   with usage        usage ("reported" or "estimated") input_tokens cached_input_tokens output_tokens
 //                     reasoning_tokens cost_usd (a number with all nine decimals)
-//   when so           first_token_us, client_gone (true)
+//   when so           first_token_us, client_gone (true), limit (the limit or budget that decided)
 //
 // Times are microseconds, rounded down; `time` and `revision_time` are RFC 3339.
 void append_json(const Record& record, std::string& out);

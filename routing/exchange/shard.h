@@ -19,6 +19,7 @@
 #include "routing/decide/identify.h"
 #include "routing/exchange/gateway.h"
 #include "routing/exchange/metrics.h"
+#include "routing/guard/retry_budget.h"
 #include "routing/inspect/inspect.h"
 
 namespace weir::routing {
@@ -50,11 +51,15 @@ class Shard {
   core::SnapshotRef<Table> pin_table() { return reader_.pin(); }
   Inspector& inspector() { return inspector_; }
   Identifier& identifier() { return identifier_; }
+  const KeyHasher& key_hasher() const { return hasher_; }
   core::BumpBlock& small_bytes() { return small_bytes_; }
   ShardMetrics& metrics() { return metrics_; }
   core::Slab<Exchange>& exchanges() { return exchanges_; }
   net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider);
   RequestId next_request_id();
+  RetryBudget& retries() { return retries_; }
+  uint32_t dice() { return static_cast<uint32_t>(next_request_id().low >> 32); }
+  const GuardTime& guard_time() { return calendar_.at(loop_.now_ns(), loop_.wall_now_ns()); }
   std::string_view date();                 // "2026-12-01", UTC
   // Counts the exchange and hands its record to the control thread.
   void settle(const Record& record);
@@ -82,6 +87,8 @@ class Shard {
   std::vector<net::UpstreamPool*> pool_of_provider_;   // of the current table; null = not looked up yet
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
+  CalendarClock calendar_;
+  RetryBudget retries_;
   RequestId next_id_;
   int64_t date_day_ = -1;
   char date_[11] = {};

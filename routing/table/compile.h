@@ -1,7 +1,7 @@
 // From a table's document to the body that shards read: checks everything, then builds everything. A table
 // with any problem yields no body at all (DESIGN section 4).
 //
-//   root -> providers -> models -> prompts -> units -> attributes -> segments -> scenarios -> flags
+//   root -> providers -> models -> attributes -> prompts -> units -> segments -> scenarios -> flags
 //        -> tenants -> keys -> units with their derived ones, hashes, indices
 //
 // Each kind refers only to earlier ones, so one pass in this order finds every unknown name. Building starts
@@ -33,10 +33,16 @@ struct CompileOptions {
   // are cut off. None: credentials are not read, and providers have no authorization; for checks away from a
   // node.
   std::function<std::expected<std::string, std::string>(const SecretReference&)> resolve_secret;
+  bool keep_source = true;  // TableBody::source_json
+};
+
+struct CompiledTable {
+  std::unique_ptr<TableBody> body;
+  std::unique_ptr<TenantTable> tenants;  // of the same basis
 };
 
 // All problems, in the document's order within a kind; at most limits::kMaxTableProblems and a count.
-using CompileResult = std::expected<std::unique_ptr<TableBody>, std::vector<Problem>>;
+using CompileResult = std::expected<CompiledTable, std::vector<Problem>>;
 
 CompileResult compile(Document document, const CompileOptions& options);
 

@@ -17,6 +17,7 @@ namespace weir::routing {
   X(budgets, "budgets", optional)             \
   X(flags, "flags", optional)                 \
   X(keys, "keys", optional)                   \
+  X(limits, "limits", optional)               \
   X(models, "models", optional)               \
   X(prompt_source, "prompt_source", optional) \
   X(prompts, "prompts", optional)             \
@@ -37,7 +38,8 @@ namespace weir::routing {
   X(ca_file, "ca_file", optional)                   \
   X(dialect, "dialect", optional)
 
-#define WEIR_MODEL_PROPERTIES(X)                \
+#define WEIR_MODEL_PROPERTIES(X)                      \
+  X(max_output_tokens, "max_output_tokens", optional) \
   X(price, "price", required)                   \
   X(provider, "provider", required)             \
   X(provider_model, "provider_model", optional) \
@@ -140,7 +142,10 @@ namespace weir::routing {
 
 #define WEIR_LIMITS_PROPERTIES(X)         \
   X(concurrency, "concurrency", optional) \
+  X(rpd, "rpd", optional)                 \
+  X(rph, "rph", optional)                 \
   X(rpm, "rpm", optional)                 \
+  X(rps, "rps", optional)                 \
   X(tpm, "tpm", optional)
 
 #define WEIR_BUDGET_PROPERTIES(X)     \

@@ -26,7 +26,7 @@ std::string table_text(uint16_t port) {
     "units":{"u-1":{"model":"m-1","params":{"temperature":0.5},"retries":1,
                     "timeouts":{"connect":"2s","first_token":"3s","idle":"3s","total":"20s"}}},
     "scenarios":{"chat":{"stable":"u-1"}},
-    "tenants":{"t-1":{}},
+    "tenants":{"t-1":{"limits":{"rps":1000000,"tpm":1000000000,"concurrency":100},"budgets":[{"window":"1h","usd":1000}]}},
     "keys":[{"id":"k-1","tenant":"t-1","scenario":"chat","hash":")" + routing::hash_key("secret", "sk-sim") + R"("}]})";
 }
 
@@ -221,7 +221,9 @@ Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided =
     }
     auto table = std::make_unique<routing::Table>();
     table->revision = 1;
-    table->body = std::move(*body);
+    table->guards = routing::GuardPlan::bind(*body->body, *body->tenants, gateway.arena);
+    table->body = std::move(body->body);
+    table->tenants = std::move(body->tenants);
     gateway.tables.publish(std::move(table));
     auto shard = std::make_unique<routing::Shard>(*gateway_loop, gateway, 0);
     const int listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
@@ -263,6 +265,12 @@ Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided =
       }
     }
     EXPECT_TRUE(shard->closed());
+    const routing::GuardPlan& guards = *gateway.tables.newest()->guards;
+    const routing::ScopeGuard& tenant = *guards.of(routing::TenantIndex{0});
+    const routing::BudgetLine& budget = *tenant.budgets[0].line;
+    EXPECT_EQ(tenant.line->in_flight.load(), 0u) << "a place was not given back";
+    EXPECT_EQ(budget.committed.load(), budget.spent.load()) << "a reservation was left";
+    int64_t spent = 0;
     EXPECT_TRUE(provider.server.closed());
     turn();
     for (auto& client : clients) {
@@ -274,9 +282,11 @@ Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided =
     std::set<std::pair<uint64_t, uint64_t>> ids;
     gateway.records[0]->drain([&](routing::Record& record) {
       ++outcome.records;
+      spent += record.cost_nano_usd;
       EXPECT_TRUE(ids.insert({record.id.high, record.id.low}).second) << "an exchange settled twice";
       EXPECT_EQ(record.cost_nano_usd, record.usage_reported ? 10 * 1000 + 5 * 2000 : record.cost_nano_usd);
     });
+    EXPECT_EQ(budget.spent.load(), spent);
     clients.clear();
     shard.reset();
     gateway.tables.reclaim();

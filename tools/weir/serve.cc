@@ -437,7 +437,11 @@ void Server::reload_certificates(const std::vector<net::TlsCertificateFiles>& ce
   if (holder == nullptr) return;
   auto context =
       net::TlsServerContext::load({.certificates = certificates, .ticket_keys = holder->get()->ticket_keys()});
-  if (context) return holder->replace(std::move(*context));
+  if (context) {
+    holder->replace(std::move(*context));
+    core::log_info("certificates_reloaded", {{"certificates", certificates.size()}});
+    return;
+  }
   for (const std::string& problem : context.error()) {
     core::log_error("certificates_not_reloaded", {{"problem", problem}});
   }

@@ -121,8 +121,12 @@ constexpr BadTable kBadTables[] = {
     {"/prompts/support@2.1.0/system", "", "prompts[\"support@2.1.0\"]", "\"system\" is missing"},
     {"/prompts/support@2.1.0/system", "\"\"", "prompts[\"support@2.1.0\"].system", "is empty"},
     {"/prompts/support@2.1.0/system", "\"{{tenant.nme}}\"", "prompts[\"support@2.1.0\"].system",
-     "unknown variable \"tenant.nme\"; one of tenant.id, tenant.name, scenario, user, model, date; did you "
-     "mean"},
+     "unknown variable \"tenant.nme\"; one of tenant.id, tenant.name, scenario, user, model, date, "
+     "attributes.<name>; did you mean"},
+    {"/prompts/support@2.1.0/system", "\"{{attributes.reigon}}\"", "prompts[\"support@2.1.0\"].system",
+     "undeclared attribute \"reigon\"; declare it under attributes; did you mean \"region\"?"},
+    {"/prompts/support@2.1.0/system", "\"{{attributes.}}\"", "prompts[\"support@2.1.0\"].system",
+     "undeclared attribute \"\"; declare it under attributes"},
     {"/prompts/support@2.1.0/system", "\"{{}}\"", "prompts[\"support@2.1.0\"].system",
      "unknown variable \"\""},
     {"/prompts/support@2.1.0/system", "\"a {{tenant.name\"", "prompts[\"support@2.1.0\"].system",
@@ -312,7 +316,7 @@ constexpr BadTable kBadTables[] = {
     {"/tenants/bank\u202e", "{}", "tenants[\"bank\\u202e\"]", "\"bank\\u202e\" is not a name"},
     {"/tenants/bank-17/models", "[\"gpt-5\"]", "tenants.bank-17.models[0]", "unknown model"},
     {"/tenants/bank-17/limits/rpm", "0", "tenants.bank-17.limits.rpm", "must be a whole number from 1"},
-    {"/tenants/bank-17/limits/rps", "1", "tenants.bank-17.limits.rps", "unknown field; did you mean"},
+    {"/tenants/bank-17/limits/rpx", "1", "tenants.bank-17.limits.rpx", "unknown field; did you mean"},
     {"/tenants/bank-17/limits/tpm", "1e13", "tenants.bank-17.limits.tpm", "must be a whole number"},
     {"/tenants/bank-17/budgets/0/on_exceed", "\"stop\"", "tenants.bank-17.budgets[0].on_exceed",
      "one of economy, cached, static, reject, kill"},

@@ -1,0 +1,96 @@
+// What guards cost an exchange: admit and settle under five limits and three budgets (to beat: 200 ns), with
+// and without users' lines, alone and with another shard on the same tenant. Run with
+// --benchmark_repetitions=10 --benchmark_report_aggregates_only=true and read the median.
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <string>
+
+#include "routing/guard/admission.h"
+#include "routing/table/compile.h"
+
+namespace weir::routing {
+namespace {
+
+struct World {
+  static CompiledTable compile_table() {
+    auto body = compile_text(R"(
+providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
+models: { m: { provider: p, price: { input: 1, output: 1 } } }
+units: { u: { model: m } }
+scenarios: { chat: { stable: u } }
+limits: { rps: 1000000000000 }
+budgets: [ { window: month, usd: 1000000000, on_exceed: kill } ]
+tenants:
+  t1: { limits: { rpm: 1000000000000, tpm: 1000000000000, concurrency: 1000 },
+        budgets: [ { window: 1h, usd: 1000000000, on_exceed: economy } ] }
+  t2: { limits: { rpm: 1000000000000, tpm: 1000000000000, concurrency: 1000 },
+        budgets: [ { window: 1h, usd: 1000000000, on_exceed: economy } ],
+        user_limits: { rpm: 1000000000000 }, user_budgets: [ { window: 1d, usd: 1000000000 } ] }
+keys:
+  - { id: k1, tenant: t1, hash: "hmac-sha256:)" +
+                                 std::string(64, 'a') + R"(", limits: { rpm: 1000000000000 },
+      budgets: [ { window: 1d, usd: 1000000000 } ] }
+  - { id: k2, tenant: t2, hash: "hmac-sha256:)" +
+                                 std::string(64, 'b') + R"(" }
+)",
+                             TableFormat::yaml, {});
+    WEIR_ASSERT(body.has_value());
+    return std::move(*body);
+  }
+
+  std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
+  UserGuards users{64 << 20, core::SipKey{.low = 1, .high = 2}};
+  CompiledTable table = compile_table();
+  std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*table.body, *table.tenants, arena);
+};
+
+World& world() {
+  static World made;
+  return made;
+}
+
+void admit_and_settle(benchmark::State& state, uint32_t tenant, bool users) {
+  World& w = world();
+  CalendarClock clock;
+  uint64_t now_ns = 1'000'000'000'000;
+  uint64_t i = 0;
+  std::string user = "user-0000";
+  for (auto _ : state) {
+    now_ns += 7'000;
+    const GuardTime& now = clock.at(now_ns, 1'790'000'000'000'000'000 + static_cast<int64_t>(now_ns));
+    if (users) user[8] = static_cast<char>('0' + i++ % 64);
+    GuardHold hold;
+    const Verdict verdict = hold.admit({.plan = w.plan.get(),
+                                        .tenant = TenantIndex{tenant},
+                                        .key = KeyIndex{tenant},
+                                        .scenario = ScenarioIndex{0},
+                                        .tenant_id = "t1",
+                                        .user = users ? user : "",
+                                        .tokens = 700,
+                                        .worst_nano_usd = 40'000},
+                                       w.users, now);
+    benchmark::DoNotOptimize(verdict);
+    hold.settle(300, 20'000, w.users, now);
+  }
+}
+
+void BM_FiveLimitsThreeBudgets(benchmark::State& state) {
+  admit_and_settle(state, 0, false);
+}
+void BM_UsersToo(benchmark::State& state) {
+  admit_and_settle(state, 1, true);
+}
+BENCHMARK(BM_FiveLimitsThreeBudgets)->Threads(1)->Threads(2)->UseRealTime();
+BENCHMARK(BM_UsersToo)->Threads(1)->Threads(2)->UseRealTime();
+
+void BM_TakeOneRate(benchmark::State& state) {
+  std::atomic<uint64_t> word{0};
+  const RateSpec spec = rate_spec(1'000'000'000'000, 60'000'000'000);
+  uint64_t now_ns = 1'000'000'000'000;
+  for (auto _ : state) benchmark::DoNotOptimize(take(word, spec, 1, now_ns += 7'000));
+}
+BENCHMARK(BM_TakeOneRate);
+
+}  // namespace
+}  // namespace weir::routing

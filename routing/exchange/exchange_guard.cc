@@ -1,0 +1,195 @@
+// Guards in an exchange: admission before the first attempt, what a unit may cost at worst, and the answers
+// when a limit or budget says no. What was taken is settled in Exchange::settle().
+#include <algorithm>
+#include <utility>
+
+#include "routing/decide/decide.h"
+#include "routing/exchange/answers.h"
+#include "routing/exchange/exchange.h"
+#include "routing/exchange/shard.h"
+
+namespace weir::routing {
+namespace {
+
+using core::ErrorCode;
+
+bool is_killed(const Table& table, UnitIndex unit) {
+  if (!table.kills.any) return false;
+  const TableBody& body = *table.body;
+  return table.kills.units[static_cast<size_t>(unit)] ||
+         table.kills.providers[static_cast<size_t>(body[body[unit].model].provider)];
+}
+
+}  // namespace
+
+// What an attempt at this unit costs at most: every byte of input a token, every choice as long as it may be.
+int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection) const {
+  const Unit& unit = (*table().body)[unit_index];
+  const Model& model = (*table().body)[unit.model];
+  Usage usage;
+  usage.input = static_cast<int64_t>(most_input_tokens(inspection.input_bytes, inspection.media_bytes)) +
+                prompt_bytes(unit.rewrite, {}) + (unit.rewrite.prompt.empty() ? 0 : kPromptVariableBytes);
+  if (facts_.endpoint != Endpoint::embeddings) {
+    const OutputBound bound = output_bound(inspection, unit.rewrite);
+    const uint64_t each = bound.tokens_per_choice != 0 ? bound.tokens_per_choice : model.max_output_tokens;
+    if (__builtin_mul_overflow(each, bound.choices, &usage.output)) usage.output = INT64_MAX;
+  }
+  return cost(usage, model.price);
+}
+
+// What token limits are charged on admission.
+uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
+  const Unit& unit = (*table().body)[decision_.unit];
+  const EstimateLine& line = table().guards->estimate(unit.model);
+  uint64_t tokens = expected_input_tokens(line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}),
+                                          inspection.media_bytes);
+  if (facts_.endpoint != Endpoint::embeddings) {
+    const OutputBound bound = output_bound(inspection, unit.rewrite);
+    tokens += expected_output_tokens(line, bound.tokens_per_choice, bound.choices);
+  }
+  return tokens;
+}
+
+// What the provider counted teaches the next estimate.
+void Exchange::learn(const Usage& usage) {
+  if (table().guards == nullptr || record_.unit == Record::kNone || choices_ != 1) return;
+  const uint64_t text = input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
+  observe(table().guards->estimate(unit().model), text, static_cast<uint64_t>(usage.input),
+          static_cast<uint64_t>(usage.output));
+}
+
+BreakerLine* Exchange::breaker() const {
+  return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model);
+}
+
+// Whether the provider of this attempt may be asked.
+bool Exchange::may_ask() {
+  BreakerLine* line = breaker();
+  if (line == nullptr) return true;
+  const uint64_t now_ns = shard_.loop().now_ns();
+  pass_ = ask(*line, now_ns, shard_.dice());
+  if (pass_ != Pass::no) return true;
+  retry_after_ns_ = view(*line, now_ns).left_ns;
+  return false;
+}
+
+// Once per attempt: it answers.
+void Exchange::report_success() {
+  if (pass_ == Pass::no) return;
+  succeeded(*breaker(), std::exchange(pass_, Pass::no), shard_.loop().now_ns());
+}
+
+// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the provider.
+void Exchange::report(core::Error error, uint16_t upstream_status) {
+  if (pass_ == Pass::no) return;
+  BreakerLine& line = *breaker();
+  const Pass pass = std::exchange(pass_, Pass::no);
+  const uint64_t now_ns = shard_.loop().now_ns();
+  bool opened = false;
+  if (core::describe(error.code).side != core::Side::provider) {
+    cancelled(line, pass, now_ns);
+  } else if (upstream_status == 429) {
+    opened = limited(line, pass, upstream_retry_after_ns_, now_ns);
+  } else {
+    opened = failed(line, pass, now_ns);
+  }
+  if (opened) shard_.metrics().breakers_opened.add();
+}
+
+// Takes its place under every limit and budget. False: it has been answered.
+bool Exchange::admit(const Inspection& inspection, std::string_view user) {
+  const Table& now_table = table();
+  if (now_table.guards == nullptr) return true;
+  const TableBody& body = *now_table.body;
+  choices_ = output_bound(inspection, body[decision_.unit].rewrite).choices;
+  if (now_table.guards->empty()) return true;
+  const bool free = decision_.hop &&
+                    body[*decision_.scenario].fallback[*decision_.hop].kind == FallbackHop::Kind::static_text;
+  const AdmitRequest request{.plan = now_table.guards.get(),
+                             .tenant = decision_.tenant,
+                             .key = KeyIndex{record_.key},
+                             .scenario = decision_.scenario,
+                             .tenant_id = now_table[decision_.tenant].id(),
+                             .user = user,
+                             .tokens = free ? 0 : expected_tokens(inspection),
+                             .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
+  const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
+  if (verdict.kind == Verdict::Kind::admitted) return true;
+  record_.limit = limit_token(verdict.scope, verdict.limit);
+  shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
+  retry_after_ns_ = verdict.retry_after_ns;
+  refused_rate_ = verdict.facts;
+  refused_tokens_ = verdict.limit == LimitKind::tpm;
+  if (verdict.kind != Verdict::Kind::over_budget) {
+    const bool never = verdict.kind == Verdict::Kind::never;
+    answer_error({never ? ErrorCode::request_over_limit : ErrorCode::rate_limited, record_.limit});
+    return false;
+  }
+  switch (verdict.action) {
+    case BudgetAction::economy:
+      if (take_economy(inspection)) return true;
+      break;
+    case BudgetAction::static_text:
+      if (answer_with_static_hop()) return false;
+      break;
+    case BudgetAction::cached:
+    case BudgetAction::reject:
+    case BudgetAction::kill:
+      break;
+  }
+  answer_error({ErrorCode::budget_exceeded, record_.limit});
+  return false;
+}
+
+// The cheapest unit of the scenario answers instead, if it may.
+bool Exchange::take_economy(const Inspection& inspection) {
+  if (!decision_.scenario || decision_.hop) return false;
+  const UnitIndex economy = table().guards->economy_unit(*decision_.scenario);
+  if (is_killed(table(), economy)) return false;
+  if (economy != decision_.unit &&
+      !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
+    return false;
+  }
+  if (economy != decision_.unit) {
+    const bool stable = economy == (*table().body)[*decision_.scenario].stable;
+    decision_.arm = record_.arm = stable ? Arm::stable : Arm::fallback;
+    decision_.unit = economy;
+  }
+  decision_.reason = record_.reason = Reason::economy;
+  return true;
+}
+
+// The scenario's fixed text, if it has one.
+bool Exchange::answer_with_static_hop() {
+  if (!decision_.scenario || facts_.endpoint == Endpoint::embeddings) return false;
+  for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
+    if (hop.kind != FallbackHop::Kind::static_text) continue;
+    ++hops_taken_;
+    first_failure_ = ErrorCode::budget_exceeded;
+    record_.arm = Arm::fallback;
+    record_.reason = Reason::fallback;
+    answer_static(hop.text);
+    return true;
+  }
+  return false;
+}
+
+// Whether a hop's unit fits into the budgets in place of the one before; if so that much is reserved.
+bool Exchange::affords(UnitIndex unit) {
+  if (!hold_.holds()) return true;
+  // The Inspector has seen other bodies since: look again.
+  const auto inspection =
+      shard_.inspector().inspect(facts_.endpoint, session_.request_bytes().bytes().subspan(facts_.head_size));
+  WEIR_ASSERT(inspection.has_value());  // the same bytes were accepted before
+  return hold_.change_worst(worst_case(unit, **inspection), shard_.guard_time());
+}
+
+AnswerContext Exchange::answer_context() {
+  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
+  context.retry_after_ns = retry_after_ns_;
+  (refused_tokens_ ? context.tokens : context.requests) = refused_rate_;
+  hold_.rate_facts(shard_.guard_time(), context.requests, context.tokens);
+  return context;
+}
+
+}  // namespace weir::routing

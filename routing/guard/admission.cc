@@ -1,0 +1,307 @@
+#include "routing/guard/admission.h"
+
+#include <utility>
+
+#include "core/assert.h"
+
+namespace weir::routing {
+namespace {
+
+constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
+#define ROW(scope)                                                   \
+  {scope ".rps", scope ".rpm",         scope ".rph",   scope ".rpd", \
+   scope ".tpm", scope ".concurrency", scope ".total", scope ".budget"}
+    ROW("global"), ROW("scenario"), ROW("tenant"), ROW("key"),
+    ROW("user"),   ROW("pilot")
+#undef ROW
+};
+
+// Nobody knows when a place will be free: a moment that does not invite a storm.
+constexpr uint64_t kRetryConcurrencyNs = 1'000'000'000;
+
+constexpr unsigned kTokenRate = static_cast<unsigned>(RateKind::tokens);
+
+// Each text under a key made from the one before, so that no two pairs run into the same bytes.
+constexpr uint64_t nonzero(uint64_t tag) {
+  return tag != 0 ? tag : 1;
+}
+
+uint64_t user_tag(core::SipKey key, std::string_view tenant, std::string_view user) {
+  const core::Hash128 hash = core::siphash128(key, tenant);
+  return core::siphash64({hash.low, hash.high}, user);
+}
+
+// Of several budgets that act the strongest action wins.
+constexpr int strength(BudgetAction action) {
+  switch (action) {
+    case BudgetAction::economy:
+      return 1;
+    case BudgetAction::cached:
+      return 2;
+    case BudgetAction::static_text:
+      return 3;
+    case BudgetAction::reject:
+      return 4;
+    case BudgetAction::kill:
+      return 5;
+  }
+  return 5;
+}
+
+}  // namespace
+
+const char* limit_token(GuardScope scope, LimitKind kind) {
+  return kTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
+}
+
+GuardHold::~GuardHold() {
+  WEIR_ASSERT(!holds());
+}
+
+template <typename Visit>
+bool GuardHold::each_budget(Visit&& visit) const {
+  for (unsigned i = 0; i < part_count_; ++i) {
+    const ScopeGuard& guard = *parts_[i].guard;
+    const bool of_user = guard.scope == GuardScope::user;
+    const auto budgets = guard.budgets;
+    for (size_t at = 0; at < budgets.size(); ++at) {
+      BudgetLine& line = of_user ? *user_budgets_[at] : *budgets[at].line;
+      if (!visit(guard, budgets[at].spec, line)) return false;
+    }
+  }
+  return true;
+}
+
+void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
+  if (guard == nullptr) return;
+  parts_[part_count_++] = {.guard = guard, .line = line, .token_mark = 0, .counted = false};
+}
+
+// The user's lines; false: one cannot be had.
+bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
+  const ScopeGuard* guard = plan_->user_of(request.tenant);
+  if (guard == nullptr || request.user.empty()) return true;
+  const uint64_t tag = user_tag(users.key, request.tenant_id, request.user);
+  if (guard->limits.any()) {
+    user_limits_ = users.limits.acquire(
+        nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); });
+    if (user_limits_ == nullptr) return false;
+  }
+  const auto budgets = guard->budgets;
+  for (size_t at = 0; at < budgets.size(); ++at) {
+    const BudgetSpec& spec = budgets[at].spec;
+    // A line per rule: its window is part of the tag, for two rules of one user are two sums.
+    const uint64_t rule = tag ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu;
+    const uint64_t window = window_at(spec.window_ns, now).number;
+    BudgetLine* line = users.budgets.acquire(nonzero(rule), [&](const BudgetLine& held) {
+      return held.idle(window) ? uint64_t{0} : held.window.load(std::memory_order_relaxed) + 1;
+    });
+    if (line == nullptr) return false;
+    user_budgets_[user_budget_count_++] = line;
+  }
+  add(guard, user_limits_);
+  return true;
+}
+
+void GuardHold::release_user(UserGuards& users) {
+  if (user_limits_ != nullptr) users.limits.release(*std::exchange(user_limits_, nullptr));
+  while (user_budget_count_ > 0) users.budgets.release(*user_budgets_[--user_budget_count_]);
+}
+
+bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Verdict& verdict) {
+  const LimitSpecs& specs = part.guard->limits;
+  LimitLine& line = *part.line;
+  const auto refuse = [&](LimitKind kind, const RateOutcome& outcome) {
+    verdict.kind = outcome.kind == RateOutcome::Kind::never ? Verdict::Kind::never : Verdict::Kind::refused;
+    verdict.scope = part.guard->scope;
+    verdict.limit = kind;
+    verdict.retry_after_ns = outcome.retry_after_ns;
+    if (kind != LimitKind::concurrency) {
+      const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
+      const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
+      verdict.facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
+    }
+    line.refused.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  };
+  if (specs.concurrency != 0) {
+    const bool of_user =
+        part.guard->scope == GuardScope::user;  // its line counts whoever holds it, this one too
+    const bool fits = of_user ? line.in_flight.load(std::memory_order_relaxed) <= specs.concurrency
+                              : count_one(line.in_flight, specs.concurrency);
+    if (!fits)
+      return refuse(LimitKind::concurrency,
+                    {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs});
+    part.counted = !of_user;
+  }
+  for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+    const RateSpec& spec = specs.rates[kind];
+    if (!spec.any()) continue;
+    const RateOutcome outcome = take(line.rates[kind], spec, kind == kTokenRate ? tokens : 1, now.now_ns);
+    if (!outcome) {
+      undo_rates(part, kind);
+      return refuse(static_cast<LimitKind>(kind), outcome);
+    }
+    if (kind == kTokenRate) part.token_mark = outcome.mark;
+  }
+  return true;
+}
+
+// What was taken a moment ago goes back whole: time has not refilled any of it.
+void GuardHold::undo_rates(Part& part, unsigned kinds) {
+  if (part.line == nullptr) return;
+  for (unsigned kind = 0; kind < kinds; ++kind) {
+    const RateSpec& spec = part.guard->limits.rates[kind];
+    if (!spec.any()) continue;
+    part.line->rates[kind].fetch_sub((kind == kTokenRate ? tokens_ : 1) * spec.interval,
+                                     std::memory_order_relaxed);
+  }
+  if (std::exchange(part.counted, false)) release_one(part.line->in_flight);
+}
+
+bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
+  unsigned reserved = 0;
+  const bool fits = each_budget([&](const ScopeGuard& guard, const BudgetSpec& spec, BudgetLine& line) {
+    const Fit fit = reserve(line, spec, worst_, now);
+    if (fit == Fit::fits) {
+      ++reserved;
+      return true;
+    }
+    if (verdict.kind != Verdict::Kind::over_budget || strength(spec.action) > strength(verdict.action)) {
+      verdict.kind = Verdict::Kind::over_budget;
+      verdict.action = spec.action;
+      verdict.scope = guard.scope;
+      verdict.limit = LimitKind::budget;
+      verdict.retry_after_ns = static_cast<uint64_t>(
+          std::max<int64_t>(window_at(spec.window_ns, now).end_wall_ns - now.wall_ns, 0));
+    }
+    verdict.opened |= fit == Fit::opened;
+    if (!spec.soft()) return false;
+    ++reserved;
+    return true;
+  });
+  if (fits) return true;
+  each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
+    if (reserved == 0) return false;
+    --reserved;
+    routing::settle(line, spec, worst_, 0);
+    return true;
+  });
+  return false;
+}
+
+Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
+  WEIR_ASSERT(!holds());
+  Verdict verdict;
+  if (request.plan == nullptr || request.plan->empty()) return verdict;
+  plan_ = request.plan;
+  part_count_ = 0;
+  tokens_ = request.tokens;
+  worst_ = std::min(std::max<int64_t>(request.worst_nano_usd, 0), kMaxBudget);
+  const auto declared = [&](const ScopeGuard* guard) {
+    if (guard != nullptr) add(guard, guard->line);
+  };
+  declared(plan_->global());
+  if (request.scenario) declared(plan_->of(*request.scenario));
+  declared(plan_->of(request.tenant));
+  declared(plan_->of(request.key));
+  if (!find_user(request, users, now)) {
+    release_user(users);
+    plan_ = nullptr;
+    verdict.kind = Verdict::Kind::refused;
+    verdict.scope = GuardScope::user;
+    verdict.limit = LimitKind::concurrency;
+    verdict.retry_after_ns = kRetryConcurrencyNs;
+    return verdict;
+  }
+  unsigned taken = 0;
+  while (taken < part_count_) {
+    Part& part = parts_[taken];
+    if (part.line != nullptr && !take_rates(part, tokens_, now, verdict)) break;
+    ++taken;
+  }
+  if (taken == part_count_ && take_budgets(now, verdict)) return verdict;
+  while (taken > 0) undo_rates(parts_[--taken], kRateKinds);
+  release_user(users);
+  plan_ = nullptr;
+  return verdict;
+}
+
+bool GuardHold::change_worst(int64_t worst_nano_usd, const GuardTime& now) {
+  if (!holds()) return true;
+  const int64_t worst = std::min(std::max<int64_t>(worst_nano_usd, 0), kMaxBudget);
+  unsigned changed = 0;
+  const bool fits = each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
+    if (!change(line, spec, worst_, worst, now)) return false;
+    ++changed;
+    return true;
+  });
+  if (!fits) {
+    each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
+      if (changed == 0) return false;
+      --changed;
+      return change(line, spec, worst, worst_, now);
+    });
+    return false;
+  }
+  worst_ = worst;
+  return true;
+}
+
+void GuardHold::settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now) {
+  if (!holds()) return;
+  each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
+    routing::settle(line, spec, worst_, cost_nano_usd);
+    return true;
+  });
+  for (unsigned i = 0; i < part_count_; ++i) {
+    Part& part = parts_[i];
+    if (part.line == nullptr) continue;
+    const RateSpec& spec = part.guard->limits.rates[kTokenRate];
+    if (spec.any()) {
+      std::atomic<uint64_t>& word = part.line->rates[kTokenRate];
+      if (tokens < tokens_) give_back(word, spec, tokens_ - tokens, part.token_mark, now.now_ns);
+      if (tokens > tokens_) charge(word, spec, tokens - tokens_, now.now_ns);
+    }
+    if (part.counted) release_one(part.line->in_flight);
+  }
+  release_user(users);
+  plan_ = nullptr;
+}
+
+void GuardHold::rate_facts(const GuardTime& now, RateFacts& requests, RateFacts& tokens) const {
+  if (!holds()) return;
+  for (unsigned i = 0; i < part_count_; ++i) {
+    if (parts_[i].line == nullptr) continue;
+    for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+      const RateSpec& spec = parts_[i].guard->limits.rates[kind];
+      if (!spec.any()) continue;
+      RateFacts& facts = kind == kTokenRate ? tokens : requests;
+      const RateView seen = view(parts_[i].line->rates[kind], spec, now.now_ns);
+      if (facts.any && facts.remaining <= seen.remaining) continue;
+      facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
+    }
+  }
+}
+
+bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
+  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+  const RateSpec& rate = pilot.limits.rates[kMinute];
+  RateOutcome outcome;
+  if (rate.any()) outcome = take(pilot.line->rates[kMinute], rate, 1, now.now_ns);
+  if (outcome && pilot.limits.total != 0 && !count_one(pilot.line->total, pilot.limits.total)) {
+    if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
+    outcome.kind = RateOutcome::Kind::refused;
+  }
+  if (!outcome) pilot.line->refused.fetch_add(1, std::memory_order_relaxed);
+  return static_cast<bool>(outcome);
+}
+
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {
+  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+  const RateSpec& rate = pilot.limits.rates[kMinute];
+  if (rate.any() && view(pilot.line->rates[kMinute], rate, now_ns).remaining == 0) return false;
+  return pilot.limits.total == 0 || pilot.line->total.load(std::memory_order_relaxed) < pilot.limits.total;
+}
+
+}  // namespace weir::routing

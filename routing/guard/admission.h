@@ -1,0 +1,141 @@
+// The one place where a request is admitted and settled against every limit and budget that concerns it.
+//
+//   admit():  global ▶ scenario ▶ tenant ▶ key ▶ user           each: rates, concurrency, tokens; then all
+//   budgets
+//             └── one says no: what the others took goes back, the request is refused, nothing remains
+//   GuardHold: what an admitted request has taken, kept by its exchange
+//   settle(): tokens corrected, money replaced by the actual cost, places freed; exactly once
+//
+// A budget whose action changes what answers does not refuse: admit() says which action applies, and the
+// caller answers accordingly (another unit, the cache, a fixed text), still holding what it took.
+//
+// Invariants
+//   1. A refused request leaves every counter as it found it (but those that count refusals).
+//   2. After settle() nothing of the request is reserved anywhere, on every path: rejected, failed,
+//   disconnected,
+//      retried, answered from the cache.
+//   3. Pure: time, amounts and names come in. No allocation.
+//
+// Thread: any; a hold belongs to its exchange.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/siphash.h"
+#include "routing/guard/guard_plan.h"
+#include "routing/guard/guard_time.h"
+#include "routing/guard/user_lines.h"
+
+namespace weir::routing {
+
+// The lines of users, for all shards.
+struct UserGuards {
+  UserGuards(size_t memory_bytes, core::SipKey secret)
+      : limits(memory_bytes / 2), budgets(memory_bytes / 2), key(secret) {}
+
+  UserLines<LimitLine> limits;
+  UserLines<BudgetLine> budgets;
+  const core::SipKey key;
+};
+
+// Which limit said no. Its token names it to clients, records and metrics: "tenant.rpm".
+enum class LimitKind : uint8_t { rps, rpm, rph, rpd, tpm, concurrency, total, budget };
+inline constexpr unsigned kLimitKinds = 8;
+const char* limit_token(GuardScope scope, LimitKind kind);
+
+struct AdmitRequest {
+  const GuardPlan* plan = nullptr;
+  TenantIndex tenant{};
+  KeyIndex key{};
+  std::optional<ScenarioIndex> scenario;
+  std::string_view tenant_id;  // users are told apart by tenant
+  std::string_view user;       // empty: no user's guards
+  uint64_t tokens = 0;         // estimate
+  int64_t worst_nano_usd = 0;
+};
+
+// What x-ratelimit-* say: of the limits of its kind the one with the least left.
+struct RateFacts {
+  bool any = false;
+  uint64_t limit = 0;
+  uint64_t remaining = 0;
+  uint64_t reset_ns = 0;
+};
+
+struct Verdict {
+  enum class Kind : uint8_t {
+    admitted,
+    refused,      // come back after retry_after_ns
+    never,        // asks for more than a limit admits at once
+    over_budget,  // `action` applies: reject and kill hold nothing, the others hold everything
+  };
+  Kind kind = Kind::admitted;
+  BudgetAction action = BudgetAction::reject;
+  GuardScope scope = GuardScope::global;  // of the guard that decided
+  LimitKind limit = LimitKind::rpm;
+  uint64_t retry_after_ns = 0;
+  RateFacts facts;                        // of the rate that refused
+  bool opened = false;  // a breaker of a budget opened
+};
+
+// What a request has taken. Empty = nothing.
+class GuardHold {
+ public:
+  GuardHold() = default;
+  GuardHold(const GuardHold&) = delete;
+  GuardHold& operator=(const GuardHold&) = delete;
+  ~GuardHold();
+
+  // Asserts that it holds nothing. On `admitted` and on soft actions it holds what admit() took.
+  Verdict admit(const AdmitRequest& request, UserGuards& users, const GuardTime& now);
+  // Another unit answers, whose worst case is this. False: it does not fit, and nothing has changed.
+  bool change_worst(int64_t worst_nano_usd, const GuardTime& now);
+  // The request is over: this is what it used and cost. Holds nothing afterwards; without effect when it
+  // holds nothing.
+  void settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now);
+
+  // What x-ratelimit-* say of the limits that this request counts under.
+  void rate_facts(const GuardTime& now, RateFacts& requests, RateFacts& tokens) const;
+
+  bool holds() const { return plan_ != nullptr; }
+  int64_t worst_nano_usd() const { return worst_; }
+
+ private:
+  static constexpr unsigned kMaxScopes = 5;
+  struct Part {
+    const ScopeGuard* guard;
+    LimitLine* line;      // null: no limits
+    uint64_t token_mark;  // for give_back()
+    bool counted;         // a place under `concurrency` is taken
+  };
+
+  void add(const ScopeGuard* guard, LimitLine* line);
+  bool take_rates(Part& part, uint64_t tokens, const GuardTime& now, Verdict& verdict);
+  void undo_rates(Part& part, unsigned kinds);
+  bool take_budgets(const GuardTime& now, Verdict& verdict);
+  // Calls visit(guard, spec, line) for every budget of the request, until it answers false.
+  template <typename Visit>
+  bool each_budget(Visit&& visit) const;
+  bool find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now);
+  void release_user(UserGuards& users);
+
+  const GuardPlan* plan_ = nullptr;
+  std::array<Part, kMaxScopes> parts_;
+  unsigned part_count_ = 0;
+  LimitLine* user_limits_ = nullptr;
+  std::array<BudgetLine*, core::limits::kMaxBudgets> user_budgets_;
+  unsigned user_budget_count_ = 0;
+  uint64_t tokens_ = 0;
+  int64_t worst_ = 0;
+};
+
+// A pilot's own limits (requests per minute and in all), asked beside the others: past them the previous unit
+// answers. Counts the request if it is within.
+bool within_pilot(const ScopeGuard& pilot, const GuardTime& now);
+// Whether it would be, now; nothing is counted.
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
+
+}  // namespace weir::routing

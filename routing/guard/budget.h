@@ -1,0 +1,137 @@
+// Budgets that cannot be overspent by concurrency: the worst case of a request is reserved before it goes to
+// a provider, and replaced by its actual cost when it is settled. Integer nano-USD.
+//
+//   committed  ──────────────┬─────────────┐       = spent + reserved, since ever
+//   spent      ──────────────┤  reserved   │       = sum of settled costs, since ever
+//   base       ──┬───────────┤             │       = spent when the window began
+//                └ this window's spend     │
+//                └───────── ≤ limit ───────┘
+//
+// Two sums that only a window's start is subtracted from, instead of one that is set to zero: no moment
+// exists in which a window has been reset and a reservation of the old one not. A cost counts in the window
+// in which it is settled, a reservation in each window in which it stands.
+//
+// Invariants
+//   1. reserve() succeeds only by a CAS of `committed` to a value with committed - base <= limit. `base` only
+//      rises, so an old one read is the stricter one.
+//   2. The costs settled in a window sum up to at most `limit`, as long as no actual cost is above its worst
+//   case
+//      and nothing was forced. (What is above is counted: it shows as spend.)
+//   3. committed >= spent. When nothing is under way they are equal, to the nano-USD.
+//   4. A window is begun by whoever first sees it, and only by one: it makes `window` odd, sets `base` to
+//   `spent`,
+//      and makes `window` even again. Nobody waits for it: until then the others go by the old base, which is
+//      the safe side.
+//   5. If the wall clock steps back, the window of now has a smaller number: it is taken over with the base
+//   it
+//      has, so that spend is not forgotten and the next boundary is met. See CalendarClock for jumps.
+//
+// Ordering: E's reserve ▶ E's settle adds to spent (release) ▶ the roller reads spent (acquire), writes base
+// (release) ▶ L reads base (acquire) ▶ L's CAS. Therefore L's CAS comes after E's in the order of
+// `committed`: L's sum holds whatever its base has subtracted. All else is relaxed: counters for people.
+//
+// What happens when a reservation does not fit is the rule's action, a breaker with hysteresis:
+//
+//            does not fit, and kTripPermille of the limit committed
+//   closed ────────────────────────────────────────────────────────▶ open: the action for every request
+//      ▲                                                                │
+//      └──────────── window ends, or (not for kill) committed falls to kRecoverPermille
+//
+// A single request too large for what is left is dealt with alone: it does not open anything. `reject` has no
+// state: what fits goes. The soft actions (economy, cached, static) reserve all the same, beyond the limit:
+// they change what answers, another rule bounds the money.
+//
+// Thread: any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "core/cache_line.h"
+#include "routing/guard/guard_time.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+
+// As Budget in routing/table/table.h.
+struct BudgetSpec {
+  uint64_t window_ns = 0;  // 0: a calendar month
+  int64_t limit = 0;
+  BudgetAction action = BudgetAction::reject;
+
+  bool soft() const { return action != BudgetAction::reject && action != BudgetAction::kill; }
+};
+
+// The number of the window that `now` lies in, and when it ends. Windows are aligned to UTC: minutes, hours
+// and days as the calendar has them, weeks from Monday, months from the first; other lengths from 1970 on.
+struct WindowAt {
+  uint64_t number = 0;
+  int64_t end_wall_ns = 0;
+};
+WindowAt window_at(uint64_t window_ns, const GuardTime& now);
+
+// The state of one rule. All zero = unused.
+struct alignas(core::kCacheLineBytes) BudgetLine {
+  std::atomic<int64_t> committed;
+  std::atomic<int64_t> spent;
+  std::atomic<int64_t> base;
+  std::atomic<uint64_t> window;     // 2 × number; odd while one begins
+  std::atomic<uint64_t> open_in;    // number + 1 of the window in which the breaker is open; 0 = closed
+  std::atomic<uint64_t> trips;      // how often it opened
+  std::atomic<uint64_t> refused;    // how often it did not fit
+  std::atomic<uint64_t> in_flight;  // users: see user_lines.h
+
+  // Nothing is counted: as good as all zero.
+
+  bool idle(uint64_t window_number) const {
+    return window.load(std::memory_order_relaxed) / 2 < window_number ||
+           committed.load(std::memory_order_relaxed) == base.load(std::memory_order_relaxed);
+  }
+  void clear();
+};
+static_assert(sizeof(BudgetLine) == core::kCacheLineBytes);
+
+inline constexpr int64_t kTripPermille = 900;
+inline constexpr int64_t kRecoverPermille = 800;
+// Bounds that keep every sum within 63 bits whatever clients ask for and providers report, in nano-USD.
+inline constexpr int64_t kMaxBudget = int64_t{1} << 62;        // 4.6 billion USD
+inline constexpr int64_t kMaxSoftReserve = 1'000'000'000'000;  // 1,000 USD: of one request, under a soft rule
+inline constexpr int64_t kMaxCost = 1'000'000'000'000'000;     // 1,000,000 USD: of one request
+
+enum class Fit : uint8_t {
+  fits,    // reserved
+  acts,    // the rule's action applies. Reserved if it is soft, else not.
+  opened,  // the same, and with this request the breaker opened: worth an alert
+};
+
+// Reserves `worst`, or says that the rule's action applies.
+Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now);
+// The same request may now cost `worst` instead of `before`: another unit answers. False: it does not fit,
+// nothing has changed. Less always fits, and a soft rule takes everything.
+bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, const GuardTime& now);
+// Replaces what was reserved by what it cost. 0 = nothing was bought.
+void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t actual);
+
+struct BudgetView {
+  int64_t spent = 0;  // in this window
+  int64_t reserved = 0;
+  bool open = false;
+  int64_t end_wall_ns = 0;
+};
+BudgetView view(const BudgetLine& line, const BudgetSpec& spec, const GuardTime& now);
+
+// What must outlive the process, taken at any time. Restoring counts what was reserved as spent: its outcome
+// is not known, and that is the safe side.
+struct BudgetState {
+  uint64_t window = 0;
+  int64_t spent = 0;
+  int64_t reserved = 0;
+  bool open = false;
+
+  friend bool operator==(const BudgetState&, const BudgetState&) = default;
+};
+BudgetState snapshot(const BudgetLine& line);
+// Into an unused line, before traffic.
+void restore(BudgetLine& line, const BudgetState& state);
+
+}  // namespace weir::routing

@@ -1,0 +1,153 @@
+// The guards of one table: every limit and budget that its objects declare, with the memory that keeps their
+// state. Built when a table is bound, immutable from then on, read by every shard without locks.
+//
+//   TableBody, TenantTable ── limits, budgets ──▶ GuardPlan ── pointers ──▶ lines of the GuardArena (shared
+//   by
+//                                                                          all plans)
+//
+// What a block of tenants or keys declares is a part of the plan. A plan for a table of which some blocks
+// were changed (change_tenants()) shares the parts of all others with the plan before, so it costs little
+// more than they do.
+//
+// Looked up by index: a request touches one entry per scope that has any guard, and none for those that have
+// not. Users are not declared: their plan is that of their tenant, their lines are found per request
+// (user_lines.h).
+//
+// Thread: built on one thread, read by any.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "routing/guard/breaker.h"
+#include "routing/guard/budget.h"
+#include "routing/guard/guard_arena.h"
+#include "routing/guard/rate_limiter.h"
+#include "routing/guard/token_estimator.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+
+// Whom a guard is about; in the order in which they are asked.
+enum class GuardScope : uint8_t { global, scenario, tenant, key, user, pilot };
+inline constexpr unsigned kGuardScopes = 6;
+std::string_view token(GuardScope scope);
+
+struct BudgetGuard {
+  BudgetSpec spec;
+  BudgetLine* line = nullptr;  // null for users
+};
+
+// What one holder declares.
+struct ScopeGuard {
+  GuardScope scope = GuardScope::global;
+  uint32_t owner = 0;  // index of the tenant, key or scenario it belongs to
+  LimitSpecs limits;
+  LimitLine* line = nullptr;  // null: no limits, or a user's
+  std::span<const BudgetGuard> budgets;
+};
+
+class GuardPlan {
+ public:
+  // `tenants` belongs to `body`. `base`: a plan of the same arena, to share with; null: none. Null: the arena
+  // is full.
+  static std::shared_ptr<const GuardPlan> bind(const TableBody& body, const TenantTable& tenants,
+                                               std::shared_ptr<GuardArena> arena,
+                                               const GuardPlan* base = nullptr);
+
+  GuardPlan(const GuardPlan&) = delete;
+  GuardPlan& operator=(const GuardPlan&) = delete;
+
+  // Null where nothing is declared.
+  const ScopeGuard* global() const { return body_->at(global_); }
+  const ScopeGuard* of(ScenarioIndex index) const {
+    return body_->at(scenarios_[static_cast<uint32_t>(index)]);
+  }
+  const ScopeGuard* of(TenantIndex index) const { return find(tenants_, static_cast<uint32_t>(index)); }
+  const ScopeGuard* of(KeyIndex index) const { return find(keys_, static_cast<uint32_t>(index)); }
+  const ScopeGuard* user_of(TenantIndex index) const {
+    const auto at = static_cast<uint32_t>(index);
+    const TenantPart* part = tenants_[at / kPerBlock].get();
+    return part == nullptr ? nullptr : part->at(part->users[at % kPerBlock]);
+  }
+  const ScopeGuard* pilot(TenantIndex tenant, FlagIndex flag) const;
+  EstimateLine& estimate(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].estimate; }
+  BreakerLine& breaker(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].breaker; }
+  // No limit and no budget is declared.
+  bool empty() const { return empty_; }
+
+  // What the budget action `economy` answers with: of the units that the scenario may use, the cheapest of
+  // the lowest tier.
+  UnitIndex economy_unit(ScenarioIndex index) const { return economy_[static_cast<uint32_t>(index)]; }
+
+  // All of them, for people and tests.
+  std::vector<ScopeGuard> scopes() const;
+
+ private:
+  static constexpr uint32_t kPerBlock = TenantTable::kPerBlock;
+
+  explicit GuardPlan(const TenantTable& tenants)
+      : basis_(tenants.basis()), tenant_blocks_(tenants.parts().tenants), key_blocks_(tenants.parts().keys) {}
+
+  // Scopes that come and go together.
+  struct Part {
+    explicit Part(std::shared_ptr<GuardArena> arena) : leases(std::move(arena)) {}
+    const ScopeGuard* at(uint32_t index_plus_one) const {
+      return index_plus_one == 0 ? nullptr : &scopes[index_plus_one - 1];
+    }
+
+    GuardLeases leases;
+    std::vector<ScopeGuard> scopes;
+    std::vector<BudgetGuard> budgets;
+  };
+  struct Builder;
+
+  struct Pilot {
+    TenantIndex tenant;
+    FlagIndex flag;
+    uint32_t index_plus_one;
+  };
+
+  struct ModelLines {
+    EstimateLine* estimate;
+    BreakerLine* breaker;
+  };
+
+  // Of one block. Numbers are index + 1 into the part's scopes; 0 = none.
+  struct TenantPart : Part {
+    using Part::Part;
+    std::vector<uint32_t> own, users;  // by the tenant's place in the block
+    std::vector<Pilot> pilots;         // sorted by tenant, flag
+  };
+  struct KeyPart : Part {
+    using Part::Part;
+    std::vector<uint32_t> own;
+  };
+
+  template <typename BlockPart>
+  static const ScopeGuard* find(const std::vector<std::shared_ptr<const BlockPart>>& parts, uint32_t at) {
+    const BlockPart* part = parts[at / kPerBlock].get();
+    return part == nullptr ? nullptr : part->at(part->own[at % kPerBlock]);
+  }
+
+  // What base's parts are of: they are good for the same blocks of a table with the same basis.
+  const Digest basis_;
+  const BlockList<TenantBlock> tenant_blocks_;
+  const BlockList<KeyBlock> key_blocks_;
+
+  std::shared_ptr<const Part> body_;  // global, scenarios, models
+  uint32_t global_ = 0;
+  std::vector<uint32_t> scenarios_;
+  std::vector<std::shared_ptr<const TenantPart>> tenants_;  // by block; null: it declares nothing
+  std::vector<std::shared_ptr<const KeyPart>> keys_;
+  bool empty_ = true;
+  std::vector<UnitIndex> economy_;
+  std::vector<ModelLines> models_;
+};
+
+}  // namespace weir::routing

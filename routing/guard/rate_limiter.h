@@ -1,0 +1,183 @@
+// Rate limits that are exact: one atomic word per limit, shared by all shards, no lock.
+//
+// The word is the "theoretical arrival time" of GCRA (ITU-T I.371, annex A; the leaky bucket as a meter): the
+// moment at which everything admitted so far would have been used up at the limit's rate.
+//
+//        now                 word                      now + K × interval
+//   ──────┼───────────────────┼───────────────┄┄┄┄┄┄┄┄┄┄┄┄┼──────▶ time
+//         └── already used ───┘── one more: + interval ──▶│ not beyond this, else refused
+//
+// So an unused limit of K admits exactly K at once, and from then on one per interval. Refused is told to
+// come back at the very moment when it would fit.
+//
+// Words of one holder (a tenant, a key, a user ...) share a cache line: a request asks all of them, so it
+// takes the line once instead of once per limit.
+//
+// Invariants
+//   1. Of any number of concurrent take() at one `now` exactly as many succeed as fit: each success is one
+//   CAS
+//      on the only word, and it rechecks what it was computed from.
+//   2. A word of 0 is an unused limit, and so is any word that lies in the past. Forgetting such a word loses
+//      nothing.
+//   3. give_back() never takes back more than has not been refilled by time, so it cannot admit what the true
+//      amounts would not have: once the bucket has run empty after a charge, there is nothing left to return.
+//   4. Rounding is on the slow side: an interval is rounded up to 1/32 ns.
+//
+// Ordering: relaxed. A word publishes nothing but itself; a CAS needs only the word's own modification order.
+//
+// Time is monotonic, so a jump of the wall clock neither opens nor shuts a limit. Shards read their clocks
+// once a turn: one that lags asks for the past, where less is free. Words are templates so that a test can
+// enumerate every interleaving of the very same code.
+//
+// Limits: rates up to 32 per ns; a machine up for 18 years. Thread: any.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "core/cache_line.h"
+
+namespace weir::routing {
+
+inline constexpr uint64_t kTicksPerNs = 32;
+
+// `limit` units per period. limit 0 = no limit.
+struct RateSpec {
+  uint64_t limit = 0;
+  uint64_t interval = 0;  // ticks per unit
+
+  bool any() const { return limit != 0; }
+  uint64_t burst() const { return limit * interval; }
+
+  friend bool operator==(const RateSpec&, const RateSpec&) = default;
+};
+
+constexpr RateSpec rate_spec(uint64_t limit, uint64_t period_ns) {
+  return limit == 0 ? RateSpec{} : RateSpec{limit, (period_ns * kTicksPerNs + limit - 1) / limit};
+}
+
+struct RateOutcome {
+  enum class Kind : uint8_t { admitted, refused, never };  // never: more than the limit admits at once
+  Kind kind = Kind::admitted;
+  uint64_t mark = 0;            // admitted: the word right after; for give_back()
+  uint64_t retry_after_ns = 0;  // refused: when it would fit if nobody else came
+
+  explicit operator bool() const { return kind == Kind::admitted; }
+};
+
+// Takes `units` if they fit.
+template <typename Word>
+RateOutcome take(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
+  if (units > spec.limit) return {.kind = RateOutcome::Kind::never};
+  const uint64_t now = now_ns * kTicksPerNs;
+  const uint64_t cost = units * spec.interval;
+  const uint64_t end = now + spec.burst();
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  while (true) {
+    const uint64_t next = std::max(seen, now) + cost;
+    if (next > end) {
+      return {.kind = RateOutcome::Kind::refused,
+              .retry_after_ns = (next - end + kTicksPerNs - 1) / kTicksPerNs};
+    }
+    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return {.mark = next};
+  }
+}
+
+// Returns `units` of a charge that left the word at `mark`.
+template <typename Word>
+void give_back(Word& word, const RateSpec& spec, uint64_t units, uint64_t mark, uint64_t now_ns) {
+  const uint64_t now = now_ns * kTicksPerNs;
+  if (mark <= now) return;  // refilled by time already
+  word.fetch_sub(std::min(units * spec.interval, mark - now), std::memory_order_relaxed);
+}
+
+// Charges `units` whether they fit or not: what was used beyond the estimate. At most kMaxDebt full limits
+// per call, so that an absurd report cannot shut a limit for good.
+inline constexpr uint64_t kMaxDebt = 16;
+template <typename Word>
+void charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
+  const uint64_t now = now_ns * kTicksPerNs;
+  const uint64_t cost = std::min(units, spec.limit * kMaxDebt) * spec.interval;
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  while (!word.compare_exchange_weak(seen, std::max(seen, now) + cost, std::memory_order_relaxed)) {
+  }
+}
+
+// For people and x-ratelimit-*: how many more would be admitted now, and when the limit is unused again.
+struct RateView {
+  uint64_t remaining = 0;
+  uint64_t reset_ns = 0;
+};
+template <typename Word>
+RateView view(const Word& word, const RateSpec& spec, uint64_t now_ns) {
+  const uint64_t now = now_ns * kTicksPerNs;
+  const uint64_t seen = std::max(word.load(std::memory_order_relaxed), now);
+  const uint64_t end = now + spec.burst();
+  return {.remaining = seen >= end ? 0 : (end - seen) / spec.interval,
+          .reset_ns = (seen - now + kTicksPerNs - 1) / kTicksPerNs};
+}
+
+// Adds one to a counter that may not pass `limit`; false: it stands there already. Never decremented by time:
+// a concurrency limit counts down with release(), a total does not.
+template <typename Word>
+bool count_one(Word& word, uint64_t limit) {
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  do {
+    if (seen >= limit) return false;
+  } while (!word.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed));
+  return true;
+}
+template <typename Word>
+void release_one(Word& word) {
+  word.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// The rates that a holder may have. Order of LimitLine::rates.
+enum class RateKind : uint8_t { second, minute, hour, day, tokens };
+inline constexpr unsigned kRateKinds = 5;
+inline constexpr std::array<uint64_t, kRateKinds> kRatePeriodsNs = {
+    1'000'000'000, 60'000'000'000, 3'600'000'000'000, 86'400'000'000'000, 60'000'000'000};
+
+// All limits of one holder as numbers; 0 = none.
+struct LimitSpecs {
+  std::array<RateSpec, kRateKinds> rates;
+  uint64_t concurrency = 0;
+  uint64_t total = 0;  // requests ever
+
+  bool any() const {
+    return concurrency != 0 || total != 0 ||
+           std::any_of(rates.begin(), rates.end(), [](const RateSpec& rate) { return rate.any(); });
+  }
+};
+
+// Their state, one line. All zero = unused.
+struct alignas(core::kCacheLineBytes) LimitLine {
+  std::array<std::atomic<uint64_t>, kRateKinds> rates;
+  std::atomic<uint64_t> in_flight;
+  std::atomic<uint64_t> total;
+  std::atomic<uint64_t> refused;  // how often one of them said no: for people
+
+  // Nothing is being counted: as good as all zero.
+  bool idle(uint64_t now_ns) const {
+    return std::all_of(rates.begin(), rates.end(), [&](const std::atomic<uint64_t>& rate) {
+      return rate.load(std::memory_order_relaxed) <= now_ns * kTicksPerNs;
+    });
+  }
+  // When the last of its rates is unused again, in ticks: what an eviction would forget.
+  uint64_t busy_until() const {
+    uint64_t latest = 0;
+    for (const std::atomic<uint64_t>& rate : rates)
+      latest = std::max(latest, rate.load(std::memory_order_relaxed));
+    return latest;
+  }
+  void clear() {
+    for (std::atomic<uint64_t>& rate : rates) rate.store(0, std::memory_order_relaxed);
+    total.store(0, std::memory_order_relaxed);
+    refused.store(0, std::memory_order_relaxed);
+  }
+};
+static_assert(sizeof(LimitLine) == core::kCacheLineBytes);
+
+}  // namespace weir::routing

@@ -1,0 +1,88 @@
+// How many tokens a request will use, before anybody has counted them. Token limits charge it on admission,
+// and settlement corrects it by what the provider reports; budgets reserve the most it can be.
+//
+//   expected input  = bytes of text × tokens per byte      learned per model, 1/4 until something was learned
+//   expected output = what the model produced on average, but at most what the request allows
+//   most input      = one token per byte of text           no byte-level vocabulary has a token of less than
+//   a byte
+//
+// "Bytes of text" are the JSON bytes of what the model reads (Inspection::input_bytes) without data: URLs. A
+// picture has no tokens per byte: it counts kTokensPerMedia, and at most as many as it has bytes. Pictures
+// named by an http: URL are not seen and come in at settlement.
+//
+// Learning: an average that forgets, new = old + (seen - old) / kMemory, the first observations weighing
+// more. Counts that cannot be (none, or more than one token per byte) teach nothing.
+//
+// Ordering: relaxed loads and stores, no CAS. Two shards that learn at the same moment lose one observation
+// of many.
+//
+// Thread: any.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "core/cache_line.h"
+
+namespace weir::routing {
+
+inline constexpr uint64_t kDefaultBytesPerToken = 4;
+inline constexpr uint64_t kDefaultOutputTokens = 256;
+inline constexpr uint64_t kTokensPerMedia = 65'536;
+inline constexpr uint64_t kPromptVariableBytes =
+    4096;  // what the variables of a unit's prompt may add, all together
+
+// What is known of one model. All zero = nothing.
+struct alignas(core::kCacheLineBytes) EstimateLine {
+  static constexpr uint64_t kMemory = 64;
+  static constexpr unsigned kFraction = 20;  // bits behind the point
+
+  std::atomic<uint64_t> observations;
+  std::atomic<uint64_t> tokens_per_byte;  // fixed point
+  std::atomic<uint64_t> output_tokens;    // fixed point
+  std::atomic<uint64_t> unused[5];
+};
+static_assert(sizeof(EstimateLine) == core::kCacheLineBytes);
+
+constexpr uint64_t most_input_tokens(uint64_t bytes, uint64_t media_bytes) {
+  return bytes - std::min(bytes, media_bytes) +
+         std::min(media_bytes, std::max(kTokensPerMedia, media_bytes / 16));
+}
+
+inline uint64_t expected_input_tokens(const EstimateLine& line, uint64_t bytes, uint64_t media_bytes) {
+  const uint64_t text = bytes - std::min(bytes, media_bytes);
+  const uint64_t learned = line.tokens_per_byte.load(std::memory_order_relaxed);
+  const uint64_t rate =
+      learned != 0 ? learned : (uint64_t{1} << EstimateLine::kFraction) / kDefaultBytesPerToken;
+  return ((text * rate) >> EstimateLine::kFraction) + 1 +
+         std::min(media_bytes / kDefaultBytesPerToken, kTokensPerMedia / 64);
+}
+
+// `choices` × (`bound`, 0 = none).
+inline uint64_t expected_output_tokens(const EstimateLine& line, uint64_t bound, uint64_t choices) {
+  const uint64_t learned = line.output_tokens.load(std::memory_order_relaxed) >> EstimateLine::kFraction;
+  uint64_t each = learned != 0 ? learned : kDefaultOutputTokens;
+  if (bound != 0) each = std::min(each, bound);
+  uint64_t all = 0;
+  return __builtin_mul_overflow(each, choices, &all) ? UINT64_MAX / 2 : all;
+}
+
+// What the provider reported for a request of so many bytes of text and one choice.
+inline void observe(EstimateLine& line, uint64_t text_bytes, uint64_t input_tokens, uint64_t output_tokens) {
+  if (text_bytes == 0 || input_tokens == 0 || input_tokens > text_bytes) return;
+  const uint64_t seen = line.observations.load(std::memory_order_relaxed);
+  const uint64_t memory = std::min(seen + 1, EstimateLine::kMemory);
+  const auto learn = [&](std::atomic<uint64_t>& word, uint64_t value) {
+    const uint64_t old = word.load(std::memory_order_relaxed);
+    const int64_t step =
+        (static_cast<int64_t>(value) - static_cast<int64_t>(old)) / static_cast<int64_t>(memory);
+    word.store(static_cast<uint64_t>(static_cast<int64_t>(old) + step), std::memory_order_relaxed);
+  };
+  constexpr uint64_t kMostOutput = uint64_t{1} << 32;
+  learn(line.tokens_per_byte, (input_tokens << EstimateLine::kFraction) / text_bytes);
+  learn(line.output_tokens, std::min(output_tokens, kMostOutput) << EstimateLine::kFraction);
+  line.observations.store(seen + 1, std::memory_order_relaxed);
+}
+
+}  // namespace weir::routing

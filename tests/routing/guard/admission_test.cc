@@ -1,0 +1,279 @@
+#include "routing/guard/admission.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+
+#include "tests/routing/guard/guard_fixture.h"
+
+namespace weir::routing {
+namespace {
+
+using Kind = Verdict::Kind;
+
+constexpr int64_t kUsd = 1'000'000'000;
+constexpr core::SipKey kSecret{.low = 1, .high = 2};
+
+GuardTime time_at(uint64_t now_ns) {
+  CalendarClock clock;
+  return clock.at(now_ns, 1'790'000'000'000'000'000 + static_cast<int64_t>(now_ns));
+}
+const GuardTime kNow = time_at(1'000'000'000'000);
+
+struct World {
+  explicit World(tests::GuardedTable guarded) : table(std::move(guarded)), plan(table.bind(arena)) {}
+
+  AdmitRequest request(uint64_t tokens = 10, int64_t worst = 1, std::string_view user = "u") const {
+    return {.plan = plan.get(),
+            .tenant = TenantIndex{0},
+            .key = KeyIndex{0},
+            .scenario = ScenarioIndex{0},
+            .tenant_id = "t1",
+            .user = user,
+            .tokens = tokens,
+            .worst_nano_usd = worst};
+  }
+
+  std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
+  UserGuards users{1 << 20, kSecret};
+  tests::GuardedTable table;
+  std::shared_ptr<const GuardPlan> plan;
+};
+
+World world_of(const std::string& tenant) {
+  return World(tests::compiled(tests::guarded_text("", "", tenant, "")));
+}
+
+TEST(Admission, NamesTheLimitThatRefusesAndWhenToComeBack) {
+  World world(tests::compiled(tests::guarded_text("", "", ", limits: { rpm: 2 }", "")));
+  std::array<GuardHold, 3> holds;
+  EXPECT_EQ(holds[0].admit(world.request(), world.users, kNow).kind, Kind::admitted);
+  EXPECT_EQ(holds[1].admit(world.request(), world.users, kNow).kind, Kind::admitted);
+  const Verdict refused = holds[2].admit(world.request(), world.users, kNow);
+  EXPECT_EQ(refused.kind, Kind::refused);
+  EXPECT_STREQ(limit_token(refused.scope, refused.limit), "tenant.rpm");
+  EXPECT_EQ(refused.retry_after_ns, 30'000'000'000u);
+  EXPECT_FALSE(holds[2].holds());
+  for (GuardHold& hold : holds) hold.settle(0, 0, world.users, kNow);
+}
+
+TEST(Admission, ARefusalLeavesTheOtherLimitsAsTheyWere) {
+  World world(tests::compiled(tests::guarded_text(
+      "limits: { rpm: 100 }\n", "", ", limits: { tpm: 50, concurrency: 7 }", ", limits: { rpm: 1 }")));
+  GuardHold first, second;
+  EXPECT_EQ(first.admit(world.request(10), world.users, kNow).kind, Kind::admitted);
+  const auto words = [&] {
+    std::vector<uint64_t> all;
+    for (const ScopeGuard& guard : world.plan->scopes()) {
+      if (guard.line == nullptr) continue;
+      for (const auto& rate : guard.line->rates) all.push_back(rate.load());
+      all.push_back(guard.line->in_flight.load());
+    }
+    return all;
+  };
+  const auto before = words();
+  const Verdict refused = second.admit(world.request(10), world.users, kNow);
+  EXPECT_STREQ(limit_token(refused.scope, refused.limit), "key.rpm");
+  EXPECT_EQ(words(), before);
+  first.settle(10, 0, world.users, kNow);
+}
+
+TEST(Admission, AsksForMoreTokensThanALimitEverAdmits) {
+  World world = world_of(", limits: { tpm: 50 }");
+  GuardHold hold;
+  EXPECT_EQ(hold.admit(world.request(51), world.users, kNow).kind, Kind::never);
+  EXPECT_EQ(hold.admit(world.request(50), world.users, kNow).kind, Kind::admitted);
+  hold.settle(10, 0, world.users, kNow);
+  EXPECT_EQ(hold.admit(world.request(41), world.users, kNow).kind, Kind::refused) << "10 of the 50 were used";
+  EXPECT_EQ(hold.admit(world.request(40), world.users, kNow).kind, Kind::admitted);
+  hold.settle(40, 0, world.users, kNow);
+}
+
+TEST(Admission, CountsRequestsAtTheSameTime) {
+  World world = world_of(", limits: { concurrency: 2 }, user_limits: { concurrency: 1 }");
+  GuardHold a, b, c;
+  EXPECT_EQ(a.admit(world.request(1, 1, "anna"), world.users, kNow).kind, Kind::admitted);
+  const Verdict twice = b.admit(world.request(1, 1, "anna"), world.users, kNow);
+  EXPECT_STREQ(limit_token(twice.scope, twice.limit), "user.concurrency");
+  EXPECT_EQ(b.admit(world.request(1, 1, "bert"), world.users, kNow).kind, Kind::admitted);
+  const Verdict third = c.admit(world.request(1, 1, "carl"), world.users, kNow);
+  EXPECT_STREQ(limit_token(third.scope, third.limit), "tenant.concurrency");
+  a.settle(1, 0, world.users, kNow);
+  EXPECT_EQ(c.admit(world.request(1, 1, "carl"), world.users, kNow).kind, Kind::admitted);
+  b.settle(1, 0, world.users, kNow);
+  c.settle(1, 0, world.users, kNow);
+}
+
+TEST(Admission, TellsUsersOfDifferentTenantsApart) {
+  World world(tests::compiled(R"(
+providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
+models: { m: { provider: p, price: { input: 1, output: 1 } } }
+units: { u: { model: m } }
+scenarios: { chat: { stable: u } }
+tenants: { t1: { user_limits: { rpm: 1 } }, t2: { user_limits: { rpm: 1 } } }
+keys: [ { id: k, tenant: t1, hash: "hmac-sha256:)" +
+                              std::string(64, 'a') + R"(" } ]
+)"));
+  GuardHold hold;
+  AdmitRequest request = world.request();
+  EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted);
+  hold.settle(1, 0, world.users, kNow);
+  EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::refused);
+  request.tenant = TenantIndex{1};
+  request.tenant_id = "t2";
+  EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted);
+  hold.settle(1, 0, world.users, kNow);
+  request.user = "";
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted) << "nobody is nobody's user";
+    hold.settle(1, 0, world.users, kNow);
+  }
+}
+
+TEST(Admission, OfSeveralBudgetsTheStrongestActionAnswers) {
+  World world = world_of(
+      ", budgets: [ { window: 1h, usd: 1, on_exceed: economy }, { window: 1h, usd: 2, on_exceed: cached }, "
+      "{ window: 1d, usd: 3 } ]");
+  GuardHold hold;
+  const auto verdict_for = [&](int64_t worst) {
+    const Verdict verdict = hold.admit(world.request(1, worst), world.users, kNow);
+    hold.settle(1, 0, world.users, kNow);
+    return verdict;
+  };
+  EXPECT_EQ(verdict_for(kUsd).kind, Kind::admitted);
+  EXPECT_EQ(verdict_for(kUsd + 1).action, BudgetAction::economy);
+  EXPECT_EQ(verdict_for(2 * kUsd + 1).action, BudgetAction::cached);
+  const Verdict rejected = verdict_for(3 * kUsd + 1);
+  EXPECT_EQ(rejected.kind, Kind::over_budget);
+  EXPECT_EQ(rejected.action, BudgetAction::reject);
+  EXPECT_STREQ(limit_token(rejected.scope, rejected.limit), "tenant.budget");
+  for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
+    EXPECT_EQ(view(*budget.line, budget.spec, kNow).reserved, 0);
+  }
+}
+
+TEST(Admission, AHopThatCostsMoreMustFit) {
+  World world = world_of(", budgets: [ { window: 1h, usd: 5 }, { window: 1d, usd: 10 } ]");
+  GuardHold hold;
+  EXPECT_EQ(hold.admit(world.request(1, 2 * kUsd), world.users, kNow).kind, Kind::admitted);
+  EXPECT_FALSE(hold.change_worst(6 * kUsd, kNow));
+  EXPECT_EQ(hold.worst_nano_usd(), 2 * kUsd);
+  EXPECT_TRUE(hold.change_worst(5 * kUsd, kNow));
+  hold.settle(1, 4 * kUsd, world.users, kNow);
+  for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
+    EXPECT_EQ(view(*budget.line, budget.spec, kNow).spent, 4 * kUsd);
+    EXPECT_EQ(view(*budget.line, budget.spec, kNow).reserved, 0);
+  }
+}
+
+TEST(Admission, SaysWhatRemainsOfTheTightestLimit) {
+  World world(tests::compiled(tests::guarded_text(
+      "limits: { rpm: 100 }\n", "", ", limits: { rpm: 10, tpm: 1000 }", ", limits: { rpd: 5 }")));
+  GuardHold hold;
+  hold.admit(world.request(400), world.users, kNow);
+  RateFacts requests, tokens;
+  hold.rate_facts(kNow, requests, tokens);
+  EXPECT_EQ(requests.limit, 5u);
+  EXPECT_EQ(requests.remaining, 4u);
+  EXPECT_EQ(tokens.limit, 1000u);
+  EXPECT_EQ(tokens.remaining, 600u);
+  EXPECT_EQ(tokens.reset_ns, 24'000'000'000u);
+  hold.settle(1, 0, world.users, kNow);
+}
+
+TEST(Admission, ConcurrentRequestsGetExactlyTheWorstCasesThatFit) {
+  World world = world_of(", budgets: [ { window: 1d, usd: 10 } ]");
+  std::atomic<int> admitted{0};
+  std::vector<std::thread> shards;
+  for (int shard = 0; shard < 4; ++shard) {
+    shards.emplace_back([&] {
+      std::vector<std::unique_ptr<GuardHold>> holds;
+      for (int i = 0; i < 250; ++i) {
+        holds.push_back(std::make_unique<GuardHold>());
+        admitted += holds.back()->admit(world.request(1, kUsd), world.users, kNow).kind == Kind::admitted;
+      }
+      for (auto& hold : holds) hold->settle(1, kUsd, world.users, kNow);
+    });
+  }
+  for (std::thread& shard : shards) shard.join();
+  const BudgetGuard& budget = world.plan->of(TenantIndex{0})->budgets[0];
+  EXPECT_LE(view(*budget.line, budget.spec, kNow).spent, 10 * kUsd);
+  EXPECT_EQ(admitted.load(), 10);
+}
+
+// A million exchanges on two shards: refused, failed, retried on another unit, disconnected, cheap and dear.
+// In the end nothing is reserved or counted as open anywhere, and every budget has spent what the records
+// say.
+TEST(Admission, ReservationsReturnToNothingAndSpendIsTheSumOfRecords) {
+  World world(tests::guarded_table());
+  constexpr int kShards = 2, kExchanges = 500'000;
+  struct Records {
+    int64_t tenant = 0;
+    std::map<std::string, int64_t> users;
+    uint64_t admitted = 0;
+  };
+  std::vector<Records> records(kShards);
+  std::vector<std::thread> shards;
+  for (int shard = 0; shard < kShards; ++shard) {
+    shards.emplace_back([&, shard] {
+      std::mt19937_64 random(static_cast<uint64_t>(shard) + 11);
+      Records& mine = records[static_cast<size_t>(shard)];
+      struct Open {
+        GuardHold hold;
+        std::string user;
+      };
+      std::vector<std::unique_ptr<Open>> open, pool;
+      uint64_t now_ns = kNow.now_ns;
+      GuardTime now = kNow;
+      const auto end_one = [&] {
+        std::swap(open[random() % open.size()], open.back());
+        Open& one = *open.back();
+        if (random() % 8 == 0) one.hold.change_worst(static_cast<int64_t>(random() % 2'000'000), now);
+        const int64_t worst = one.hold.worst_nano_usd();
+        const int64_t cost =
+            random() % 4 == 0 ? 0 : static_cast<int64_t>(random() % static_cast<uint64_t>(worst + 1));
+        one.hold.settle(random() % 2000, cost, world.users, now);
+        mine.tenant += cost;
+        mine.users[one.user] += cost;
+        pool.push_back(std::move(open.back()));
+        open.pop_back();
+      };
+      for (int i = 0; i < kExchanges; ++i) {
+        now_ns += random() % 100'000'000;
+        now.now_ns = now_ns;
+        now.wall_ns = kNow.wall_ns + static_cast<int64_t>(now_ns - kNow.now_ns);
+        if (pool.empty()) pool.push_back(std::make_unique<Open>());
+        Open& one = *pool.back();
+        one.user = "u" + std::to_string(random() % 50);
+        const Verdict verdict = one.hold.admit(
+            world.request(random() % 1000, static_cast<int64_t>(random() % 1'000'000), one.user), world.users,
+            now);
+        mine.admitted += verdict.kind == Kind::admitted;
+        if (one.hold.holds()) {
+          open.push_back(std::move(pool.back()));
+          pool.pop_back();
+        }
+        while (open.size() > random() % 100) end_one();
+      }
+      while (!open.empty()) end_one();
+    });
+  }
+  for (std::thread& shard : shards) shard.join();
+  EXPECT_GT(records[0].admitted + records[1].admitted, 500'000u);
+  const int64_t total = records[0].tenant + records[1].tenant;
+  for (const ScopeGuard& guard : world.plan->scopes()) {
+    if (guard.line != nullptr && guard.scope != GuardScope::pilot) {
+      EXPECT_EQ(guard.line->in_flight.load(), 0u);
+    }
+    if (guard.scope == GuardScope::user) continue;
+    for (const BudgetGuard& budget : guard.budgets) {
+      EXPECT_EQ(budget.line->committed.load(), budget.line->spent.load()) << token(guard.scope);
+      EXPECT_EQ(budget.line->spent.load(), total) << token(guard.scope);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weir::routing
