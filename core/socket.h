@@ -6,9 +6,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <cstring>
-
 #include <cstdint>
+#include <cstring>
 #include <expected>
 #include <optional>
 #include <string>
@@ -47,8 +46,8 @@ class SocketAddress {
 // A listening TCP socket, with TCP_NODELAY (accepted sockets inherit it) and SO_REUSEPORT, so that every
 // shard has its own. The error is one line that says what to do.
 std::expected<int, std::string> listen_tcp(const SocketAddress& address);
-// Whether listen_tcp() would be alone there. It would not complain itself: with SO_REUSEPORT, a second process of the
-// same user takes half of the connections. The error is one line that says what to do.
+// Whether listen_tcp() would be alone there. It would not complain itself: with SO_REUSEPORT, a second
+// process of the same user takes half of the connections. The error is one line that says what to do.
 std::expected<void, std::string> check_free_tcp(const SocketAddress& address);
 // A listening unix-domain socket; a stale socket file that nobody listens on is replaced, a live one is an
 // error. `mode` as for chmod.

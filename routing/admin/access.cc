@@ -44,7 +44,8 @@ core::Result<Caller> Access::identify(int socket, const net::RequestHead& head, 
                                       uint64_t now_ns) const {
   if (const auto peer = core::peer_credentials(socket)) return of_peer(*peer);
   const std::string host = lower(without_port(head.fields.value(HeaderId::host, base)));
-  if (std::ranges::find(rules_.hosts, host) == rules_.hosts.end()) return core::fail(ErrorCode::bad_host, "host");
+  if (std::ranges::find(rules_.hosts, host) == rules_.hosts.end())
+    return core::fail(ErrorCode::bad_host, "host");
   for (const net::Field& field : head.fields) {
     if (!net::equals_ignoring_case(field.name(base), "origin")) continue;
     if (std::ranges::find(rules_.origins, lower(field.value(base))) == rules_.origins.end()) {
@@ -58,10 +59,11 @@ core::Result<Caller> Access::identify(int socket, const net::RequestHead& head, 
 core::Result<Caller> Access::of_peer(const core::PeerCredentials& peer) const {
   std::optional<Role> role;
   for (const AccessRules::Peer& rule : rules_.peers) {
-    const bool is_theirs = rule.who == AccessRules::Who::everybody ||
-                           (rule.who == AccessRules::Who::user && rule.id == peer.uid) ||
-                           (rule.who == AccessRules::Who::group &&
-                            (rule.id == peer.gid || std::ranges::find(peer.groups, rule.id) != peer.groups.end()));
+    const bool is_theirs =
+        rule.who == AccessRules::Who::everybody ||
+        (rule.who == AccessRules::Who::user && rule.id == peer.uid) ||
+        (rule.who == AccessRules::Who::group &&
+         (rule.id == peer.gid || std::ranges::find(peer.groups, rule.id) != peer.groups.end()));
     if (is_theirs && (!role || rule.role > *role)) role = rule.role;
   }
   if (!role) return core::fail(ErrorCode::forbidden);
@@ -81,7 +83,8 @@ core::Result<Caller> Access::of_token(std::string_view authorization, uint64_t n
     if (same_secret(token.hash, hash)) found = &token;  // no early exit
   }
   if (found == nullptr) {
-    refused_log.log(now_ns, core::LogLevel::warning, "admin_token_refused", {{"tokens", rules_.tokens.size()}});
+    refused_log.log(now_ns, core::LogLevel::warning, "admin_token_refused",
+                    {{"tokens", rules_.tokens.size()}});
     return core::fail(ErrorCode::unknown_key);
   }
   return Caller{.name = "token " + found->id, .role = found->role, .scopes = found->scopes};

@@ -7,7 +7,8 @@
 // request with an Origin comes from a web page: it is refused unless that origin was configured.
 //
 // Invariants
-//   1. A token is never kept, logged or repeated; rows hold its keyed hash, and all of them are compared, in constant
+//   1. A token is never kept, logged or repeated; rows hold its keyed hash, and all of them are compared, in
+//   constant
 //      time.
 //   2. The kernel vouches for the peer of a unix socket; a token sent there is not looked at.
 //
@@ -47,17 +48,19 @@ struct AccessRules {
   std::vector<Token> tokens;
   std::vector<std::string> hosts;    // Host values in lower case, without a port
   std::vector<std::string> origins;  // Origin values in lower case
-  std::vector<std::pair<uint32_t, std::string>> user_names;  // uids that have a name; others are shown as numbers
-  std::string token_secret;          // what tokens are hashed with: never print, log or serve it
+  std::vector<std::pair<uint32_t, std::string>>
+      user_names;            // uids that have a name; others are shown as numbers
+  std::string token_secret;  // what tokens are hashed with: never print, log or serve it
 };
 
 class Access {
  public:
   explicit Access(AccessRules rules) : rules_(std::move(rules)) {}
 
-  // Who a request comes from. Errors: missing_key, malformed_authorization, duplicate_authorization, unknown_key;
-  // bad_host, forbidden (a web page's origin; a peer without any role).
-  core::Result<Caller> identify(int socket, const net::RequestHead& head, const uint8_t* base, uint64_t now_ns) const;
+  // Who a request comes from. Errors: missing_key, malformed_authorization, duplicate_authorization,
+  // unknown_key; bad_host, forbidden (a web page's origin; a peer without any role).
+  core::Result<Caller> identify(int socket, const net::RequestHead& head, const uint8_t* base,
+                                uint64_t now_ns) const;
 
   core::Result<Caller> of_peer(const core::PeerCredentials& peer) const;
   core::Result<Caller> of_token(std::string_view authorization, uint64_t now_ns) const;

@@ -83,7 +83,8 @@ void AdminApi::close() {
 }
 
 // Refused before the body is read: what cannot be answered anyway.
-core::Result<void> AdminApi::on_head(net::ServerSession& session, const net::RequestHead& head, const uint8_t* base) {
+core::Result<void> AdminApi::on_head(net::ServerSession& session, const net::RequestHead& head,
+                                     const uint8_t* base) {
   const auto match = match_call(path_of(head.target.view(base)), head.method);
   auto caller = access_.identify(session.connection().descriptor(), head, base, control_.loop().now_ns());
   // Who is not known learns nothing of what there is.
@@ -112,7 +113,7 @@ core::Result<void> AdminApi::on_head(net::ServerSession& session, const net::Req
 }
 
 void AdminApi::on_request(net::ServerSession& session, const net::Request& request) {
-  static constexpr void (AdminApi::*kHandlers[])(const Ticket&, const Call&) = {
+  static constexpr void (AdminApi::* kHandlers[])(const Ticket&, const Call&) = {
 #define X(handler, ...) &AdminApi::handler,
       WEIR_ADMIN_CALLS(X)
 #undef X
@@ -135,8 +136,8 @@ void AdminApi::on_request(net::ServerSession& session, const net::Request& reque
   for (const std::string& name : match->names) {
     if (is_name(name)) continue;
     return refuse(ticket, row.path.find("{name}") != std::string_view::npos ? "name" : "path",
-                  fmt::format("{} is no name: letters, digits and . _ @ : - only, at most {} bytes.", quote(name),
-                              core::limits::kMaxNameBytes));
+                  fmt::format("{} is no name: letters, digits and . _ @ : - only, at most {} bytes.",
+                              quote(name), core::limits::kMaxNameBytes));
   }
 
   Call call{.target = *std::move(target),
@@ -208,15 +209,17 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   session->end_response();
 }
 
-// ---- what handlers share ------------------------------------------------------------------------------------------
+// ---- what handlers share
+// ------------------------------------------------------------------------------------------
 
 void AdminApi::refuse(const Ticket& ticket, const Refusal& refusal) {
   answer(ticket, {.status = describe(refusal.kind).status, .body = to_text(refusal_view(refusal))});
 }
 
 void AdminApi::refuse(const Ticket& ticket, std::string_view param, std::string message) {
-  refuse(ticket,
-         Refusal{.kind = Refusal::Kind::bad_value, .message = std::move(message), .param = std::string(param)});
+  refuse(
+      ticket,
+      Refusal{.kind = Refusal::Kind::bad_value, .message = std::move(message), .param = std::string(param)});
 }
 
 ChangeDone AdminApi::answer_change(const Ticket& ticket) {
@@ -229,8 +232,9 @@ ChangeDone AdminApi::answer_change(const Ticket& ticket) {
   };
 }
 
-std::optional<ChangeRequest> AdminApi::change_request(const Ticket& ticket, const Call& call, std::string action,
-                                                      std::string target, std::string reason) {
+std::optional<ChangeRequest> AdminApi::change_request(const Ticket& ticket, const Call& call,
+                                                      std::string action, std::string target,
+                                                      std::string reason) {
   ChangeRequest request{.caller = call.caller,
                         .action = std::move(action),
                         .target = std::move(target),

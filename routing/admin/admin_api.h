@@ -1,21 +1,24 @@
-// The admin API (DESIGN section 7): HTTP/1.1 and JSON, carried by the control loop, on the unix socket and, where it
-// is configured, on TCP with TLS. Which calls there are and who may make them: routing/admin/calls.h. What they take
-// and answer: tools/weirctl/admin_client.h.
+// The admin API (DESIGN section 7): HTTP/1.1 and JSON, carried by the control loop, on the unix socket and,
+// where it is configured, on TCP with TLS. Which calls there are and who may make them:
+// routing/admin/calls.h. What they take and answer: tools/weirctl/admin_client.h.
 //
-//   head ─▶ call? ─▶ who? ─▶ may they? ─▶ body announced rightly? ─▶ body read ─▶ parameters known? ─▶ handler ─▶ answer
+//   head ─▶ call? ─▶ who? ─▶ may they? ─▶ body announced rightly? ─▶ body read ─▶ parameters known? ─▶
+//   handler ─▶ answer
 //          404, 405  401,   403          400, 411, 413, 415                      400
 //                    400
 //
-// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_audit.cc, admin_proposals.cc. What
-// reads history does so on the registry's reading thread and answers later; nothing blocks the loop.
+// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_audit.cc,
+// admin_proposals.cc. What reads history does so on the registry's reading thread and answers later; nothing
+// blocks the loop.
 //
 // Invariants
-//   1. Nothing of a request is acted on before the caller is known to be allowed to make it, and no body is read.
+//   1. Nothing of a request is acted on before the caller is known to be allowed to make it, and no body is
+//   read.
 //   2. What is under way for a client that has gone still happens.
 //   3. A text that comes back in an error is shown escaped.
 //
-// Limits: kMaxAdminBodyBytes (a larger table comes from the file at start), kMaxAdminConnections of each listener.
-// Thread: the control loop's.
+// Limits: kMaxAdminBodyBytes (a larger table comes from the file at start), kMaxAdminConnections of each
+// listener. Thread: the control loop's.
 #pragma once
 
 #include <memory>
@@ -104,9 +107,11 @@ class AdminApi final : private net::RequestHandler {
   // The reason of a call that gives it as a parameter, or of a body's member. None = it has been refused.
   std::optional<std::string> reason_of(const Ticket& ticket, std::string_view reason);
   // The body's members, all of them known; none = it has been refused.
-  std::optional<Json> members_of(const Ticket& ticket, const Call& call, std::initializer_list<std::string_view> known);
+  std::optional<Json> members_of(const Ticket& ticket, const Call& call,
+                                 std::initializer_list<std::string_view> known);
   // A parameter that is a number. False: it has been refused.
-  bool number_of(const Ticket& ticket, const Call& call, std::string_view parameter, std::optional<uint64_t>* number);
+  bool number_of(const Ticket& ticket, const Call& call, std::string_view parameter,
+                 std::optional<uint64_t>* number);
 
   template <typename MakePlan>
   void change_object(const Ticket& ticket, const Call& call, const char* action, MakePlan plan);

@@ -28,7 +28,8 @@ void AdminApi::get_audit(const Ticket& ticket, const Call& call) {
     }
   }
   std::optional<uint64_t> limit;
-  if (!number_of(ticket, call, "before", &query.before_sequence) || !number_of(ticket, call, "limit", &limit)) return;
+  if (!number_of(ticket, call, "before", &query.before_sequence) || !number_of(ticket, call, "limit", &limit))
+    return;
   if (limit) query.limit = static_cast<uint32_t>(std::min<uint64_t>(*limit, core::limits::kMaxAuditRows));
   query.with_bodies = call.target["bodies"] != "false";
   const uint32_t page = query.limit;
@@ -39,7 +40,7 @@ void AdminApi::get_audit(const Ticket& ticket, const Call& call) {
                   for (const Change& change : *changes) list.push_back(change_view(change));
                   const bool more = changes->size() == page && changes->back().sequence > 1;
                   answer_json(ticket, Json{{"changes", std::move(list)},
-                                      {"next", more ? Json(changes->back().sequence) : Json()}});
+                                           {"next", more ? Json(changes->back().sequence) : Json()}});
                 });
 }
 
@@ -48,9 +49,9 @@ void AdminApi::verify_audit(const Ticket& ticket, const Call&) {
                 [this, ticket](const RegistryResult<Verification>& found) {
                   if (!found) return refuse(ticket, found.error());
                   answer_json(ticket, Json{{"ok", found->faults.empty()},
-                                      {"changes", found->changes},
-                                      {"objects", found->objects},
-                                      {"faults", found->faults}});
+                                           {"changes", found->changes},
+                                           {"objects", found->objects},
+                                           {"faults", found->faults}});
                 });
 }
 

@@ -11,13 +11,15 @@ namespace weir::routing {
 namespace {
 
 constexpr std::string_view kCsvType = "text/csv; charset=utf-8";
-constexpr uint32_t kSetterSearch = 100;  // changes of a row's tenant and flag that are looked through for its setter
+constexpr uint32_t kSetterSearch =
+    100;  // changes of a row's tenant and flag that are looked through for its setter
 
 ObjectSource objects_of(const Registry& registry, uint64_t revision) {
-  return {.find = [&registry, revision](ObjectKind kind, std::string_view name) -> std::optional<std::string> {
-            return registry.read_object(revision, kind, name).value_or(std::nullopt);
-          },
-          .for_each = {}};
+  return {
+      .find = [&registry, revision](ObjectKind kind, std::string_view name) -> std::optional<std::string> {
+        return registry.read_object(revision, kind, name).value_or(std::nullopt);
+      },
+      .for_each = {}};
 }
 
 // When a row, or a flag, was changed last.
@@ -144,14 +146,13 @@ void AdminApi::get_explain(const Ticket& ticket, const Call& call) {
   (*view)["turns_off"] = ways_off(*view);
   (*view)["set_by"] = nullptr;
   if (!(*view)["flag"].is_string()) return answer_json(ticket, *view);
-  control_.read(
-      [tenant = (*view)["tenant"].get<std::string>(), flag = (*view)["flag"].get<std::string>()](
-          const Registry& registry) { return setter_of(registry, tenant, flag); },
-      [this, ticket, view = *std::move(view)](RegistryResult<Json> setter) mutable {
-        if (!setter) return refuse(ticket, setter.error());
-        view["set_by"] = *std::move(setter);
-        answer_json(ticket, view);
-      });
+  control_.read([tenant = (*view)["tenant"].get<std::string>(), flag = (*view)["flag"].get<std::string>()](
+                    const Registry& registry) { return setter_of(registry, tenant, flag); },
+                [this, ticket, view = *std::move(view)](RegistryResult<Json> setter) mutable {
+                  if (!setter) return refuse(ticket, setter.error());
+                  view["set_by"] = *std::move(setter);
+                  answer_json(ticket, view);
+                });
 }
 
 }  // namespace weir::routing

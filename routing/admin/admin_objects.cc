@@ -19,8 +19,8 @@ struct Page {
   bool more = false;
 };
 
-RegistryResult<Page> read_page(const Registry& registry, uint64_t revision, ObjectKind kind, const std::string& after,
-                               size_t limit) {
+RegistryResult<Page> read_page(const Registry& registry, uint64_t revision, ObjectKind kind,
+                               const std::string& after, size_t limit) {
   Page page;
   auto read = registry.read_objects(revision, [&](const ObjectView& object) {
     if (object.kind != kind || page.more || (!after.empty() && object.name <= after)) return;
@@ -42,41 +42,39 @@ void AdminApi::list_objects(const Ticket& ticket, const Call& call) {
   if (!number_of(ticket, call, "limit", &limit)) return;
   const uint64_t revision = control_.revision();
   const ObjectKind kind = *call.kind;
-  control_.read(
-      [revision, kind, after = std::string(call.target["after"]),
-       size = std::min<uint64_t>(limit.value_or(core::limits::kMaxListedObjects), core::limits::kMaxListedObjects)](
-          const Registry& registry) { return read_page(registry, revision, kind, after, size); },
-      [this, ticket, revision, kind](const RegistryResult<Page>& page) {
-        if (!page) return refuse(ticket, page.error());
-        Json objects = Json::array();
-        for (const auto& [name, body] : page->objects) {
-          objects.push_back({{"name", name}, {"body", body_view(body)}});
-        }
-        answer_json(ticket, Json{{"revision", revision},
-                            {"kind", to_string(kind)},
-                            {"objects", std::move(objects)},
-                            {"next", page->more ? Json(page->objects.back().first) : Json()}});
-      });
+  control_.read([revision, kind, after = std::string(call.target["after"]),
+                 size = std::min<uint64_t>(limit.value_or(core::limits::kMaxListedObjects),
+                                           core::limits::kMaxListedObjects)](
+                    const Registry& registry) { return read_page(registry, revision, kind, after, size); },
+                [this, ticket, revision, kind](const RegistryResult<Page>& page) {
+                  if (!page) return refuse(ticket, page.error());
+                  Json objects = Json::array();
+                  for (const auto& [name, body] : page->objects) {
+                    objects.push_back({{"name", name}, {"body", body_view(body)}});
+                  }
+                  answer_json(ticket, Json{{"revision", revision},
+                                           {"kind", to_string(kind)},
+                                           {"objects", std::move(objects)},
+                                           {"next", page->more ? Json(page->objects.back().first) : Json()}});
+                });
 }
 
 void AdminApi::get_object(const Ticket& ticket, const Call& call) {
   std::optional<uint64_t> revision;
   if (!number_of(ticket, call, "revision", &revision)) return;
   const uint64_t wanted = revision.value_or(control_.revision());
-  control_.read(
-      [wanted, kind = *call.kind, name = call.names[0]](const Registry& registry) {
-        return registry.read_object(wanted, kind, name);
-      },
-      [this, ticket, wanted, target = target_of(*call.kind, call.names[0])](
-          const RegistryResult<std::optional<std::string>>& body) {
-        if (!body) return refuse(ticket, body.error());
-        if (!*body) {
-          return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_name,
-                                        .message = fmt::format("There is no {}.", target),
-                                        .param = "name"});
-        }
-        answer(ticket, {.body = **body, .etag = fmt::format("\"{}\"", wanted)});
-      });
+  control_.read([wanted, kind = *call.kind, name = call.names[0]](
+                    const Registry& registry) { return registry.read_object(wanted, kind, name); },
+                [this, ticket, wanted, target = target_of(*call.kind, call.names[0])](
+                    const RegistryResult<std::optional<std::string>>& body) {
+                  if (!body) return refuse(ticket, body.error());
+                  if (!*body) {
+                    return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_name,
+                                                  .message = fmt::format("There is no {}.", target),
+                                                  .param = "name"});
+                  }
+                  answer(ticket, {.body = **body, .etag = fmt::format("\"{}\"", wanted)});
+                });
 }
 
 template <typename MakePlan>

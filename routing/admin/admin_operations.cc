@@ -36,8 +36,8 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
   for (const auto& metrics : control_.gateway().metrics) shards.push_back(metrics.get());
   std::string text;
   append_prometheus(shards, text);
-  append_control_metrics(
-      control_, {about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())}, text);
+  append_control_metrics(control_,
+                         {about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())}, text);
   answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
 }
 
@@ -109,12 +109,13 @@ void AdminApi::set_label(const Ticket& ticket, const Call& call) {
 }
 
 void AdminApi::get_label(const Ticket& ticket, const Call& call) {
-  control_.read([name = call.names[0]](const Registry& registry) { return registry.label(name); },
-                [this, ticket, name = call.names[0]](const RegistryResult<std::optional<uint64_t>>& revision) {
-                  if (!revision) return refuse(ticket, revision.error());
-                  if (!*revision) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_label});
-                  answer_json(ticket, Json{{"label", name}, {"revision", **revision}});
-                });
+  control_.read(
+      [name = call.names[0]](const Registry& registry) { return registry.label(name); },
+      [this, ticket, name = call.names[0]](const RegistryResult<std::optional<uint64_t>>& revision) {
+        if (!revision) return refuse(ticket, revision.error());
+        if (!*revision) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_label});
+        answer_json(ticket, Json{{"label", name}, {"revision", **revision}});
+      });
 }
 
 }  // namespace weir::routing

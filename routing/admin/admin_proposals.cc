@@ -50,7 +50,8 @@ void AdminApi::decide_proposal(const Ticket& ticket, const Call& call, bool appr
   const auto body = members_of(ticket, call, {"reason"});
   if (!body) return;
   const auto given = body->find("reason");
-  auto reason = reason_of(ticket, given != body->end() && given->is_string() ? given->get<std::string>() : "");
+  auto reason =
+      reason_of(ticket, given != body->end() && given->is_string() ? given->get<std::string>() : "");
   if (!reason) return;
   ControlThread::Approval approval{.caller = call.caller,
                                    .proposal = proposal_id(call.names[0]),

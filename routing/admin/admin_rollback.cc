@@ -36,7 +36,8 @@ std::optional<std::string> read_to(const Json& to, Rollback* rollback) {
       return std::nullopt;
     }
   }
-  return "Say previous, a revision's number, a time such as 2026-12-01T09:00Z, or a label such as known_good.";
+  return "Say previous, a revision's number, a time such as 2026-12-01T09:00Z, or a label such as "
+         "known_good.";
 }
 
 }  // namespace
@@ -54,23 +55,27 @@ void AdminApi::rollback(const Ticket& ticket, const Call& call) {
   }
   const auto scope = parse_rollback_scope(*text_of("scope"));
   if (!scope) return refuse(ticket, "scope", "The scope must be tenant, flag, scenario or all.");
-  Rollback wanted{.scope = *scope, .name = *text_of("name"), .flag = *text_of("flag"), .note = *text_of("note")};
+  Rollback wanted{
+      .scope = *scope, .name = *text_of("name"), .flag = *text_of("flag"), .note = *text_of("note")};
   if ((wanted.scope == Rollback::Scope::all) != wanted.name.empty()) {
     return refuse(ticket, "name", "Every scope but all needs the name of what goes back.");
   }
   if (!wanted.flag.empty() && wanted.scope != Rollback::Scope::tenant) {
     return refuse(ticket, "flag", "Only scope tenant takes a flag: the row on it alone.");
   }
-  if (!body->contains("to")) return refuse(ticket, "to", "Say where to: previous, a revision, a time or a label.");
+  if (!body->contains("to"))
+    return refuse(ticket, "to", "Say where to: previous, a revision, a time or a label.");
   if (auto problem = read_to((*body)["to"], &wanted)) return refuse(ticket, "to", *std::move(problem));
   if (wanted.note.size() > core::limits::kMaxTextBytes || !core::is_displayable_text(wanted.note)) {
-    return refuse(ticket, "note", "The note is too long, or holds characters that cannot be shown as they are.");
+    return refuse(ticket, "note",
+                  "The note is too long, or holds characters that cannot be shown as they are.");
   }
   if (body->contains("evidence")) {
     const auto evidence = canonical_text(to_text((*body)["evidence"]));
     if (!(*body)["evidence"].is_object() || !evidence || evidence->size() > core::limits::kMaxEvidenceBytes) {
       return refuse(ticket, "evidence",
-                    fmt::format("The evidence must be an object of at most {} bytes.", core::limits::kMaxEvidenceBytes));
+                    fmt::format("The evidence must be an object of at most {} bytes.",
+                                core::limits::kMaxEvidenceBytes));
     }
     wanted.evidence = *evidence;
   }
@@ -80,7 +85,9 @@ void AdminApi::rollback(const Ticket& ticket, const Call& call) {
   if (!request) return;
   request->approvals = ChangeRequest::Approvals::not_asked;
   request->deploys = true;  // what comes back was there already
-  request->plan = [wanted = std::move(wanted)](const Newest& newest) { return plan_rollback(wanted, newest); };
+  request->plan = [wanted = std::move(wanted)](const Newest& newest) {
+    return plan_rollback(wanted, newest);
+  };
   control_.change(*std::move(request), answer_change(ticket));
 }
 

@@ -28,7 +28,8 @@ void AdminApi::put_table(const Ticket& ticket, const Call& call) {
   request->plan = [text = call.body, format = call.format](const Newest&) -> std::expected<Plan, Refusal> {
     auto document = Document::parse(text, format);
     if (!document) {
-      return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(document.error())});
+      return std::unexpected(
+          Refusal{.kind = Refusal::Kind::problems, .problems = std::move(document.error())});
     }
     return Plan{.document = *std::move(document), .detail = document_detail(text)};
   };
@@ -53,9 +54,9 @@ void AdminApi::get_diff(const Ticket& ticket, const Call& call) {
       [this, ticket, from = *from, last](const RegistryResult<std::vector<ObjectChange>>& changes) {
         if (!changes) return refuse(ticket, changes.error());
         answer_json(ticket, Json{{"from", from},
-                            {"to", last},
-                            {"changes", object_changes_view(*changes)},
-                            {"count", changes->size()}});
+                                 {"to", last},
+                                 {"changes", object_changes_view(*changes)},
+                                 {"count", changes->size()}});
       });
 }
 

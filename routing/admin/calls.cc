@@ -75,7 +75,8 @@ bool takes_parameter(const CallRow& row, std::string_view name) {
   while (!names.empty()) {
     const size_t end = std::min(names.find(' '), names.size());
     const std::string_view known = names.substr(0, end);
-    if (known.ends_with('*') ? name.starts_with(known.substr(0, known.size() - 1)) : name == known) return true;
+    if (known.ends_with('*') ? name.starts_with(known.substr(0, known.size() - 1)) : name == known)
+      return true;
     names.remove_prefix(std::min(end + 1, names.size()));
   }
   return false;

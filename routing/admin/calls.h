@@ -1,17 +1,19 @@
-// Every call of the admin API, one row each: what it is called, what it takes, who may make it. The router, the
-// role checks, the Allow header and the test of the whole role × call matrix come from here. The shapes of bodies
-// and answers are in tools/weirctl/admin_client.h.
+// Every call of the admin API, one row each: what it is called, what it takes, who may make it. The router,
+// the role checks, the Allow header and the test of the whole role × call matrix come from here. The shapes
+// of bodies and answers are in tools/weirctl/admin_client.h.
 //
 //   X(handler, method, path, body, query, allowed, scope)
 //
 //   handler  the member of AdminApi that answers; a new call is a row and that member
-//   path     literal, but for {braces}: one segment of the path, given to the handler decoded, in order. {kind} is the
+//   path     literal, but for {braces}: one segment of the path, given to the handler decoded, in order.
+//   {kind} is the
 //            plural of a kind of objects. The first row that fits rules
 //   body     none, json, or table: JSON or YAML
-//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any other is refused, so
+//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any other is
+//   refused, so
 //            that a misspelt dry_run does not become a change
-//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says for the kind named
-//   scope    what a token needs besides
+//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says for the kind
+//   named scope    what a token needs besides
 #pragma once
 
 #include <cstddef>

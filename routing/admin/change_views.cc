@@ -38,8 +38,9 @@ std::string time_text(int64_t wall_ns) {
 Json refusal_view(const Refusal& refusal) {
   if (refusal.kind == Refusal::Kind::problems) return problems_view(refusal.problems);
   const RefusalRow& row = describe(refusal.kind);
-  Json view = error_view(refusal.message.empty() ? row.sentence : std::string_view(refusal.message),
-                         row.status < 500 ? "invalid_request_error" : "server_error", refusal.param, row.code);
+  Json view =
+      error_view(refusal.message.empty() ? row.sentence : std::string_view(refusal.message),
+                 row.status < 500 ? "invalid_request_error" : "server_error", refusal.param, row.code);
   if (refusal.revision != 0) view["revision"] = refusal.revision;
   return view;
 }

@@ -57,7 +57,8 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
       registry_(parts.registry),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile), [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
+          std::move(options.compile),
+          [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
           parts.gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
@@ -70,7 +71,8 @@ ControlThread::~ControlThread() {
   flush();
 }
 
-// ---- start ------------------------------------------------------------------------------------------------------
+// ---- start
+// ------------------------------------------------------------------------------------------------------
 
 std::expected<uint64_t, StartFailure> ControlThread::start(
     const std::function<std::expected<TableText, std::string>()>& read_table) {
@@ -89,7 +91,8 @@ std::expected<uint64_t, StartFailure> ControlThread::start(
 std::expected<void, StartFailure> ControlThread::import_table(
     const std::function<std::expected<TableText, std::string>()>& read_table) {
   auto table = read_table();
-  if (!table) return std::unexpected(StartFailure{.problems = {{.path = "", .message = std::move(table.error())}}});
+  if (!table)
+    return std::unexpected(StartFailure{.problems = {{.path = "", .message = std::move(table.error())}}});
   Commit change{.actor = {.name = "weir", .role = "weir"},
                 .action = "import",
                 .target = std::move(table->name),
@@ -137,20 +140,23 @@ void ControlThread::compare_with_file(std::string path) {
         if (!changes) return {};
         const std::string detail = document_detail(*text);
         for (const Change& change : *changes) {
-          if (change.action == "replace" || change.action == "import") return change.detail == detail ? "" : change.action;
+          if (change.action == "replace" || change.action == "import")
+            return change.detail == detail ? "" : change.action;
         }
         return {};
       },
       [this, path](const std::string& action) {
         if (action.empty()) return;
-        core::log_warning("table_file_not_served",
-                          {{"file", path},
-                           {"revision", revision_},
-                           {"remedy", "the registry's table is served; weirctl apply puts the file in its place"}});
+        core::log_warning(
+            "table_file_not_served",
+            {{"file", path},
+             {"revision", revision_},
+             {"remedy", "the registry's table is served; weirctl apply puts the file in its place"}});
       });
 }
 
-// ---- reading and publishing ---------------------------------------------------------------------------------------
+// ---- reading and publishing
+// ---------------------------------------------------------------------------------------
 
 void ControlThread::validate(TableText table, std::function<void(std::vector<Problem>)> done) {
   in_background(
@@ -163,19 +169,20 @@ void ControlThread::validate(TableText table, std::function<void(std::vector<Pro
 }
 
 void ControlThread::reload_trust() {
-  in_background(worker_, [loader = loader_, table = current_]() { return loader->reload_trust(table); },
-                [this](auto loaded) {
-                  if (!loaded) {
-                    for (const Problem& problem : loaded.error()) {
-                      core::log_error("trust_not_reloaded", {{"problem", routing::to_string(problem)}});
-                    }
-                    return;
-                  }
-                  // A table that was published meanwhile was loaded before this, with the old anchors.
-                  if (loaded->body != current_.body) return reload_trust();
-                  current_.trust = std::move(loaded->trust);
-                  publish("trust anchors read again");
-                });
+  in_background(
+      worker_, [loader = loader_, table = current_]() { return loader->reload_trust(table); },
+      [this](auto loaded) {
+        if (!loaded) {
+          for (const Problem& problem : loaded.error()) {
+            core::log_error("trust_not_reloaded", {{"problem", routing::to_string(problem)}});
+          }
+          return;
+        }
+        // A table that was published meanwhile was loaded before this, with the old anchors.
+        if (loaded->body != current_.body) return reload_trust();
+        current_.trust = std::move(loaded->trust);
+        publish("trust anchors read again");
+      });
 }
 
 uint64_t ControlThread::publish(std::string_view reason) {
@@ -195,7 +202,8 @@ uint64_t ControlThread::publish(std::string_view reason) {
   return version;
 }
 
-void ControlThread::when_everyone_uses(uint64_t version, ChangeOutcome outcome, uint64_t began_ns, ChangeDone done) {
+void ControlThread::when_everyone_uses(uint64_t version, ChangeOutcome outcome, uint64_t began_ns,
+                                       ChangeDone done) {
   const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(everyone_timeout_ms_));
   Waiting item{version, deadline_ns, began_ns, std::move(outcome), std::move(done)};
   if (answer_if_live(item)) return;
@@ -220,11 +228,11 @@ void ControlThread::on_wait(core::Timer& timer) {
       self.waiting_.push_back(std::move(item));
       continue;
     }
-    item.done(std::unexpected(
-        Refusal{.kind = Refusal::Kind::slow_shards,
-                .message = fmt::format("Revision {} is published, but not every shard has taken it up in time.",
-                                       item.outcome.revision),
-                .revision = item.outcome.revision}));
+    item.done(std::unexpected(Refusal{
+        .kind = Refusal::Kind::slow_shards,
+        .message = fmt::format("Revision {} is published, but not every shard has taken it up in time.",
+                               item.outcome.revision),
+        .revision = item.outcome.revision}));
   }
   if (self.waiting_.empty()) return;
   self.loop_.timers().schedule(timer,

@@ -1,13 +1,15 @@
 // The control thread's work: it owns what the shards read (the table, what is killed) and takes in what they
-// write (records). Everything here runs on its own core::Loop, which also carries the admin API; what takes time
-// runs on workers.
+// write (records). Everything here runs on its own core::Loop, which also carries the admin API; what takes
+// time runs on workers.
 //
-//   change(request) ─▶ [queue] ─▶ If-Match still right? ─▶ [compile worker: plan against the newest objects, compile,
+//   change(request) ─▶ [queue] ─▶ If-Match still right? ─▶ [compile worker: plan against the newest objects,
+//   compile,
 //                                        │ 409              check; approvals?]
-//                                        ▼                       │ problems, ...           │ approvals are missing
+//                                        ▼                       │ problems, ...           │ approvals are
+//                                        missing
 //                                     refused ◀──────────────────┘                         ▼
-//                                        ▲ disk full, ...   [registry worker: commit]   [add_proposal] ─▶ waits
-//                                        └──────────────────────┤ durable: revision
+//                                        ▲ disk full, ...   [registry worker: commit]   [add_proposal] ─▶
+//                                        waits └──────────────────────┤ durable: revision
 //                                                               ▼
 //                                  publish(revision) ─▶ every shard's next turn ─▶ everyone uses it ─▶ done
 //
@@ -17,13 +19,16 @@
 //   timer, 1 to 50 ms: records of all shards ─▶ access log;   old versions ─▶ freed
 //
 // Invariants
-//   1. A change with any problem changes nothing. What is published is complete: names resolved or tried, trust loaded.
+//   1. A change with any problem changes nothing. What is published is complete: names resolved or tried,
+//   trust loaded.
 //   2. A change is durable before a shard sees it, and answered only when every shard uses it, or after
-//      everyone_timeout_ms with an answer that says so. A kill is the exception: it takes effect at once, whatever the
-//      disk does, and the answer says when it is not durable.
-//   3. Changes of the table are worked out one at a time, each from the newest objects, so none is ever lost or rebased.
+//      everyone_timeout_ms with an answer that says so. A kill is the exception: it takes effect at once,
+//      whatever the disk does, and the answer says when it is not durable.
+//   3. Changes of the table are worked out one at a time, each from the newest objects, so none is ever lost
+//   or rebased.
 //      A kill waits for none of them: at most for the one commit that is under way.
-//   4. The revision that a shard reports is the registry's. Kills make revisions too; reading trust anchors again, or
+//   4. The revision that a shard reports is the registry's. Kills make revisions too; reading trust anchors
+//   again, or
 //      credentials by putting the same table, makes none.
 //   5. Records name tables by pointer, so all queues are drained before a version is freed.
 //   6. Kills outlive tables and processes: each publish resolves them against its own body.
@@ -33,7 +38,8 @@
 // the shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the
 // gateway:
 //
-//   core::Loop  >  Worker, RegistryThreads, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >  AdminApi
+//   core::Loop  >  Worker, RegistryThreads, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >
+//   AdminApi
 #pragma once
 
 #include <cstdint>
@@ -74,12 +80,13 @@ struct ControlParts {
 
 // Why nothing can be served.
 struct StartFailure {
-  std::vector<Problem> problems = {};            // of the table
-  uint64_t revision = 0;                         // that they are in; 0 = in the file
+  std::vector<Problem> problems = {};  // of the table
+  uint64_t revision = 0;               // that they are in; 0 = in the file
   std::optional<RegistryError> registry = {};
 };
 
-// Kept with an import or a replacement of the whole table: which text it was, so that a file can be told from it.
+// Kept with an import or a replacement of the whole table: which text it was, so that a file can be told from
+// it.
 std::string document_detail(std::string_view text);
 
 class ControlThread {
@@ -94,12 +101,12 @@ class ControlThread {
     TableFormat format = TableFormat::json;
     std::string name = {};  // of the file, for the log
   };
-  // Publishes the first table, at once and without a worker: the registry's newest one with its kills, or, when nothing
-  // was ever committed, what `read_table` gives, which becomes revision 1. For start-up, once.
+  // Publishes the first table, at once and without a worker: the registry's newest one with its kills, or,
+  // when nothing was ever committed, what `read_table` gives, which becomes revision 1. For start-up, once.
   std::expected<uint64_t, StartFailure> start(
       const std::function<std::expected<TableText, std::string>()>& read_table);
-  // Says in the log, once, when a table file is another than the one that was imported or applied last: it is not what
-  // serves. In the background.
+  // Says in the log, once, when a table file is another than the one that was imported or applied last: it is
+  // not what serves. In the background.
   void compare_with_file(std::string path);
 
   void change(ChangeRequest request, ChangeDone done);
@@ -131,16 +138,18 @@ class ControlThread {
   // job(registry) on the thread for long reading, then then(result) on the loop, unless this is gone by then.
   template <typename Job, typename Then>
   void read(Job job, Then then) {
-    in_background(registry_.reading(),
-                  [&registry = registry_, job = std::move(job)]() mutable { return job(registry.reader()); },
-                  std::move(then));
+    in_background(
+        registry_.reading(),
+        [&registry = registry_, job = std::move(job)]() mutable { return job(registry.reader()); },
+        std::move(then));
   }
   // The same on the thread that writes: for what makes no revision.
   template <typename Job, typename Then>
   void write(Job job, Then then) {
-    in_background(registry_.writing(),
-                  [&registry = registry_, job = std::move(job)]() mutable { return job(registry.registry()); },
-                  std::move(then));
+    in_background(
+        registry_.writing(),
+        [&registry = registry_, job = std::move(job)]() mutable { return job(registry.registry()); },
+        std::move(then));
   }
 
   // Reads the providers' trust anchors again and publishes if all are good. Logs what happened.

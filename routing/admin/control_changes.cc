@@ -43,13 +43,15 @@ bool ControlThread::is_stale(const std::optional<uint64_t>& if_match) const {
 
 Refusal ControlThread::lost_update() const {
   return {.kind = Refusal::Kind::lost_update,
-          .message = fmt::format("The table has changed: its newest revision is {}; look at it before you change it.",
-                                 table_revision_),
+          .message = fmt::format(
+              "The table has changed: its newest revision is {}; look at it before you change it.",
+              table_revision_),
           .param = "if-match",
           .revision = table_revision_};
 }
 
-// ---- changes of the table -------------------------------------------------------------------------------------
+// ---- changes of the table
+// -------------------------------------------------------------------------------------
 
 void ControlThread::change(ChangeRequest request, ChangeDone done) {
   if (is_stale(request.if_match)) return done(std::unexpected(lost_update()));
@@ -66,8 +68,8 @@ void ControlThread::begin_next_change() {
   ++loads_under_way_;
   in_background(
       worker_,
-      [request, current = current_, revision = table_revision_, wall_now_ns = loop_.wall_now_ns(), loader = loader_,
-       &registry = registry_, &addresses = addresses_] {
+      [request, current = current_, revision = table_revision_, wall_now_ns = loop_.wall_now_ns(),
+       loader = loader_, &registry = registry_, &addresses = addresses_] {
         const Newest newest{registry.planner(), revision, *current.body, *current.tenants, wall_now_ns};
         auto prepared = prepare(*request, newest, current, *loader);
         if (prepared && prepared->reloaded && !request->dry_run) {
@@ -100,8 +102,7 @@ void ControlThread::on_prepared(std::expected<Prepared, Refusal> prepared) {
       current_ = std::move(prepared->table);
       publish(request.reason);
     }
-    return end_change(
-        ChangeOutcome{.revision = revision_, .restored_revision = prepared->restored_revision});
+    return end_change(ChangeOutcome{.revision = revision_, .restored_revision = prepared->restored_revision});
   }
   if (request.approvals == ChangeRequest::Approvals::needed && !prepared->required.empty()) {
     return propose(std::move(*prepared));
@@ -175,20 +176,22 @@ void ControlThread::commit(Prepared prepared) {
       });
 }
 
-// Answers the first change of the queue, a change that was made only when every shard uses it, and goes on with the
-// next one at once.
+// Answers the first change of the queue, a change that was made only when every shard uses it, and goes on
+// with the next one at once.
 void ControlThread::end_change(ChangeResult result) {
   const Queued ended = std::move(changes_.front());
   changes_.pop_front();
   if (result && result->kind == ChangeOutcome::Kind::made) {
-    when_everyone_uses(gateway_.tables.newest_version(), *std::move(result), ended.request->began_ns, ended.done);
+    when_everyone_uses(gateway_.tables.newest_version(), *std::move(result), ended.request->began_ns,
+                       ended.done);
   } else {
     ended.done(std::move(result));
   }
   begin_next_change();
 }
 
-// ---- kills ------------------------------------------------------------------------------------------------------
+// ---- kills
+// ------------------------------------------------------------------------------------------------------
 
 bool ControlThread::names_something(KillScope scope, const std::string& name) const {
   const TableBody& body = *current_.body;
@@ -224,10 +227,8 @@ void ControlThread::kill(Flip flip, ChangeDone done) {
   if (!names_something(flip.scope, flip.name)) {
     return done(std::unexpected(Refusal{.kind = Refusal::Kind::unknown_name, .param = "name"}));
   }
-  const Kill kill{.scope = flip.scope,
-                  .name = flip.name,
-                  .reason = flip.reason,
-                  .since_wall_ns = loop_.wall_now_ns()};
+  const Kill kill{
+      .scope = flip.scope, .name = flip.name, .reason = flip.reason, .since_wall_ns = loop_.wall_now_ns()};
   if (kills_.add(kill)) {
     core::log_warning("killed", {{"scope", to_string(flip.scope)},
                                  {"name", flip.name},
@@ -253,9 +254,8 @@ void ControlThread::kill(Flip flip, ChangeDone done) {
             return finish_flip(flip, *committed.revision, committed.took_ns, done);
           }
           const RegistryError& error = committed.revision.error();
-          core::log_error("kill_not_durable", {{"scope", to_string(flip.scope)},
-                                               {"name", flip.name},
-                                               {"reason", error.message}});
+          core::log_error("kill_not_durable",
+                          {{"scope", to_string(flip.scope)}, {"name", flip.name}, {"reason", error.message}});
           const auto kind = error.kind == RegistryError::Kind::disk_full ? Refusal::Kind::not_durable_full
                                                                          : Refusal::Kind::not_durable;
           when_everyone_uses(gateway_.tables.newest_version(), {}, flip.began_ns,
@@ -292,14 +292,14 @@ void ControlThread::unkill(Flip flip, ChangeDone done) {
         });
 }
 
-void ControlThread::finish_flip(const Flip& flip, uint64_t revision, uint64_t commit_ns, const ChangeDone& done) {
+void ControlThread::finish_flip(const Flip& flip, uint64_t revision, uint64_t commit_ns,
+                                const ChangeDone& done) {
   revision_ = revision;
   const uint64_t version = publish(flip.reason);
-  when_everyone_uses(version,
-                     {.revision = revision,
-                      .durable_ns = core::monotonic_now_ns() - flip.began_ns,
-                      .commit_ns = commit_ns},
-                     flip.began_ns, done);
+  when_everyone_uses(
+      version,
+      {.revision = revision, .durable_ns = core::monotonic_now_ns() - flip.began_ns, .commit_ns = commit_ns},
+      flip.began_ns, done);
 }
 
 }  // namespace weir::routing

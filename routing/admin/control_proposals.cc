@@ -1,5 +1,5 @@
-// Approvals of what waits for them: who may give the next one, and what the last one sets going. control.h has the
-// contract.
+// Approvals of what waits for them: who may give the next one, and what the last one sets going. control.h
+// has the contract.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,8 @@ std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}) {
 }
 
 // The open proposal, if `caller` is one whose approval it waits for.
-std::expected<Proposal, Refusal> proposal_to_approve(const Registry& registry, uint64_t id, const Caller& caller) {
+std::expected<Proposal, Refusal> proposal_to_approve(const Registry& registry, uint64_t id,
+                                                     const Caller& caller) {
   auto found = registry.proposal(id);
   if (!found) return std::unexpected(refusal_of(found.error()));
   if (!*found) return refuse(Refusal::Kind::unknown_proposal);
@@ -32,8 +33,8 @@ std::expected<Proposal, Refusal> proposal_to_approve(const Registry& registry, u
   const std::string& waits_for = proposal.required.at(proposal.approvals.size());
   if (caller.role < parse_role(waits_for).value_or(Role::admin)) {
     return refuse(Refusal::Kind::wrong_role,
-                  fmt::format("Proposal {} waits for the role {}; {} has the role {}.", id, waits_for, caller.name,
-                              to_string(caller.role)));
+                  fmt::format("Proposal {} waits for the role {}; {} has the role {}.", id, waits_for,
+                              caller.name, to_string(caller.role)));
   }
   return proposal;
 }
@@ -65,9 +66,12 @@ void ControlThread::approve(Approval approval, ChangeDone done) {
         auto proposal = proposal_to_approve(registry, approval.proposal, approval.caller);
         if (!proposal) return proposal;
         proposal->approvals.push_back(approval.caller.actor());
-        if (proposal->approvals.size() == proposal->required.size()) return proposal;  // kept when it is carried out
-        auto updated = registry.update_proposal(
-            *proposal, {.actor = approval.caller.actor(), .action = "approve", .reason = approval.reason, .wall_ns = wall_ns});
+        if (proposal->approvals.size() == proposal->required.size())
+          return proposal;  // kept when it is carried out
+        auto updated = registry.update_proposal(*proposal, {.actor = approval.caller.actor(),
+                                                            .action = "approve",
+                                                            .reason = approval.reason,
+                                                            .wall_ns = wall_ns});
         if (!updated) return std::unexpected(refusal_of(updated.error()));
         return proposal;
       },
@@ -91,10 +95,8 @@ void ControlThread::carry_out(Proposal proposal, const Approval& approval, Chang
                         .reason = proposal.reason,
                         .began_ns = approval.began_ns,
                         .proposal = proposal.id,
-                        .plan =
-                            [proposal, reason = approval.reason](const Newest& newest) {
-                              return plan_of(proposal, reason, newest);
-                            },
+                        .plan = [proposal, reason = approval.reason](
+                                    const Newest& newest) { return plan_of(proposal, reason, newest); },
                         .approvals = ChangeRequest::Approvals::given,
                         .deploys = true,
                         .approved_by = proposal.approvals};
@@ -107,8 +109,11 @@ void ControlThread::carry_out(Proposal proposal, const Approval& approval, Chang
                     .action = "void",
                     .reason = result.error().message,
                     .wall_ns = loop_.wall_now_ns()};
-    write([proposal = std::move(proposal), deed](Registry& registry) { return registry.update_proposal(proposal, deed); },
-          [done = std::move(done), result = std::move(result)](const RegistryResult<void>&) { done(result); });
+    write(
+        [proposal = std::move(proposal), deed](Registry& registry) {
+          return registry.update_proposal(proposal, deed);
+        },
+        [done = std::move(done), result = std::move(result)](const RegistryResult<void>&) { done(result); });
   });
 }
 
@@ -122,7 +127,8 @@ void ControlThread::withdraw(Approval withdrawal, ChangeDone done) {
         Proposal proposal = *std::move(*found);
         const Caller& caller = withdrawal.caller;
         if (proposal.state != Proposal::State::open) return refuse(Refusal::Kind::proposal_not_open);
-        if (proposal.author.name != caller.name && caller.role != Role::admin) return refuse(Refusal::Kind::not_author);
+        if (proposal.author.name != caller.name && caller.role != Role::admin)
+          return refuse(Refusal::Kind::not_author);
         proposal.state = Proposal::State::withdrawn;
         auto updated = registry.update_proposal(
             proposal,

@@ -23,7 +23,8 @@ std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
 }
 
 std::unexpected<Refusal> unknown(ObjectKind kind, const std::string& name, std::string param) {
-  return refuse(Refusal::Kind::unknown_name, fmt::format("There is no {} {}.", to_string(kind), name), std::move(param));
+  return refuse(Refusal::Kind::unknown_name, fmt::format("There is no {} {}.", to_string(kind), name),
+                std::move(param));
 }
 
 // A body of the registry: it parses.
@@ -46,7 +47,8 @@ std::expected<std::string, Refusal> with_id(const std::string& name, const std::
   json key = parse(body);
   if (!key.is_object()) return body;  // compile() says so
   if (key.contains("id") && key["id"] != name) {
-    return refuse(Refusal::Kind::bad_value, fmt::format("The body's id is not {}, which the path names.", name), "id");
+    return refuse(Refusal::Kind::bad_value,
+                  fmt::format("The body's id is not {}, which the path names.", name), "id");
   }
   key["id"] = name;
   return canonical(key);
@@ -76,7 +78,8 @@ std::optional<std::string> canonical_text(std::string_view text) {
 std::expected<Plan, Refusal> plan_put(const Newest&, ObjectKind kind, const std::string& name,
                                       const std::string& body) {
   auto given = canonical_text(body);
-  if (!given) return refuse(Refusal::Kind::bad_value, "The body must be JSON without members given twice.", "");
+  if (!given)
+    return refuse(Refusal::Kind::bad_value, "The body must be JSON without members given twice.", "");
   return plan_body(kind, name, *std::move(given));
 }
 
@@ -97,8 +100,8 @@ std::expected<Plan, Refusal> plan_delete(const Newest& newest, ObjectKind kind, 
   return one_change(kind, name, std::nullopt);
 }
 
-std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag, const std::string& tenant,
-                                      const std::string& change) {
+std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag,
+                                      const std::string& tenant, const std::string& change) {
   const TableBody& body = newest.body;
   const auto flag_index = body.flag_names.find(flag);
   if (!flag_index) return unknown(ObjectKind::flag, flag, "flag");

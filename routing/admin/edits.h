@@ -21,9 +21,10 @@ std::expected<Plan, Refusal> plan_patch(const Newest& newest, ObjectKind kind, c
                                         const std::string& patch);
 std::expected<Plan, Refusal> plan_delete(const Newest& newest, ObjectKind kind, const std::string& name);
 
-// The everyday change (edit_row()): members of the tenant's row on the flag, which is begun when there is none.
-std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag, const std::string& tenant,
-                                      const std::string& change);
+// The everyday change (edit_row()): members of the tenant's row on the flag, which is begun when there is
+// none.
+std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag,
+                                      const std::string& tenant, const std::string& change);
 
 // JSON in its canonical form; none when it is no JSON, or an object in it has a member twice.
 std::optional<std::string> canonical_text(std::string_view json);

@@ -22,7 +22,8 @@ std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
 RegistryResult<std::vector<ObjectChange>> changes_to(const Newest& newest, simdjson::dom::element root) {
   std::unordered_map<std::string, std::string> wanted[kObjectKindCount];
   split_document(root, [&](const ObjectView& object) {
-    wanted[static_cast<size_t>(object.kind)].insert_or_assign(std::string(object.name), std::string(object.body));
+    wanted[static_cast<size_t>(object.kind)].insert_or_assign(std::string(object.name),
+                                                              std::string(object.body));
   });
   std::vector<ObjectChange> changes;
   auto read = newest.registry.read_objects(newest.revision, [&](const ObjectView& object) {
@@ -38,7 +39,10 @@ RegistryResult<std::vector<ObjectChange>> changes_to(const Newest& newest, simdj
   if (!read) return std::unexpected(std::move(read.error()));
   for (size_t kind = 0; kind < kObjectKindCount; ++kind) {
     for (auto& [name, body] : wanted[kind]) {
-      changes.push_back({.kind = static_cast<ObjectKind>(kind), .name = name, .before = std::nullopt, .after = std::move(body)});
+      changes.push_back({.kind = static_cast<ObjectKind>(kind),
+                         .name = name,
+                         .before = std::nullopt,
+                         .after = std::move(body)});
     }
   }
   return changes;
@@ -80,15 +84,17 @@ bool only_tenants(const std::vector<ObjectChange>& changes) {
 std::optional<Refusal> check_immutable(const std::vector<ObjectChange>& changes) {
   for (const ObjectChange& change : changes) {
     if (!is_immutable(change.kind) || !change.before || !change.after) continue;
-    return Refusal{.kind = Refusal::Kind::conflict_immutable,
-                   .message = fmt::format("{} {} exists with another body, and never changes: use another name.",
-                                          to_string(change.kind), change.name),
-                   .param = fmt::format("{} {}", to_string(change.kind), change.name)};
+    return Refusal{
+        .kind = Refusal::Kind::conflict_immutable,
+        .message = fmt::format("{} {} exists with another body, and never changes: use another name.",
+                               to_string(change.kind), change.name),
+        .param = fmt::format("{} {}", to_string(change.kind), change.name)};
   }
   return std::nullopt;
 }
 
-// Where prompts live in version control, the whole table brings them; so does nobody switch that off on the side.
+// Where prompts live in version control, the whole table brings them; so does nobody switch that off on the
+// side.
 std::optional<Refusal> check_prompt_source(const ChangeRequest& request, const Newest& newest,
                                            const std::vector<ObjectChange>& changes) {
   if (request.deploys || newest.body.prompt_source != PromptSource::git) return std::nullopt;
@@ -105,11 +111,12 @@ std::optional<Refusal> check_prompt_source(const ChangeRequest& request, const N
 std::optional<Refusal> check_frozen(const std::vector<ObjectChange>& changes, int64_t wall_now_ns) {
   const std::vector<FrozenRow> frozen = frozen_rows(changes, wall_now_ns);
   if (frozen.empty()) return std::nullopt;
-  return Refusal{.kind = Refusal::Kind::frozen,
-                 .message = fmt::format("The row of tenant {} on flag {} has expired and is frozen: switch it off, or "
-                                        "renew its expires.",
-                                        frozen[0].tenant, frozen[0].flag),
-                 .param = "expires"};
+  return Refusal{
+      .kind = Refusal::Kind::frozen,
+      .message = fmt::format("The row of tenant {} on flag {} has expired and is frozen: switch it off, or "
+                             "renew its expires.",
+                             frozen[0].tenant, frozen[0].flag),
+      .param = "expires"};
 }
 
 std::vector<std::string> roles_needed(const std::vector<ObjectChange>& changes, const Newest& newest) {
@@ -164,7 +171,8 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     return std::unexpected(*std::move(refusal));
   }
   if (request.approvals != ChangeRequest::Approvals::not_asked) {
-    if (auto refusal = check_frozen(prepared.changes, newest.wall_now_ns)) return std::unexpected(*std::move(refusal));
+    if (auto refusal = check_frozen(prepared.changes, newest.wall_now_ns))
+      return std::unexpected(*std::move(refusal));
     prepared.required = roles_needed(prepared.changes, newest);
   }
 

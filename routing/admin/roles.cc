@@ -67,8 +67,8 @@ Permission permission_to_change(ObjectKind kind) {
 std::optional<std::string> refusal_of(const Caller& caller, Permission needed) {
   const Role least = least_role(needed.allowed);
   if (caller.role < least) {
-    return fmt::format("{} has the role {}; this takes {}{}.", caller.name, to_string(caller.role), to_string(least),
-                       least == Role::admin ? "" : " or more");
+    return fmt::format("{} has the role {}; this takes {}{}.", caller.name, to_string(caller.role),
+                       to_string(least), least == Role::admin ? "" : " or more");
   }
   if ((caller.scopes & bit(needed.scope)) == 0) {
     return fmt::format("{} does not have the scope {}.", caller.name, to_string(needed.scope));

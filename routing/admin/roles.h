@@ -1,5 +1,5 @@
-// Who may do what through the admin API (DESIGN section 7): roles, scopes of tokens, and which kinds of objects
-// a role may change. The calls themselves, with who may make them, stand in routing/admin/calls.h.
+// Who may do what through the admin API (DESIGN section 7): roles, scopes of tokens, and which kinds of
+// objects a role may change. The calls themselves, with who may make them, stand in routing/admin/calls.h.
 //
 //   viewer  ──▶ reads everything
 //   operator ─▶ and runs launches: tenants' rows, flags, segments, kills, rollbacks
@@ -58,21 +58,21 @@ enum class Allowed : uint8_t {
   by_kind,    // as the kind of the object in the path says, below
 };
 
-// Who may change objects of a kind, one row each; a token needs the scope besides. Taking an object away for good is
-// for admins, whatever its kind.
+// Who may change objects of a kind, one row each; a token needs the scope besides. Taking an object away for
+// good is for admins, whatever its kind.
 //
 //   X(ObjectKind, Allowed, Scope)
-#define WEIR_ADMIN_KINDS(X)        \
-  X(settings, admins, deploy)      \
-  X(provider, admins, deploy)      \
-  X(model, admins, deploy)         \
-  X(prompt, admins, deploy)        \
-  X(unit, admins, deploy)          \
-  X(attribute, admins, deploy)     \
-  X(segment, operators, change)    \
-  X(scenario, admins, deploy)      \
-  X(flag, operators, change)       \
-  X(tenant, operators, change)     \
+#define WEIR_ADMIN_KINDS(X)     \
+  X(settings, admins, deploy)   \
+  X(provider, admins, deploy)   \
+  X(model, admins, deploy)      \
+  X(prompt, admins, deploy)     \
+  X(unit, admins, deploy)       \
+  X(attribute, admins, deploy)  \
+  X(segment, operators, change) \
+  X(scenario, admins, deploy)   \
+  X(flag, operators, change)    \
+  X(tenant, operators, change)  \
   X(key, admins, deploy)
 
 struct Permission {

@@ -96,7 +96,8 @@ std::vector<Name> references(ObjectKind kind, const std::string& text) {
       }
       break;
     default:
-      break;  // segments name attributes, which a declaration more never hurts: compile() says when one is gone
+      break;  // segments name attributes, which a declaration more never hurts: compile() says when one is
+              // gone
   }
   return names;
 }
@@ -128,8 +129,9 @@ class Meant {
     const auto& [kind, name, now, then] = change;
     if (kind == ObjectKind::key) return std::nullopt;
     if (kind == ObjectKind::tenant) return restored_tenant(name, now, then);
-    const bool meant = rollback_.scope == Scope::all || (kind == ObjectKind::flag && flags_.contains(name)) ||
-                       (kind == ObjectKind::scenario && rollback_.scope == Scope::scenario && name == rollback_.name);
+    const bool meant =
+        rollback_.scope == Scope::all || (kind == ObjectKind::flag && flags_.contains(name)) ||
+        (kind == ObjectKind::scenario && rollback_.scope == Scope::scenario && name == rollback_.name);
     return meant ? then : std::nullopt;
   }
 
@@ -145,7 +147,8 @@ class Meant {
         break;
     }
     std::vector<AuditQuery> queries;
-    if (rollback_.scope == Scope::scenario) queries.push_back({.kind = ObjectKind::scenario, .name = rollback_.name});
+    if (rollback_.scope == Scope::scenario)
+      queries.push_back({.kind = ObjectKind::scenario, .name = rollback_.name});
     for (const std::string& flag : flags_) queries.push_back({.flag = flag});
     return queries;
   }
@@ -160,10 +163,12 @@ class Meant {
   std::optional<std::string> restored_tenant(const std::string& name, const std::optional<std::string>& now,
                                              const std::optional<std::string>& then) const {
     if (rollback_.scope == Scope::tenant && name != rollback_.name) return std::nullopt;
-    const bool whole = rollback_.scope == Scope::all || (rollback_.scope == Scope::tenant && rollback_.flag.empty());
+    const bool whole =
+        rollback_.scope == Scope::all || (rollback_.scope == Scope::tenant && rollback_.flag.empty());
     if (whole && then) return then;
     if (!now) return std::nullopt;
-    return with_rows_of(*now, then, [&](std::string_view flag) { return whole || flags_.contains(std::string(flag)); });
+    return with_rows_of(*now, then,
+                        [&](std::string_view flag) { return whole || flags_.contains(std::string(flag)); });
   }
 
   const Rollback& rollback_;
@@ -179,7 +184,8 @@ std::expected<std::vector<ObjectChange>, Refusal> changes_back(const Meant& mean
   for (ObjectChange& difference : *differences) {
     auto wanted = meant.restored(difference);
     if (!wanted || wanted == difference.before) continue;
-    changes.push_back({difference.kind, std::move(difference.name), std::move(difference.before), std::move(wanted)});
+    changes.push_back(
+        {difference.kind, std::move(difference.name), std::move(difference.before), std::move(wanted)});
   }
   return changes;
 }
@@ -243,7 +249,8 @@ std::expected<uint64_t, Refusal> named_revision(const Rollback& rollback, const 
     auto revision = newest.registry.label(*rollback.label);
     if (!revision) return refuse(revision.error());
     if (!*revision) {
-      return refuse(Refusal::Kind::unknown_label, fmt::format("No revision has the label {}.", *rollback.label), "to");
+      return refuse(Refusal::Kind::unknown_label,
+                    fmt::format("No revision has the label {}.", *rollback.label), "to");
     }
     return **revision;
   }
@@ -251,7 +258,8 @@ std::expected<uint64_t, Refusal> named_revision(const Rollback& rollback, const 
 }
 
 // Adds what the changes refer to and is gone, as it was.
-std::expected<void, Refusal> bring_back(const Newest& newest, uint64_t revision, std::vector<ObjectChange>& changes) {
+std::expected<void, Refusal> bring_back(const Newest& newest, uint64_t revision,
+                                        std::vector<ObjectChange>& changes) {
   std::set<Name> there;
   for (const ObjectChange& change : changes) there.emplace(change.kind, change.name);
   for (size_t i = 0; i < changes.size(); ++i) {

@@ -1,13 +1,16 @@
-// Back to how it was: for one tenant, a tenant's row, a flag, a scenario, or everything (DESIGN section 7). One
-// action, never waiting for approval, never lifting a kill.
+// Back to how it was: for one tenant, a tenant's row, a flag, a scenario, or everything (DESIGN section 7).
+// One action, never waiting for approval, never lifting a kill.
 //
 //   to: previous ─▶ the newest change of the scope ─▶ the revision before it
-//                   (a rollback among them: what it went back to, so that a second one goes further back, not forth)
+//                   (a rollback among them: what it went back to, so that a second one goes further back, not
+//                   forth)
 //       revision, time, label ─▶ that revision
-//   what differs between then and now ─▶ of the scope only ─▶ with what it refers to, if that is gone ─▶ a Plan
+//   what differs between then and now ─▶ of the scope only ─▶ with what it refers to, if that is gone ─▶ a
+//   Plan
 //
 // Invariants
-//   1. Nothing is deleted: what was not there then stays, without effect, since rows that were not there are taken away.
+//   1. Nothing is deleted: what was not there then stays, without effect, since rows that were not there are
+//   taken away.
 //      Conversations may still finish on it.
 //   2. Keys are never touched: a revoked key does not come back.
 //   3. A unit or prompt that comes back has the body it had: they are immutable.

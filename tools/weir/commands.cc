@@ -56,7 +56,8 @@ std::vector<routing::Problem> certificate_problems(const Config& config) {
     if (certificates.empty()) return;
     auto context = net::TlsServerContext::load({.certificates = certificates});
     if (context) return;
-    for (std::string& message : context.error()) problems.push_back({.path = path, .message = std::move(message)});
+    for (std::string& message : context.error())
+      problems.push_back({.path = path, .message = std::move(message)});
   };
   check(config.certificates, "tls");
   check(config.admin_certificates, "admin.tcp");

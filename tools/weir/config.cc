@@ -137,11 +137,13 @@ class ConfigReader {
                          std::vector<net::TlsCertificateFiles>* certificates) {
     object.for_each(property, [&](const Path& path, Element item) {
       const Object<ConfigCertificateProperty> files(problems_, path, item);
-      certificates->push_back({.certificate_chain_path = read_file_path(files, ConfigCertificateProperty::cert),
-                               .private_key_path = read_file_path(files, ConfigCertificateProperty::key)});
+      certificates->push_back(
+          {.certificate_chain_path = read_file_path(files, ConfigCertificateProperty::cert),
+           .private_key_path = read_file_path(files, ConfigCertificateProperty::key)});
     });
     if (object.has(property) && object[property].is_array() && certificates->empty()) {
-      problems_.add(object.at(property), "lists no certificate; write at least one { cert: file, key: file }");
+      problems_.add(object.at(property),
+                    "lists no certificate; write at least one { cert: file, key: file }");
     }
   }
 

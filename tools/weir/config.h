@@ -8,12 +8,12 @@
 //       - { cert: tls/gw.pem, key: tls/gw.key }
 //   shards: auto                                # or a number; auto = one per CPU this process may use
 //   table: table.yaml                           # required; JSON or YAML; read when the registry is empty
-//   registry: /var/lib/weir/registry.db         # every table there ever was, the log; none = lost with the process
-//   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
-//   admin:
+//   registry: /var/lib/weir/registry.db         # every table there ever was, the log; none = lost with the
+//   process key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME admin:
 //     socket: /run/weir/admin.sock
 //     mode: "0660"
-//     roles:                                    # who may what (routing/admin/roles.h); the highest role counts
+//     roles:                                    # who may what (routing/admin/roles.h); the highest role
+//     counts
 //       admin: ["user:root"]                    # user:NAME, uid:N, group:NAME, gid:N, or * for everybody
 //       operator: ["group:oncall"]
 //     tcp:                                      # optional: the admin API over TLS, with tokens
@@ -72,7 +72,7 @@ struct Config {
   std::optional<uint32_t> shards;                      // none = auto
   std::string table_path;
   std::string registry_path = "/var/lib/weir/registry.db";  // ":memory:" = lost with the process
-  std::string key_hash_secret;  // the secret itself: never print, log or serve it
+  std::string key_hash_secret;                              // the secret itself: never print, log or serve it
   std::string admin_socket = "/run/weir/admin.sock";
   uint32_t admin_socket_mode = 0660;
   std::vector<core::SocketAddress> admin_listen;             // TCP, with TLS; empty = none

@@ -59,7 +59,8 @@ std::vector<std::pair<uint32_t, std::string>> local_users() {
     const size_t uid_begin = name_end == std::string_view::npos ? name_end : line.find(':', name_end + 1);
     if (uid_begin == std::string_view::npos) continue;
     const std::string_view uid = line.substr(uid_begin + 1, line.find(':', uid_begin + 1) - uid_begin - 1);
-    if (const auto number = parse_number<uint32_t>(uid)) users.emplace_back(*number, line.substr(0, name_end));
+    if (const auto number = parse_number<uint32_t>(uid))
+      users.emplace_back(*number, line.substr(0, name_end));
   }
   return users;
 }
@@ -80,8 +81,9 @@ void read_peer(Problems& problems, const Path& path, Element element, Role role,
   }
   const auto id = number ? parse_number<uint32_t>(value) : user ? user_id(value) : group_id(value);
   if (!id) {
-    return problems.add(path, number ? fmt::format("{} is no number", routing::quote(value))
-                                     : fmt::format("this machine knows no {} {}", kind, routing::quote(value)));
+    return problems.add(path, number
+                                  ? fmt::format("{} is no number", routing::quote(value))
+                                  : fmt::format("this machine knows no {} {}", kind, routing::quote(value)));
   }
   access->peers.push_back({.role = role, .who = user ? Who::user : Who::group, .id = *id});
   if (kind == "user") access->user_names.insert(access->user_names.begin(), {*id, value});
@@ -107,7 +109,8 @@ void read_token(Problems& problems, const Path& path, Element element, AccessRul
   if (const auto text = object.string(hash)) {
     token.hash = lower_case(*text);
     if (!is_hash(token.hash)) {
-      problems.add(object.at(hash), "must be hmac-sha256: and 64 hexadecimal digits, as weir hash-key prints them");
+      problems.add(object.at(hash),
+                   "must be hmac-sha256: and 64 hexadecimal digits, as weir hash-key prints them");
     }
   }
   if (const auto text = object.text(role)) {
@@ -154,9 +157,8 @@ void read_roles(Problems& problems, const Path& path, Element element, AccessRul
 }
 
 void read_tokens(Problems& problems, const Object<ConfigTcpProperty>& tcp, AccessRules* access) {
-  tcp.for_each(ConfigTcpProperty::tokens, [&](const Path& path, Element item) {
-    read_token(problems, path, item, access);
-  });
+  tcp.for_each(ConfigTcpProperty::tokens,
+               [&](const Path& path, Element item) { read_token(problems, path, item, access); });
   if (access->tokens.size() > core::limits::kMaxAdminTokens) {
     problems.add(tcp.at(ConfigTcpProperty::tokens),
                  fmt::format("lists {} tokens; at most {} are accepted", access->tokens.size(),

@@ -1,6 +1,6 @@
-// Who may use the admin API, as weir.yaml says it: admin.roles and admin.tcp.tokens. Users and groups are looked up
-// once, when the configuration is read, since a name service that hangs must not hang an on-call's kill; people whom
-// neither the configuration nor /etc/passwd names are shown as "uid 1000".
+// Who may use the admin API, as weir.yaml says it: admin.roles and admin.tcp.tokens. Users and groups are
+// looked up once, when the configuration is read, since a name service that hangs must not hang an on-call's
+// kill; people whom neither the configuration nor /etc/passwd names are shown as "uid 1000".
 //
 // Cold path, any thread.
 #pragma once

@@ -31,9 +31,9 @@
   X(socket, "socket", optional)         \
   X(tcp, "tcp", optional)
 
-#define WEIR_CONFIG_ROLES_PROPERTIES(X) \
-  X(admin, "admin", optional)           \
-  X(approver, "approver", optional)     \
+#define WEIR_CONFIG_ROLES_PROPERTIES(X)  \
+  X(admin, "admin", optional)            \
+  X(approver, "approver", optional)      \
   X(operator_role, "operator", optional) \
   X(viewer, "viewer", optional)
 

@@ -118,7 +118,7 @@ class Server {
   std::vector<std::string> failures_;              // of the system
   std::vector<routing::Problem> config_problems_;  // of what was given
   std::vector<routing::Problem> table_problems_;
-  std::string table_origin_;                       // what they are in
+  std::string table_origin_;  // what they are in
 
   std::unique_ptr<core::Loop> loop_;
   std::unique_ptr<SignalThread> signals_;
@@ -348,9 +348,11 @@ bool Server::report_problems() const {
 
 void Server::begin_serving() {
   api_ = std::make_unique<routing::AdminApi>(
-      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_}, config_.access);
+      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_},
+      config_.access);
   api_->listen(std::exchange(admin_listener_, -1));
-  for (const int listener : std::exchange(admin_tcp_listeners_, {})) api_->listen_tcp(listener, admin_tls_.get());
+  for (const int listener : std::exchange(admin_tcp_listeners_, {}))
+    api_->listen_tcp(listener, admin_tls_.get());
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}),
                       [this] { loop_->post([this] { ++shards_ended_; }); });
@@ -380,14 +382,10 @@ void Server::wait_until_ready() {
 }
 
 void Server::print_ready_line() const {
-  const nlohmann::ordered_json line{{"event", "ready"},
-                                    {"listen", bound_},
-                                    {"listen_tls", bound_tls_},
-                                    {"admin", config_.admin_socket},
-                                    {"admin_tcp", bound_admin_},
-                                    {"revision", control_->table().revision},
-                                    {"shards", shards_.size()},
-                                    {"pid", getpid()}};
+  const nlohmann::ordered_json line{{"event", "ready"},          {"listen", bound_},
+                                    {"listen_tls", bound_tls_},  {"admin", config_.admin_socket},
+                                    {"admin_tcp", bound_admin_}, {"revision", control_->table().revision},
+                                    {"shards", shards_.size()},  {"pid", getpid()}};
   fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   std::fflush(stdout);  // before the access log writes to the same descriptor
 }
@@ -435,8 +433,8 @@ void Server::reload() {
 void Server::reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
                                  net::TlsServerContextHolder* holder) {
   if (holder == nullptr) return;
-  auto context =
-      net::TlsServerContext::load({.certificates = certificates, .ticket_keys = holder->get()->ticket_keys()});
+  auto context = net::TlsServerContext::load(
+      {.certificates = certificates, .ticket_keys = holder->get()->ticket_keys()});
   if (context) {
     holder->replace(std::move(*context));
     core::log_info("certificates_reloaded", {{"certificates", certificates.size()}});

@@ -306,8 +306,9 @@ TEST(AdminApi, RefusesWhatItDoesNotKnow) {
   expect_error(weir.call("PUT", "/v1/table?reason=r", "x", "content-type: text/plain\r\n"), 415, json());
   expect_error(weir.call("POST", "/v1/kill", "x", kYamlType), 415, json());
   expect_error(weir.call("GET", "/v1/status", "x"), 400, json());
-  expect_error(weir.call("PUT", "/v1/table?reason=r", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415,
-               json());
+  expect_error(
+      weir.call("PUT", "/v1/table?reason=r", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415,
+      json());
 }
 
 TEST(AdminApi, RefusesATableAboveMaxAdminBodyBytesBeforeReadingIt) {

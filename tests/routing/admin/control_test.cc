@@ -34,7 +34,8 @@ struct ControlTest : ::testing::Test {
   }
   // The next version of the table, which no shard has taken up yet.
   void publish_another(AdminHost& weir) {
-    weir.control.kill({.caller = {}, .scope = KillScope::unit, .name = "big", .reason = "a test"}, [](const auto&) {});
+    weir.control.kill({.caller = {}, .scope = KillScope::unit, .name = "big", .reason = "a test"},
+                      [](const auto&) {});
   }
   std::vector<json> lines() { return read_lines(log_path); }
 
@@ -210,7 +211,9 @@ TEST_F(ControlTest, AKillOvertakesATableThatIsBeingLoaded) {
   client.send(AdminHost::request("PUT", "/v1/table?reason=a%20test",
                                  with_provider(R"({ dialect: openai, base_url: "http://slow.test/v1" })"),
                                  "content-type: application/yaml\r\n"));
-  EXPECT_EQ(weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "a test"}}).json()["revision"], 2);
+  EXPECT_EQ(
+      weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "a test"}}).json()["revision"],
+      2);
   EXPECT_FALSE(client.poll().has_value());
   {
     const std::lock_guard guard(mutex);
