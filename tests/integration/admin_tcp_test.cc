@@ -19,8 +19,8 @@ constexpr std::string_view kTable =
 class AdminTcp : public ::testing::Test {
  protected:
   static std::string section(const net::TlsCertificateFiles& files) {
-    const auto token = [](const char* id, std::string_view token, const char* role, const char* scopes) {
-      return std::string("{ id: ") + id + ", hash: \"" + routing::hash_key(kKeySecret, token) +
+    const auto token = [](const char* id, std::string_view secret, const char* role, const char* scopes) {
+      return std::string("{ id: ") + id + ", hash: \"" + routing::hash_key(kKeySecret, secret) +
              "\", role: " + role + ", scopes: [" + scopes + "] }, ";
     };
     return ", tcp: { listen: \"127.0.0.1:0\", hosts: [weir.internal], origins: "

@@ -77,14 +77,14 @@ TEST(AdminApi, GetTableGivesTheDocumentBackAndPutTakesIt) {
 TEST(AdminApi, ABadTableIsRefusedWithEveryReasonAndTheOldOneServes) {
   AdminHost weir;
   std::string text = table_text();
-  text.replace(text.find("model: m-1"), 10, "model: m-7");
+  text.replace(text.find("provider: local, tier: economy"), 15, "provider: lokal");
   text.replace(text.find("stable: mini"), 12, "stable: maxi");
   const Reply reply = weir.put_table(text);
   expect_error(reply, 422, "invalid_table");
   const json problems = reply.json()["problems"];
   ASSERT_THAT(problems, SizeIs(2));
   EXPECT_EQ(reply.json()["problem_count"], 2);
-  EXPECT_EQ(problems[0]["path"], "units.mini.model");
+  EXPECT_EQ(problems[0]["path"], "models.m-1.provider");
   EXPECT_EQ(problems[1]["path"], "scenarios.chat.stable");
   EXPECT_THAT(problems[1]["message"].get<std::string>(), HasSubstr("maxi"));
   EXPECT_EQ(weir.status()["revision"], 1);
