@@ -307,14 +307,17 @@ FileAccess files_of(const Config& config) {
   FileAccess access;
   access.read = config.readable;
   for (const std::string* path : {&config.file, &config.table_path}) access.read.push_back(folder_of(*path));
-  for (const net::TlsCertificateFiles& files : config.certificates) {
-    access.read.push_back(folder_of(files.certificate_chain_path));
-    access.read.push_back(folder_of(files.private_key_path));
+  for (const auto* certificates : {&config.certificates, &config.admin_certificates}) {
+    for (const net::TlsCertificateFiles& files : *certificates) {
+      access.read.push_back(folder_of(files.certificate_chain_path));
+      access.read.push_back(folder_of(files.private_key_path));
+    }
   }
   for (const char* variable : {"SSL_CERT_FILE", "SSL_CERT_DIR"}) {  // as OpenSSL reads them
     if (const char* path = std::getenv(variable); path != nullptr) access.read.emplace_back(path);
   }
   access.write.push_back(folder_of(config.admin_socket));
+  if (config.registry_path != ":memory:") access.write.push_back(folder_of(config.registry_path));
   if (config.access_log == AccessLog::file) access.write.push_back(folder_of(config.access_log_path));
   return access;
 }

@@ -43,8 +43,12 @@ constexpr uint64_t kFirstLookupPatienceMs = 10'000;
 // either.
 constexpr uint32_t kHandoverIdleMs = 10'000;
 constexpr uint64_t kControlReleaseMs = 5'000;  // what calls of the admin API under way may take
-constexpr uint64_t kCloseGraceMs = 5'000;      // what close_now() may take before the process is given up
+constexpr uint64_t kTakeBackRetryMs = 500;
+constexpr uint64_t kCloseGraceMs = 5'000;  // what close_now() may take before the process is given up
 constexpr uint64_t kStartTurnMs = 5;
+constexpr const char* kNoDescriptor = "no descriptor left: raise the limit on open files";
+// The kernel takes a killed process' ring apart after the process is gone: until then its sockets are taken.
+constexpr uint64_t kTakenPatienceMs = 500;
 
 // The CPUs this process may use, in order.
 std::vector<int> allowed_cpus() {
@@ -96,13 +100,21 @@ class Server {
   void drop_system_calls();
   void start_loops();
   void load_certificates();
+  std::unique_ptr<net::TlsServerContextHolder> load_certificates(
+      const std::vector<net::TlsCertificateFiles>& certificates, const char* path);
+  void reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
+                           net::TlsServerContextHolder* holder);
   void open_access_log();
   void make_gateway();
+  void open_registry();
   void load_table();
   void open_ports();
   void open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
                  std::vector<std::string>* bound);
   void open_admin_socket();
+  void open_admin_ports();
+  template <typename Open>
+  auto patiently(Open open);
   void join_shard_loops();
   bool report_problems() const;
 
@@ -115,6 +127,7 @@ class Server {
   void open_api();
   std::string begin_handover();
   void continue_handover();
+  void take_back();
   void end_handover(Launcher::Started successor);
   void reload();
   void reload_certificates();
@@ -134,6 +147,7 @@ class Server {
   std::vector<std::string> failures_;              // of the system
   std::vector<routing::Problem> config_problems_;  // of what was given
   std::vector<routing::Problem> table_problems_;
+  std::string table_origin_;  // what they are in
 
   std::unique_ptr<core::Loop> loop_;
   std::unique_ptr<SignalThread> signals_;
@@ -141,18 +155,20 @@ class Server {
   std::unique_ptr<routing::Worker> worker_;
   std::unique_ptr<net::AddressBook> addresses_;
   std::unique_ptr<routing::AccessLog> access_log_;
-  std::unique_ptr<net::TlsServerContextHolder> tls_;
+  std::unique_ptr<routing::RegistryThreads> registry_;
+  std::unique_ptr<net::TlsServerContextHolder> tls_, admin_tls_;
   std::unique_ptr<routing::Gateway> gateway_;
   std::unique_ptr<routing::ControlThread> control_;
   std::unique_ptr<routing::AdminApi> api_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<Descriptors> listeners_;  // by shard
-  std::vector<std::string> bound_, bound_tls_;
+  std::vector<std::string> bound_, bound_tls_, bound_admin_;
   int admin_listener_ = -1;
+  std::vector<int> admin_tcp_listeners_;
   uint32_t shards_ended_ = 0;
   bool owns_admin_path_ = true;
-  enum class Handover : uint8_t { none, releasing, starting, done } handover_ = Handover::none;
-  uint64_t release_deadline_ns_ = 0;
+  enum class Handover : uint8_t { none, releasing, starting, taking_back, done } handover_ = Handover::none;
+  uint64_t release_deadline_ns_ = 0, retry_at_ns_ = 0;
   std::string handover_failure_;  // of the last attempt; empty = none
   bool serving_ = false;
   bool draining_ = false;
@@ -164,6 +180,7 @@ Server::~Server() {
   for (const Descriptors& descriptors : listeners_) {
     for (const ShardListener& listener : descriptors) core::close_socket(listener.descriptor);
   }
+  for (const int listener : admin_tcp_listeners_) core::close_socket(listener);
   if (admin_listener_ >= 0) {
     core::close_socket(admin_listener_);
     // With a predecessor it still is, or will be again, the predecessor's.
@@ -181,10 +198,12 @@ int Server::run() {
   open_access_log();
   if (loop_ != nullptr) {
     make_gateway();
-    load_table();
+    open_registry();
+    if (registry_ != nullptr) load_table();
   }
   open_ports();
   open_admin_socket();
+  open_admin_ports();
   join_shard_loops();
   if (report_problems()) {
     return config_problems_.empty() && table_problems_.empty() ? kExitFailure : kExitBadInput;
@@ -193,8 +212,10 @@ int Server::run() {
   drop_system_calls();
   wait_until_ready();
   while (shards_ended_ < shards_.size() || handover_ == Handover::starting) {
-    loop_->turn(handover_ == Handover::releasing ? core::milliseconds(kStartTurnMs) : UINT64_MAX);
+    const bool watching = handover_ == Handover::releasing || handover_ == Handover::taking_back;
+    loop_->turn(watching ? core::milliseconds(kStartTurnMs) : UINT64_MAX);
     continue_handover();
+    take_back();
   }
   finish();
   return kExitOk;
@@ -214,6 +235,8 @@ void Server::take_sockets() {
 void Server::enter_sandbox() {
   if (!config_.sandbox) return core::log_warning("sandbox_off");
   const FileAccess files = files_of(config_);
+  // Those that weir makes itself have to be there before; whoever needs one that cannot be made says so.
+  for (const std::string& folder : files.write) static_cast<void>(core::make_folder(folder));
   const std::string privileges = give_up_privileges();
   wipe_environment();
   for (const std::string& problem : {privileges, restrict_files(files)}) {
@@ -250,15 +273,19 @@ void Server::start_loops() {
 }
 
 void Server::load_certificates() {
-  if (config_.certificates.empty()) return;
-  auto context = net::TlsServerContext::load({.certificates = config_.certificates});
-  if (context) {
-    tls_ = std::make_unique<net::TlsServerContextHolder>(std::move(*context));
-    return;
-  }
+  tls_ = load_certificates(config_.certificates, "tls");
+  admin_tls_ = load_certificates(config_.admin_certificates, "admin.tcp");
+}
+
+std::unique_ptr<net::TlsServerContextHolder> Server::load_certificates(
+    const std::vector<net::TlsCertificateFiles>& certificates, const char* path) {
+  if (certificates.empty()) return nullptr;
+  auto context = net::TlsServerContext::load({.certificates = certificates});
+  if (context) return std::make_unique<net::TlsServerContextHolder>(std::move(*context));
   for (std::string& message : context.error()) {
-    config_problems_.push_back({.path = "tls", .message = std::move(message)});
+    config_problems_.push_back({.path = path, .message = std::move(message)});
   }
+  return nullptr;
 }
 
 void Server::open_access_log() {
@@ -295,18 +322,40 @@ void Server::make_gateway() {
   });
 }
 
-void Server::load_table() {
-  control_ = std::make_unique<routing::ControlThread>(
-      *loop_, *gateway_, *addresses_, *access_log_, *worker_,
-      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
-  auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
-  if (!text) {
-    table_problems_.push_back({.path = "", .message = std::move(text.error())});
+// A file that weir cannot make sense of stays so until somebody acts; a full or busy disk may mend itself.
+void Server::open_registry() {
+  auto opened = routing::RegistryThreads::open({.path = config_.registry_path});
+  if (opened) {
+    registry_ = std::move(*opened);
+    if (registry_->path().empty()) core::log_warning("registry_in_memory");  // changes end with the process
     return;
   }
-  const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
-  if (auto loaded = control_->load(*std::move(text), format); !loaded)
-    table_problems_ = std::move(loaded.error());
+  using enum routing::RegistryError::Kind;
+  routing::RegistryError& error = opened.error();
+  if (error.kind == corrupt || error.kind == newer) {
+    config_problems_.push_back({.path = "registry", .message = std::move(error.message)});
+  } else {
+    fail("registry: " + error.message);
+  }
+}
+
+void Server::load_table() {
+  control_ = std::make_unique<routing::ControlThread>(
+      *loop_, routing::ControlParts{*gateway_, *addresses_, *access_log_, *worker_, *registry_},
+      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
+  auto started = control_->start([this]() -> std::expected<routing::ControlThread::TableText, std::string> {
+    auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
+    if (!text) return std::unexpected(std::move(text.error()));
+    const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
+    return routing::ControlThread::TableText{*std::move(text), format, config_.table_path};
+  });
+  if (started) return;
+  routing::StartFailure& failure = started.error();
+  if (failure.registry) fail("registry: " + failure.registry->message);
+  table_problems_ = std::move(failure.problems);
+  table_origin_ = failure.revision == 0
+                      ? config_.table_path
+                      : fmt::format("{}, revision {}", config_.registry_path, failure.revision);
 }
 
 void Server::open_ports() {
@@ -314,6 +363,17 @@ void Server::open_ports() {
   for (const core::SocketAddress& address : config_.listen_tls) {
     // Without certificates there is nothing to speak TLS with; their problems have been noted.
     if (tls_ != nullptr) open_port(address, tls_.get(), &bound_tls_);
+  }
+}
+
+template <typename Open>
+auto Server::patiently(Open open) {
+  const uint64_t deadline_ns =
+      core::deadline_after(core::monotonic_now_ns(), core::milliseconds(kTakenPatienceMs));
+  while (true) {
+    auto opened = open();
+    if (opened || loop_ == nullptr || core::monotonic_now_ns() >= deadline_ns) return opened;
+    loop_->turn(core::milliseconds(kStartTurnMs));
   }
 }
 
@@ -326,7 +386,7 @@ void Server::open_port(const core::SocketAddress& address, const net::TlsServerC
   for (size_t i = 0; i < sockets->size(); ++i) {
     const int socket = (*sockets)[i];
     listeners_[i % listeners_.size()].push_back({.descriptor = socket, .tls = tls});
-    if (!passed_.add(name, socket)) return fail("no descriptor left: raise the limit on open files");
+    if (!passed_.add(name, socket)) return fail(kNoDescriptor);
   }
   bound->push_back(core::bound_address(sockets->front()).to_string());
 }
@@ -335,13 +395,27 @@ void Server::open_admin_socket() {
   if (auto given = inherited_.take_unix(config_.admin_socket); given) {
     admin_listener_ = given->descriptor;
     owns_admin_path_ = given->name == kOwnAdminSocket;
-  } else if (auto listener = core::listen_unix(config_.admin_socket, config_.admin_socket_mode); listener) {
+  } else if (auto listener = patiently(
+                 [&] { return core::listen_unix(config_.admin_socket, config_.admin_socket_mode); });
+             listener) {
     admin_listener_ = *listener;
   } else {
     return fail("admin socket: " + listener.error());
   }
-  if (!passed_.add(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket, admin_listener_))
-    fail("no descriptor left: raise the limit on open files");
+  if (!passed_.add(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket, admin_listener_)) fail(kNoDescriptor);
+}
+
+void Server::open_admin_ports() {
+  if (admin_tls_ == nullptr) return;  // without certificates there is no TLS, and without TLS no token
+  for (const core::SocketAddress& address : config_.admin_listen) {
+    auto sockets = listening_sockets(inherited_, address, kAdminTcpSocket, 1);
+    if (!sockets) return fail(std::move(sockets.error()));
+    for (const int socket : *sockets) {
+      admin_tcp_listeners_.push_back(socket);
+      if (!passed_.add(kAdminTcpSocket, socket)) return fail(kNoDescriptor);
+    }
+    bound_admin_.push_back(core::bound_address(sockets->front()).to_string());
+  }
 }
 
 void Server::join_shard_loops() {
@@ -354,7 +428,7 @@ void Server::join_shard_loops() {
 
 bool Server::report_problems() const {
   if (!config_problems_.empty()) print_problems(config_.file, config_problems_);
-  if (!table_problems_.empty()) print_problems(config_.table_path, table_problems_);
+  if (!table_problems_.empty()) print_problems(table_origin_, table_problems_);
   for (const std::string& failure : failures_) fmt::print(stderr, "weir: {}\n", failure);
   return !config_problems_.empty() || !table_problems_.empty() || !failures_.empty();
 }
@@ -363,11 +437,15 @@ bool Server::report_problems() const {
 
 void Server::open_api() {
   api_ = std::make_unique<routing::AdminApi>(
-      *control_, routing::AdminApi::About{.version = WEIR_VERSION,
-                                          .started_ns = started_ns_,
-                                          .upgrade = [this] { return begin_handover(); },
-                                          .upgrade_failure = handover_failure_});
+      *control_,
+      routing::AdminApi::About{.version = WEIR_VERSION,
+                               .started_ns = started_ns_,
+                               .upgrade = [this] { return begin_handover(); },
+                               .upgrade_failure = handover_failure_},
+      config_.access);
   api_->listen(std::exchange(admin_listener_, -1));
+  for (const int listener : std::exchange(admin_tcp_listeners_, {}))
+    api_->listen_tcp(listener, admin_tls_.get());
 }
 
 void Server::begin_serving() {
@@ -380,7 +458,7 @@ void Server::begin_serving() {
   serving_ = true;
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);
   rotate_ = std::make_unique<core::Timer>(on_rotate, this);
-  if (tls_ != nullptr) on_rotate(*rotate_);
+  if (tls_ != nullptr || admin_tls_ != nullptr) on_rotate(*rotate_);
 }
 
 // Ready: every shard uses the table, and each provider's name has been looked up once. A name server that
@@ -399,18 +477,16 @@ void Server::wait_until_ready() {
   gateway_->ready.store(true, std::memory_order_relaxed);
   print_ready_line();
   manager_.ready();
+  control_->compare_with_file(config_.table_path);
   // It drains from now on. One that is gone has said so to its clients; there is nothing to wait for.
   if (predecessor_.waits() && !predecessor_.tell_ready()) core::log_warning("predecessor_gone");
 }
 
 void Server::print_ready_line() const {
-  const nlohmann::ordered_json line{{"event", "ready"},
-                                    {"listen", bound_},
-                                    {"listen_tls", bound_tls_},
-                                    {"admin", config_.admin_socket},
-                                    {"revision", control_->table().revision},
-                                    {"shards", shards_.size()},
-                                    {"pid", getpid()}};
+  const nlohmann::ordered_json line{{"event", "ready"},          {"listen", bound_},
+                                    {"listen_tls", bound_tls_},  {"admin", config_.admin_socket},
+                                    {"admin_tcp", bound_admin_}, {"revision", control_->table().revision},
+                                    {"shards", shards_.size()},  {"pid", getpid()}};
   fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   std::fflush(stdout);  // before the access log writes to the same descriptor
 }
@@ -467,11 +543,13 @@ std::string Server::begin_handover() {
 // The one writer at a time: nobody answers the admin API any more, so nothing can be changed here.
 void Server::continue_handover() {
   if (handover_ != Handover::releasing || draining_) return;
-  if (!api_->closed()) {
+  if (api_ != nullptr && !api_->closed()) {
     if (loop_->now_ns() >= release_deadline_ns_) api_->close();
     return;
   }
   api_.reset();
+  if (!control_->idle()) return;
+  registry_->release();
   handover_ = Handover::starting;
   launcher_->start(passed_, [this](Launcher::Started successor) {
     loop_->post([this, successor = std::move(successor)] { end_handover(successor); });
@@ -479,7 +557,7 @@ void Server::continue_handover() {
 }
 
 void Server::end_handover(Launcher::Started successor) {
-  handover_ = successor ? Handover::done : Handover::none;
+  handover_ = successor ? Handover::done : Handover::taking_back;
   if (draining_) return passed_.close();
   if (successor) {
     core::log_info("handed_over", {{"successor", *successor}, {"grace_ms", config_.limits.drain_timeout_ms}});
@@ -489,7 +567,23 @@ void Server::end_handover(Launcher::Started successor) {
                   {{"reason", successor.error()},
                    {"hint", "its messages above say why; this process goes on as before"}});
   handover_failure_ = successor.error();
-  admin_listener_ = passed_.copy_of(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket);
+  retry_at_ns_ = 0;
+}
+
+// The successor may be a while in ending, and has the registry until then.
+void Server::take_back() {
+  if (handover_ != Handover::taking_back || draining_ || loop_->now_ns() < retry_at_ns_) return;
+  if (auto reopened = registry_->reopen(); !reopened) {
+    core::log_error("registry_not_reopened", {{"reason", reopened.error().message}});
+    retry_at_ns_ = core::deadline_after(loop_->now_ns(), core::milliseconds(kTakeBackRetryMs));
+    return;
+  }
+  for (const SocketsToPass::Socket& socket : passed_.list()) {
+    if (socket.name == kAdminTcpSocket) admin_tcp_listeners_.push_back(SocketsToPass::copy(socket));
+    if (socket.name == kOwnAdminSocket || socket.name == kAdminSocket)
+      admin_listener_ = SocketsToPass::copy(socket);
+  }
+  handover_ = Handover::none;
   open_api();
   manager_.ready();
 }
@@ -516,16 +610,19 @@ void Server::reload() {
   manager_.reloading();
   control_->reopen_access_log();
   control_->reload_trust();
-  if (tls_ != nullptr) reload_certificates();
+  reload_certificates(config_.certificates, tls_.get());
+  reload_certificates(config_.admin_certificates, admin_tls_.get());
   if (gateway_->ready.load(std::memory_order_relaxed)) manager_.ready();
 }
 
-void Server::reload_certificates() {
+void Server::reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
+                                 net::TlsServerContextHolder* holder) {
+  if (holder == nullptr) return;
   auto context = net::TlsServerContext::load(
-      {.certificates = config_.certificates, .ticket_keys = tls_->get()->ticket_keys()});
+      {.certificates = certificates, .ticket_keys = holder->get()->ticket_keys()});
   if (context) {
-    tls_->replace(std::move(*context));
-    core::log_info("certificates_reloaded", {{"certificates", config_.certificates.size()}});
+    holder->replace(std::move(*context));
+    core::log_info("certificates_reloaded", {{"certificates", certificates.size()}});
     return;
   }
   for (const std::string& problem : context.error()) {
@@ -536,9 +633,10 @@ void Server::reload_certificates() {
 void Server::on_rotate(core::Timer& timer) {
   auto& self = timer.owner<Server>();
   const uint64_t now_ns = self.loop_->now_ns();
-  // The first call only starts the clock: the keys are fresh.
-  if (self.gateway_->ready.load(std::memory_order_relaxed) && !self.tls_->get()->ticket_keys()->rotate()) {
-    core::log_error("ticket_keys_not_rotated");
+  for (const net::TlsServerContextHolder* holder : {self.tls_.get(), self.admin_tls_.get()}) {
+    // The first call only starts the clock: the keys are fresh.
+    if (holder == nullptr || !self.gateway_->ready.load(std::memory_order_relaxed)) continue;
+    if (!holder->get()->ticket_keys()->rotate()) core::log_error("ticket_keys_not_rotated");
   }
   const uint64_t timeout_ns = core::milliseconds(core::limits::kTlsTicketRotationMs);
   self.loop_->timers().schedule(timer, core::deadline_after(now_ns, timeout_ns));

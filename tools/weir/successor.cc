@@ -191,11 +191,8 @@ void SocketsToPass::close() {
   sockets_.clear();
 }
 
-int SocketsToPass::copy_of(std::string_view name) const {
-  for (const Socket& socket : sockets_) {
-    if (socket.name == name) return ::fcntl(socket.descriptor, F_DUPFD_CLOEXEC, 0);
-  }
-  return -1;
+int SocketsToPass::copy(const Socket& socket) {
+  return ::fcntl(socket.descriptor, F_DUPFD_CLOEXEC, 0);
 }
 
 std::unique_ptr<Launcher> Launcher::fork_now(char** arguments) {

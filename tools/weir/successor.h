@@ -55,8 +55,8 @@ class SocketsToPass {
   // A socket that only we have open is closed with it: nobody waits in its queue for ever.
   void close();
   const std::vector<Socket>& list() const { return sockets_; }
-  // A new copy of the first one of that name, -1 if there is none.
-  int copy_of(std::string_view name) const;
+  // The caller's to close; -1 = no descriptor left.
+  static int copy(const Socket& socket);
 
  private:
   std::vector<Socket> sockets_;

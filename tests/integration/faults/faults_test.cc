@@ -267,10 +267,10 @@ TEST(Faults, AFullDiskCostsLinesOfTheLogAndNothingElse) {
 
 TEST(Faults, ALogThatMayNotGrowKeepsWholeLines) {
   EchoProvider provider;
-  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-f 16"});
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-f 512"});
   ASSERT_NE(gateway.port(), 0);
   BlockingClient client(gateway.port());
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 1000; ++i) {
     client.send(chat_request());
     ASSERT_EQ(client.receive().status, 200);
   }
@@ -289,7 +289,7 @@ TEST(Faults, WithoutLockedMemoryItServesOrSaysWhatItNeeds) {
   const std::string config = folder.write(
       "weir.yaml",
       "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-      "admin: { socket: admin.sock }\naccess_log: none\n");
+      "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
   auto process = weir::testing::Process::start(
       "/bin/bash", {.arguments = {"-c", R"(ulimit -l 0; exec "$0" serve --config "$1")", WEIR_BINARY, config},
                     .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
@@ -409,10 +409,10 @@ TEST(Faults, AnEndWithoutWarningLeavesNothingInTheWayOfTheNextStart) {
   std::string listen = "127.0.0.1:0";
   for (int round = 0; round < 20; ++round) {
     SCOPED_TRACE(round);
-    const std::string config =
-        folder.write("weir.yaml", "listen: \"" + listen +
-                                      "\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-                                      "admin: { socket: admin.sock }\naccess_log: access.jsonl\n");
+    const std::string config = folder.write(
+        "weir.yaml", "listen: \"" + listen +
+                         "\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+                         "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n");
     auto process = weir::testing::Process::start(WEIR_BINARY,
                                                  {.arguments = {"serve", "--config", config},
                                                   .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});

@@ -99,7 +99,7 @@ class Handover : public ::testing::Test {
     folder_.write(
         "weir.yaml",
         "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-        "admin: { socket: admin.sock }\naccess_log: access.jsonl\n" +
+        "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n" +
             more_config);
   }
   // The next process that says it is ready.
@@ -238,7 +238,8 @@ TEST_F(Handover, TakesOnAnotherNumberOfShards) {
   for (const int shards : {4, 1, 3}) {
     std::ofstream(folder_.file("weir.yaml"), std::ios::trunc)
         << "listen: \"127.0.0.1:0\"\nshards: " << shards
-        << "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\nadmin: { socket: admin.sock "
+        << "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\nregistry: registry.db\nadmin: { socket: "
+           "admin.sock "
            "}\naccess_log: none\n";
     current().send(SIGUSR2);
     ASSERT_TRUE(wait_until_ready()) << first_->errors();
