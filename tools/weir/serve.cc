@@ -1,39 +1,21 @@
 #include "tools/weir/serve.h"
 
 #include <fmt/format.h>
-#include <sched.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <vector>
+#include <utility>
 
-#include "core/file.h"
 #include "core/log.h"
-#include "core/loop.h"
+#include "core/socket.h"
 #include "core/strong.h"
-#include "net/address_book.h"
-#include "net/tls/tls_server_context.h"
-#include "routing/admin/admin_api.h"
-#include "routing/admin/control.h"
-#include "tools/weir/commands.h"
-#include "tools/weir/credentials.h"
-#include "tools/weir/environment.h"
-#include "tools/weir/inherited_sockets.h"
-#include "tools/weir/sandbox.h"
-#include "tools/weir/service_manager.h"
-#include "tools/weir/shard_thread.h"
-#include "tools/weir/signal_thread.h"
-#include "tools/weir/successor.h"
+#include "tools/weir/server.h"
 
 namespace weir::tools {
 namespace {
@@ -45,22 +27,6 @@ constexpr uint32_t kHandoverIdleMs = 10'000;
 constexpr uint64_t kControlReleaseMs = 5'000;  // what calls of the admin API under way may take
 constexpr uint64_t kTakeBackRetryMs = 500;
 constexpr uint64_t kCloseGraceMs = 5'000;  // what close_now() may take before the process is given up
-constexpr uint64_t kStartTurnMs = 5;
-constexpr const char* kNoDescriptor = "no descriptor left: raise the limit on open files";
-// The kernel takes a killed process' ring apart after the process is gone: until then its sockets are taken.
-constexpr uint64_t kTakenPatienceMs = 500;
-
-// The CPUs this process may use, in order.
-std::vector<int> allowed_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
-  }
-  return cpus;
-}
 
 // Every connection is a descriptor; the soft limit of many systems is 1024.
 void raise_descriptor_limit() {
@@ -70,110 +36,7 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-uint64_t random_seed() {
-  uint64_t seed = 0;
-  WEIR_ASSERT(getrandom(&seed, sizeof seed, 0) == sizeof seed);  // does not fail once the system is up
-  return seed;
-}
-
-// The ring and buffers of the control loop: a few admin connections.
-core::IoOptions control_io() {
-  return {.submission_entries = 64,
-          .completion_entries = 1024,
-          .incremental_block_bytes = 128 * 1024,
-          .incremental_blocks = 2,
-          .whole_block_bytes = 16 * 1024,
-          .whole_blocks = 16};
-}
-
-class Server {
- public:
-  Server(const Config& config, Launcher* launcher) : config_(config), launcher_(launcher) {}
-  ~Server();
-  int run();
-
- private:
-  using Descriptors = std::vector<ShardListener>;
-
-  void take_sockets();
-  void enter_sandbox();
-  void drop_system_calls();
-  void start_loops();
-  void load_certificates();
-  std::unique_ptr<net::TlsServerContextHolder> load_certificates(
-      const std::vector<net::TlsCertificateFiles>& certificates, const char* path);
-  void reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
-                           net::TlsServerContextHolder* holder);
-  void open_access_log();
-  void make_gateway();
-  void open_registry();
-  void load_table();
-  void open_ports();
-  void open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
-                 std::vector<std::string>* bound);
-  void open_admin_socket();
-  void open_admin_ports();
-  template <typename Open>
-  auto patiently(Open open);
-  void join_shard_loops();
-  bool report_problems() const;
-
-  void begin_serving();
-  void wait_until_ready();
-  void print_ready_line() const;
-  void on_signal(int signal);
-  void begin_drain(uint32_t idle_ms);
-  void close_shards();
-  void open_api();
-  std::string begin_handover();
-  void continue_handover();
-  void take_back();
-  void end_handover(Launcher::Started successor);
-  void reload();
-  void reload_certificates();
-  void remove_admin_path() const;
-  void finish();
-  static void on_grace_over(core::Timer& timer);
-  static void on_rotate(core::Timer& timer);
-  void fail(std::string problem) { failures_.push_back(std::move(problem)); }
-
-  const Config& config_;
-  Launcher* const launcher_;
-  Predecessor predecessor_;
-  const ServiceManager manager_;
-  InheritedSockets inherited_;
-  SocketsToPass passed_;  // copies of all listeners, until nobody can follow us any more
-  const uint64_t started_ns_ = core::monotonic_now_ns();
-  std::vector<std::string> failures_;              // of the system
-  std::vector<routing::Problem> config_problems_;  // of what was given
-  std::vector<routing::Problem> table_problems_;
-  std::string table_origin_;  // what they are in
-
-  std::unique_ptr<core::Loop> loop_;
-  std::unique_ptr<SignalThread> signals_;
-  std::unique_ptr<core::Timer> grace_, rotate_;
-  std::unique_ptr<routing::Worker> worker_;
-  std::unique_ptr<net::AddressBook> addresses_;
-  std::unique_ptr<routing::AccessLog> access_log_;
-  std::unique_ptr<routing::RegistryThreads> registry_;
-  std::unique_ptr<net::TlsServerContextHolder> tls_, admin_tls_;
-  std::unique_ptr<routing::Gateway> gateway_;
-  std::unique_ptr<routing::ControlThread> control_;
-  std::unique_ptr<routing::AdminApi> api_;
-  std::vector<std::unique_ptr<ShardThread>> shards_;
-  std::vector<Descriptors> listeners_;  // by shard
-  std::vector<std::string> bound_, bound_tls_, bound_admin_;
-  int admin_listener_ = -1;
-  std::vector<int> admin_tcp_listeners_;
-  uint32_t shards_ended_ = 0;
-  bool owns_admin_path_ = true;
-  enum class Handover : uint8_t { none, releasing, starting, taking_back, done } handover_ = Handover::none;
-  uint64_t release_deadline_ns_ = 0, retry_at_ns_ = 0;
-  std::string handover_failure_;  // of the last attempt; empty = none
-  bool serving_ = false;
-  bool draining_ = false;
-  bool closing_ = false;
-};
+}  // namespace
 
 Server::~Server() {
   shards_.clear();  // before what they use
@@ -219,218 +82,6 @@ int Server::run() {
   }
   finish();
   return kExitOk;
-}
-
-// ---- start-up: every problem is collected -------------------------------------------------------------
-
-void Server::take_sockets() {
-  if (auto taken = InheritedSockets::take(); taken) {
-    inherited_ = std::move(*taken);
-  } else {
-    fail(std::move(taken.error()));
-  }
-}
-
-// Before any thread: all that follow inherit it. Without it weir serves as well; the operator should know.
-void Server::enter_sandbox() {
-  if (!config_.sandbox) return core::log_warning("sandbox_off");
-  const FileAccess files = files_of(config_);
-  // Those that weir makes itself have to be there before; whoever needs one that cannot be made says so.
-  for (const std::string& folder : files.write) static_cast<void>(core::make_folder(folder));
-  const std::string privileges = give_up_privileges();
-  wipe_environment();
-  for (const std::string& problem : {privileges, restrict_files(files)}) {
-    if (!problem.empty()) core::log_warning("sandbox_incomplete", {{"reason", problem}});
-  }
-}
-
-// All that start-up alone needs has been done.
-void Server::drop_system_calls() {
-  if (!config_.sandbox) return;
-  if (const std::string problem = restrict_system_calls(); !problem.empty())
-    core::log_warning("sandbox_incomplete", {{"reason", problem}});
-}
-
-void Server::start_loops() {
-  // The main thread carries the control loop. Signals are blocked before any other thread starts.
-  if (auto loop = core::Loop::create(control_io()); loop) {
-    loop_ = std::move(*loop);
-  } else {
-    fail(std::move(loop.error()));
-  }
-  signals_ = std::make_unique<SignalThread>([this](int signal) {
-    if (loop_ != nullptr) loop_->post([this, signal] { on_signal(signal); });
-  });
-  const std::vector<int> cpus = allowed_cpus();
-  const auto automatic = static_cast<uint32_t>(std::clamp<size_t>(cpus.size(), 1, core::limits::kMaxShards));
-  const uint32_t count = config_.shards.value_or(automatic);
-  for (uint32_t index = 0; index < count; ++index) {
-    std::optional<int> cpu;
-    if (!cpus.empty()) cpu = cpus[index % cpus.size()];
-    shards_.push_back(std::make_unique<ShardThread>(index, cpu));
-  }
-  listeners_.resize(count);
-}
-
-void Server::load_certificates() {
-  tls_ = load_certificates(config_.certificates, "tls");
-  admin_tls_ = load_certificates(config_.admin_certificates, "admin.tcp");
-}
-
-std::unique_ptr<net::TlsServerContextHolder> Server::load_certificates(
-    const std::vector<net::TlsCertificateFiles>& certificates, const char* path) {
-  if (certificates.empty()) return nullptr;
-  auto context = net::TlsServerContext::load({.certificates = certificates});
-  if (context) return std::make_unique<net::TlsServerContextHolder>(std::move(*context));
-  for (std::string& message : context.error()) {
-    config_problems_.push_back({.path = path, .message = std::move(message)});
-  }
-  return nullptr;
-}
-
-void Server::open_access_log() {
-  std::unique_ptr<core::AppendFile> file;
-  if (config_.access_log == AccessLog::standard_output) file = core::AppendFile::standard_output();
-  if (config_.access_log == AccessLog::file) {
-    if (auto opened = core::AppendFile::open(config_.access_log_path); opened) {
-      file = std::move(*opened);
-    } else {
-      fail(std::move(opened.error()));
-    }
-  }
-  access_log_ = std::make_unique<routing::AccessLog>(std::move(file));
-}
-
-void Server::make_gateway() {
-  worker_ = std::make_unique<routing::Worker>();
-  addresses_ = std::make_unique<net::AddressBook>();
-  const LimitOverrides& limits = config_.limits;
-  const routing::GatewayOptions options{.shards = static_cast<uint32_t>(shards_.size()),
-                                        .key_hash_secret = config_.key_hash_secret,
-                                        .max_body_bytes = limits.max_body_bytes,
-                                        .max_connections_per_shard = limits.max_connections_per_shard,
-                                        .max_exchanges_per_shard = limits.max_exchanges_per_shard,
-                                        .head_timeout_ms = limits.head_timeout_ms,
-                                        .body_stall_timeout_ms = limits.body_stall_timeout_ms,
-                                        .idle_timeout_ms = limits.idle_timeout_ms,
-                                        .write_stall_timeout_ms = limits.write_stall_timeout_ms,
-                                        .upstream_idle_ms = limits.upstream_idle_ms,
-                                        .process_seed = random_seed()};
-  gateway_ = std::make_unique<routing::Gateway>(options, *addresses_, [this] {
-    if (!serving_) return;  // a shard begins with the newest table anyway
-    for (const auto& shard : shards_) shard->wake();
-  });
-}
-
-// A file that weir cannot make sense of stays so until somebody acts; a full or busy disk may mend itself.
-void Server::open_registry() {
-  auto opened = routing::RegistryThreads::open({.path = config_.registry_path});
-  if (opened) {
-    registry_ = std::move(*opened);
-    if (registry_->path().empty()) core::log_warning("registry_in_memory");  // changes end with the process
-    return;
-  }
-  using enum routing::RegistryError::Kind;
-  routing::RegistryError& error = opened.error();
-  if (error.kind == corrupt || error.kind == newer) {
-    config_problems_.push_back({.path = "registry", .message = std::move(error.message)});
-  } else {
-    fail("registry: " + error.message);
-  }
-}
-
-void Server::load_table() {
-  control_ = std::make_unique<routing::ControlThread>(
-      *loop_, routing::ControlParts{*gateway_, *addresses_, *access_log_, *worker_, *registry_},
-      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
-  auto started = control_->start([this]() -> std::expected<routing::ControlThread::TableText, std::string> {
-    auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
-    if (!text) return std::unexpected(std::move(text.error()));
-    const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
-    return routing::ControlThread::TableText{*std::move(text), format, config_.table_path};
-  });
-  if (started) return;
-  routing::StartFailure& failure = started.error();
-  if (failure.registry) fail("registry: " + failure.registry->message);
-  table_problems_ = std::move(failure.problems);
-  table_origin_ = failure.revision == 0
-                      ? config_.table_path
-                      : fmt::format("{}, revision {}", config_.registry_path, failure.revision);
-}
-
-void Server::open_ports() {
-  for (const core::SocketAddress& address : config_.listen) open_port(address, nullptr, &bound_);
-  for (const core::SocketAddress& address : config_.listen_tls) {
-    // Without certificates there is nothing to speak TLS with; their problems have been noted.
-    if (tls_ != nullptr) open_port(address, tls_.get(), &bound_tls_);
-  }
-}
-
-template <typename Open>
-auto Server::patiently(Open open) {
-  const uint64_t deadline_ns =
-      core::deadline_after(core::monotonic_now_ns(), core::milliseconds(kTakenPatienceMs));
-  while (true) {
-    auto opened = open();
-    if (opened || loop_ == nullptr || core::monotonic_now_ns() >= deadline_ns) return opened;
-    loop_->turn(core::milliseconds(kStartTurnMs));
-  }
-}
-
-// One socket per shard.
-void Server::open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
-                       std::vector<std::string>* bound) {
-  const std::string_view name = tls == nullptr ? kPlainSocket : kTlsSocket;
-  auto sockets = listening_sockets(inherited_, address, name, listeners_.size());
-  if (!sockets) return fail(std::move(sockets.error()));
-  for (size_t i = 0; i < sockets->size(); ++i) {
-    const int socket = (*sockets)[i];
-    listeners_[i % listeners_.size()].push_back({.descriptor = socket, .tls = tls});
-    if (!passed_.add(name, socket)) return fail(kNoDescriptor);
-  }
-  bound->push_back(core::bound_address(sockets->front()).to_string());
-}
-
-void Server::open_admin_socket() {
-  if (auto given = inherited_.take_unix(config_.admin_socket); given) {
-    admin_listener_ = given->descriptor;
-    owns_admin_path_ = given->name == kOwnAdminSocket;
-  } else if (auto listener = patiently(
-                 [&] { return core::listen_unix(config_.admin_socket, config_.admin_socket_mode); });
-             listener) {
-    admin_listener_ = *listener;
-  } else {
-    return fail("admin socket: " + listener.error());
-  }
-  if (!passed_.add(owns_admin_path_ ? kOwnAdminSocket : kAdminSocket, admin_listener_)) fail(kNoDescriptor);
-}
-
-void Server::open_admin_ports() {
-  if (admin_tls_ == nullptr) return;  // without certificates there is no TLS, and without TLS no token
-  for (const core::SocketAddress& address : config_.admin_listen) {
-    auto sockets = listening_sockets(inherited_, address, kAdminTcpSocket, 1);
-    if (!sockets) return fail(std::move(sockets.error()));
-    for (const int socket : *sockets) {
-      admin_tcp_listeners_.push_back(socket);
-      if (!passed_.add(kAdminTcpSocket, socket)) return fail(kNoDescriptor);
-    }
-    bound_admin_.push_back(core::bound_address(sockets->front()).to_string());
-  }
-}
-
-void Server::join_shard_loops() {
-  for (const auto& shard : shards_) {
-    auto opened = shard->opened();
-    // What is missing is missing for all of them: said once.
-    if (!opened && std::ranges::find(failures_, opened.error()) == failures_.end()) fail(opened.error());
-  }
-}
-
-bool Server::report_problems() const {
-  if (!config_problems_.empty()) print_problems(config_.file, config_problems_);
-  if (!table_problems_.empty()) print_problems(table_origin_, table_problems_);
-  for (const std::string& failure : failures_) fmt::print(stderr, "weir: {}\n", failure);
-  return !config_problems_.empty() || !table_problems_.empty() || !failures_.empty();
 }
 
 // ---- serving --------------------------------------------------------------------------------------------
@@ -658,8 +309,6 @@ void Server::finish() {
 void Server::remove_admin_path() const {
   if (owns_admin_path_ && handover_ != Handover::done) core::remove_unix_socket(config_.admin_socket);
 }
-
-}  // namespace
 
 int serve(const Config& config, Launcher* launcher) {
   return Server(config, launcher).run();
