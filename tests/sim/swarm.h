@@ -1,0 +1,29 @@
+// One seed of the swarm: a gateway with its shards, providers, clients and operators on the simulated kernel, run to
+// its end in one thread and checked.
+//
+//   seed ─▶ SwarmConfig ─▶ round: clients act ─ loops turn ─ providers act ─ operators act ─ time passes
+//                          ...
+//                          drain ─ close ─ checks (swarm_checks.h)
+//
+// The same seed gives the same run, to the last byte: SwarmResult::trace is the proof.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace weir::sim {
+
+struct SwarmResult {
+  std::string finding;          // empty: nothing is wrong
+  uint64_t trace = 0;           // hash of every event in order
+  uint64_t events = 0;
+  uint64_t simulated_ns = 0;
+  uint64_t longest_turn_ns = 0; // processor time of one turn of one shard
+  uint32_t requests = 0, whole = 0, errors = 0, cut = 0, lost = 0;
+  uint32_t tables = 0, attempts = 0;
+};
+
+// After a finding the world is left as it is: no other run may follow in this process.
+SwarmResult run_swarm(uint64_t seed);
+
+}  // namespace weir::sim
