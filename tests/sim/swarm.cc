@@ -23,8 +23,8 @@ namespace {
 constexpr uint32_t kMaxRounds = 300'000;
 constexpr uint64_t kRoundNs = 50'000;
 constexpr uint64_t kMaxQuietNs = 2'000'000'000;
-constexpr uint32_t kQuietRounds = 20;      // before time begins to run faster
-constexpr uint32_t kRecordsEvery = 16;     // rounds
+constexpr uint32_t kQuietRounds = 20;   // before time begins to run faster
+constexpr uint32_t kRecordsEvery = 16;  // rounds
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kLongestTurnNs = 1'000'000'000;
@@ -69,7 +69,9 @@ class Run {
   bool failed() const { return journal_.findings.any(); }
 
  private:
-  core::SocketAddress listen() { return core::bound_address(listeners_.emplace_back(*core::listen_tcp(any_))); }
+  core::SocketAddress listen() {
+    return core::bound_address(listeners_.emplace_back(*core::listen_tcp(any_)));
+  }
   void publish();
   void round();
   void operators_act();
@@ -104,8 +106,10 @@ class Run {
   uint64_t longest_turn_ns_ = 0;
 };
 
-Run::Run(uint64_t seed) : config_(seed), world_(seed, config_.faults), dice_(seed, 2), begun_ns_(world_.monotonic_ns) {
-  pool_max_connections = config_.small_gateway || dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
+Run::Run(uint64_t seed)
+    : config_(seed), world_(seed, config_.faults), dice_(seed, 2), begun_ns_(world_.monotonic_ns) {
+  pool_max_connections =
+      config_.small_gateway || dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
   pool_max_waiting = dice_.one_in(4) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
   std::vector<uint16_t> ports;
   for (uint32_t i = 0; i < config_.providers; ++i) {
@@ -116,7 +120,7 @@ Run::Run(uint64_t seed) : config_(seed), world_(seed, config_.faults), dice_(see
   tables_ = std::make_unique<TableMaker>(config_, std::move(ports));
   checks_ = std::make_unique<SwarmChecks>(config_, *tables_, journal_);
   gateway_ = std::make_unique<routing::Gateway>(gateway_options(config_), addresses_, [] {});
-  if (!dice_.one_in(10)) publish();   // else requests come before the first table
+  if (!dice_.one_in(10)) publish();  // else requests come before the first table
   std::vector<core::SocketAddress> gateways;
   for (uint32_t i = 0; i < config_.shards; ++i) {
     shard_loops_.push_back(*core::Loop::create());
@@ -129,7 +133,9 @@ Run::Run(uint64_t seed) : config_(seed), world_(seed, config_.faults), dice_(see
   }
 }
 
-void Run::publish() { gateway_->tables.publish(tables_->make(*gateway_, world_.wall_ns)); }
+void Run::publish() {
+  gateway_->tables.publish(tables_->make(*gateway_, world_.wall_ns));
+}
 
 void Run::turn_shard(size_t index) {
   const uint64_t before = processor_ns();
@@ -145,7 +151,8 @@ void Run::round() {
   client_loop_->turn(0);
   for (size_t i = 0; i < shards_.size(); ++i) {
     // Shards run at their own pace.
-    if (!dice_.one_in(8)) turn_shard(config_.faults.reorder > 0.2 && rounds_ % 2 == 0 ? shards_.size() - 1 - i : i);
+    if (!dice_.one_in(8))
+      turn_shard(config_.faults.reorder > 0.2 && rounds_ % 2 == 0 ? shards_.size() - 1 - i : i);
   }
   provider_loop_->turn(0);
   for (auto& provider : providers_) provider->step();
@@ -178,7 +185,8 @@ void Run::take_records() {
     queue->drain([&](routing::Record& record) {
       Settled settled{record, record.table == nullptr ? 0 : record.table->revision};
       settled.record.table = nullptr;
-      world_.note(record.id.high ^ static_cast<uint64_t>(record.cost_nano_usd) ^ uint64_t{record.status} << 32);
+      world_.note(record.id.high ^ static_cast<uint64_t>(record.cost_nano_usd) ^
+                  uint64_t{record.status} << 32);
       world_.note(record.total_ns ^ record.response_bytes << 20 ^ settled.revision);
       journal_.records.push_back(settled);
     });
@@ -238,7 +246,7 @@ SwarmResult Run::run() {
       }
     }
     if (rounds_ > kMaxRounds) {
-      journal_.findings.add(drained_at == 0    ? "a request was never answered"
+      journal_.findings.add(drained_at == 0  ? "a request was never answered"
                             : closed_at == 0 ? "a shard never closed"
                                              : "a provider or client never closed");
     }
@@ -248,14 +256,15 @@ SwarmResult Run::run() {
 }
 
 void Run::end() {
-  for (auto& client : clients_) client->step();   // what was open is lost now
+  for (auto& client : clients_) client->step();  // what was open is lost now
   take_records();
   checks_->at_the_end(*gateway_, clients_);
   Findings& findings = journal_.findings;
   for (const auto& shard : shards_) findings.check(shard->exchanges().live() == 0, "an exchange is left");
   if (failed()) return;
   shards_.clear();
-  findings.check(gateway_->tables.live_versions() <= 1 || (gateway_->tables.reclaim(), gateway_->tables.live_versions() == 1),
+  findings.check(gateway_->tables.live_versions() <= 1 ||
+                     (gateway_->tables.reclaim(), gateway_->tables.live_versions() == 1),
                  "an exchange kept its table");
   for (const auto& loop : shard_loops_) {
     findings.check(loop->buffers().live_blocks() == 0, "a buffer is left");
@@ -267,7 +276,8 @@ void Run::end() {
 SwarmResult Run::result() const {
   SwarmResult result;
   result.finding = journal_.findings.first();
-  if (!result.finding.empty()) result.finding += fmt::format("\n  in round {}; {}", rounds_, config_.to_string());
+  if (!result.finding.empty())
+    result.finding += fmt::format("\n  in round {}; {}", rounds_, config_.to_string());
   result.trace = world_.trace();
   result.events = world_.events();
   result.simulated_ns = world_.monotonic_ns - begun_ns_;

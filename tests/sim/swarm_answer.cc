@@ -82,6 +82,8 @@ void AnswerReader::next() {
   text_ = std::move(rest);
 }
 
-void AnswerReader::reset() { *this = AnswerReader(); }
+void AnswerReader::reset() {
+  *this = AnswerReader();
+}
 
 }  // namespace weir::sim

@@ -27,8 +27,8 @@ class AnswerReader {
 
   std::string text_;
   Answer answer_;
-  size_t body_at_ = 0;       // 0: the head is not whole
-  size_t at_ = 0;            // chunked: the next chunk
+  size_t body_at_ = 0;  // 0: the head is not whole
+  size_t at_ = 0;       // chunked: the next chunk
   size_t length_ = 0;
   bool chunked_ = false;
   bool close_ = false;

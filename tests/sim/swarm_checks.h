@@ -1,9 +1,10 @@
 // What must hold of every run, whatever happened in it.
 //
 //   while it runs   what shards count under limits and hard budgets is within them
-//   at its end      each request ended once, each record is of one request; nothing is reserved or held; money adds
-//                   up; answers belong to their requests and are whole if they say so; what was refused reached
-//                   nobody; limits were kept; each decision is the reference evaluator's
+//   at its end      each request ended once, each record is of one request; nothing is reserved or held;
+//   money adds
+//                   up; answers belong to their requests and are whole if they say so; what was refused
+//                   reached nobody; limits were kept; each decision is the reference evaluator's
 #pragma once
 
 #include <map>
@@ -30,7 +31,8 @@ class SwarmChecks {
 
  private:
   void index_records();
-  void check_counts(const routing::Gateway& gateway, const std::vector<std::unique_ptr<SwarmClient>>& clients);
+  void check_counts(const routing::Gateway& gateway,
+                    const std::vector<std::unique_ptr<SwarmClient>>& clients);
   void check_guards(const routing::Table& newest);
   void check_rates(const std::vector<std::unique_ptr<SwarmClient>>& clients);
   void check_rate(const char* what, std::vector<uint64_t> times, uint32_t per_minute);
@@ -45,8 +47,8 @@ class SwarmChecks {
   const SwarmConfig& config_;
   const TableMaker& tables_;
   Journal& journal_;
-  std::map<std::string, const Settled*> records_;                    // by request id
-  std::map<uint32_t, std::vector<const Attempt*>> attempts_;         // by number of what was asked
+  std::map<std::string, const Settled*> records_;             // by request id
+  std::map<uint32_t, std::vector<const Attempt*>> attempts_;  // by number of what was asked
 };
 
 }  // namespace weir::sim

@@ -37,7 +37,8 @@ void SwarmClient::step() {
   if (read_again_in_ > 0 && --read_again_in_ == 0) connection_.resume_receiving();
   if (open_ == asked_.size() && asked_.size() < most_ && out_.empty()) ask();
   if (!out_.empty() && (!dribbling_ || dice_.one_in(2))) {
-    const size_t size = dribbling_ ? std::min<size_t>(out_.size(), 1 + dice_.below(out_.size() / 4 + 20)) : out_.size();
+    const size_t size =
+        dribbling_ ? std::min<size_t>(out_.size(), 1 + dice_.below(out_.size() / 4 + 20)) : out_.size();
     connection_.send(loop_.buffers().copy_of({reinterpret_cast<const uint8_t*>(out_.data()), size}));
     out_.erase(0, size);
   }
@@ -72,17 +73,14 @@ std::string SwarmClient::compose(Asked& asked) {
   const ClientHabits& habits = config_.client;
   asked.number = number_ * 1000 + static_cast<uint32_t>(asked_.size());
   asked.tenant = tenant_;
-  if (dice_.chance(0.03)) {
-    asked.health = true;
-    asked.path = "/healthz";
-    return "GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n";
-  }
+  if (dice_.chance(habits.probe)) return compose_probe(asked);
   asked.path = "/v1/chat/completions";
   if (dice_.chance(habits.other_endpoint)) {
     static constexpr const char* kOthers[] = {"/v1/completions", "/v1/embeddings", "/v1/responses"};
     asked.path = dice_.pick(kOthers);
   }
-  asked.stream = dice_.chance(habits.stream) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses";
+  asked.stream =
+      dice_.chance(habits.stream) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses";
   asked.hostile = dice_.chance(habits.hostile);
   const std::string scenario = "chat" + std::to_string(dice_.below(config_.scenarios));
   std::string fields;
@@ -99,14 +97,18 @@ std::string SwarmClient::compose(Asked& asked) {
   std::string more;
   if (dice_.chance(habits.user)) {
     asked.user = "user" + std::to_string(dice_.below(3));
-    if (dice_.one_in(2)) fields += "x-weir-user: " + asked.user + "\r\n";
-    else more += fmt::format(R"(,"user":"{}")", asked.user);
+    if (dice_.one_in(2))
+      fields += "x-weir-user: " + asked.user + "\r\n";
+    else
+      more += fmt::format(R"(,"user":"{}")", asked.user);
   }
   if (dice_.chance(habits.conversation)) {
     if (dice_.one_in(3)) ++conversation_;
     asked.conversation = fmt::format("c{}-{}", number_, conversation_);
-    if (dice_.one_in(2)) fields += "x-weir-conversation: " + asked.conversation + "\r\n";
-    else more += fmt::format(R"(,"metadata":{{"conversation_id":"{}"}})", asked.conversation);
+    if (dice_.one_in(2))
+      fields += "x-weir-conversation: " + asked.conversation + "\r\n";
+    else
+      more += fmt::format(R"(,"metadata":{{"conversation_id":"{}"}})", asked.conversation);
   }
   if (dice_.chance(habits.attributes)) {
     if (dice_.one_in(2)) {
@@ -119,18 +121,42 @@ std::string SwarmClient::compose(Asked& asked) {
     }
   }
   if (asked.stream) more += R"(,"stream":true)";
-  if (dice_.one_in(4) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses") more += R"(,"max_tokens":20)";
+  if (dice_.one_in(4) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses")
+    more += R"(,"max_tokens":20)";
   const std::string body = body_of(asked, more);
-  std::string head = fmt::format("POST {} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\n{}", asked.path,
-                                 client_token(tenant_), fields);
+  std::string head = fmt::format("POST {} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\n{}",
+                                 asked.path, client_token(tenant_), fields);
   if (asked.hostile) return compose_hostile(asked, head, body);
   head += "content-type: application/json\r\n";
   if (dice_.one_in(5)) {
     const size_t half = body.size() / 2;
-    return fmt::format("{}transfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", head, half,
-                       body.substr(0, half), body.size() - half, body.substr(half));
+    return fmt::format("{}transfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", head,
+                       half, body.substr(0, half), body.size() - half, body.substr(half));
   }
   return fmt::format("{}content-length: {}\r\n\r\n{}", head, body.size(), body);
+}
+
+// What is no completion: health, the list of models, and the evaluation of flags with its stream of changes.
+std::string SwarmClient::compose_probe(Asked& asked) {
+  static constexpr const char* kPaths[] = {
+      "/healthz",        "/readyz", "/v1/models", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/f0",
+      "/ofrep/v1/events"};
+  asked.path = dice_.pick(kPaths);
+  asked.kind = asked.path == "/v1/models" ? Asked::Kind::models : Asked::Kind::probe;
+  const std::string head = fmt::format("{} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\n",
+                                       asked.path, client_token(tenant_));
+  if (asked.path.find("evaluate") == std::string::npos) {
+    // A stream of changes ends when its reader goes.
+    if (asked.path == "/ofrep/v1/events" && leave_in_ == 0)
+      leave_in_ = static_cast<uint32_t>(dice_.between(5, 100));
+    return "GET " + head + "\r\n";
+  }
+  static constexpr const char* kBodies[] = {R"({"context":{"targetingKey":"user1","staff":true}})",
+                                            R"({"context":{}})", R"({"context":{"staff":1}})",
+                                            R"({"context":)"};
+  const std::string body = dice_.pick(kBodies);
+  return fmt::format("POST {}content-type: application/json\r\ncontent-length: {}\r\n\r\n{}", head,
+                     body.size(), body);
 }
 
 std::string SwarmClient::body_of(const Asked& asked, const std::string& more) {
@@ -177,8 +203,8 @@ std::string SwarmClient::compose_hostile(const Asked& asked, std::string head, c
     case 11:
       return head + type + "transfer-encoding: chunked\r\n" + length + body;
     case 12:
-      return post + "authorization: Bearer " + client_token(tenant_) + "\r\nx-weir-scenario: nowhere\r\n" + type +
-             fmt::format("content-length: {}\r\n\r\n{}", body.size(), body);
+      return post + "authorization: Bearer " + client_token(tenant_) + "\r\nx-weir-scenario: nowhere\r\n" +
+             type + fmt::format("content-length: {}\r\n\r\n{}", body.size(), body);
     case 13:
       return head + "content-type: text/plain\r\n" + length + body;
     case 14:
@@ -194,7 +220,8 @@ std::string SwarmClient::compose_hostile(const Asked& asked, std::string head, c
 
 void SwarmClient::on_received(core::Slice data) {
   reader_.feed(data.text());
-  if (data.text().find("sk-sim-") != std::string_view::npos) journal_.findings.add("a credential reached a client");
+  if (data.text().find("sk-sim-") != std::string_view::npos)
+    journal_.findings.add("a credential reached a client");
   for (;;) {
     const AnswerReader::Step step = reader_.read();
     if (step == AnswerReader::Step::need_more) return;
@@ -241,6 +268,8 @@ void SwarmClient::on_end() {
   connection_.close();
 }
 
-void SwarmClient::on_failed(core::Error) { lose_open_ones(); }
+void SwarmClient::on_failed(core::Error) {
+  lose_open_ones();
+}
 
 }  // namespace weir::sim

@@ -41,6 +41,7 @@ SwarmConfig::SwarmConfig(uint64_t wanted) : seed(wanted) {
   client.user = dice.strength(0.6, 1);
   client.attributes = dice.strength(0.5, 1);
   client.direct_model = dice.strength(0.2, 0.5);
+  client.probe = dice.strength(0.4, 0.5);
 
   provider.slow = dice.strength(0.5, 0.8);
   provider.silent = dice.strength(0.2, 0.3);
@@ -69,22 +70,27 @@ SwarmConfig::SwarmConfig(uint64_t wanted) : seed(wanted) {
 
 std::string SwarmConfig::to_string() const {
   return fmt::format(
-      "shards {} clients {}x{} tenants {} providers {} scenarios {} flags {}; limits{}{}{}{}{}; {}{}{}{}drain {}\n"
-      "faults: send {:.2f} receive {:.2f} no_buffers {:.2f} multishot {:.2f} reorder {:.2f} refuse {:.2f} slow_connect "
+      "shards {} clients {}x{} tenants {} providers {} scenarios {} flags {}; limits{}{}{}{}{}; "
+      "{}{}{}{}drain {}\n"
+      "faults: send {:.2f} receive {:.2f} no_buffers {:.2f} multishot {:.2f} reorder {:.2f} refuse {:.2f} "
+      "slow_connect "
       "{:.2f} reset {:.3f} late_cancel {:.2f} pressure {:.2f} stall {:.2f} buffer {} receive_bytes {}\n"
-      "clients: stream {:.2f} large {:.2f} pipeline {:.2f} dribble {:.2f} leave {:.2f} half_close {:.2f} slow {:.2f} "
-      "hostile {:.2f}\n"
-      "providers: slow {:.2f} silent {:.2f} error {:.2f} cut {:.2f} garbage {:.2f} odd {:.2f} large {:.2f} closing {}\n"
+      "clients: stream {:.2f} large {:.2f} pipeline {:.2f} dribble {:.2f} leave {:.2f} half_close {:.2f} "
+      "slow {:.2f} "
+      "hostile {:.2f} probe {:.2f}\n"
+      "providers: slow {:.2f} silent {:.2f} error {:.2f} cut {:.2f} garbage {:.2f} odd {:.2f} large {:.2f} "
+      "closing {}\n"
       "operators: publish {:.3f} kill {:.3f} wall_jump {:.3f} pause {:.3f}",
       shards, clients, requests_per_client, tenants, providers, scenarios, flags, rates ? " rates" : "",
       concurrency ? " concurrency" : "", budgets ? " budgets" : "", user_limits ? " users" : "",
-      pilot_limits ? " pilots" : "", fallbacks ? "fallbacks " : "", retries ? "retries " : "", prompts ? "prompts " : "",
-      small_gateway ? "small_gateway " : "", drain_at_round, faults.short_send, faults.short_receive, faults.no_buffers,
-      faults.lost_multishot, faults.reorder, faults.refuse_connect, faults.slow_connect, faults.reset,
-      faults.late_cancel, faults.receive_pressure, faults.stall, faults.socket_buffer_bytes, faults.max_receive_bytes,
-      client.stream, client.large, client.pipeline, client.dribble, client.leave, client.half_close,
-      client.slow_reader, client.hostile, provider.slow, provider.silent, provider.error, provider.cut,
-      provider.garbage, provider.odd_stream, provider.large, provider.idle_closing, publish, kill, wall_jump, pause);
+      pilot_limits ? " pilots" : "", fallbacks ? "fallbacks " : "", retries ? "retries " : "",
+      prompts ? "prompts " : "", small_gateway ? "small_gateway " : "", drain_at_round, faults.short_send,
+      faults.short_receive, faults.no_buffers, faults.lost_multishot, faults.reorder, faults.refuse_connect,
+      faults.slow_connect, faults.reset, faults.late_cancel, faults.receive_pressure, faults.stall,
+      faults.socket_buffer_bytes, faults.max_receive_bytes, client.stream, client.large, client.pipeline,
+      client.dribble, client.leave, client.half_close, client.slow_reader, client.hostile, client.probe,
+      provider.slow, provider.silent, provider.error, provider.cut, provider.garbage, provider.odd_stream,
+      provider.large, provider.idle_closing, publish, kill, wall_jump, pause);
 }
 
 }  // namespace weir::sim

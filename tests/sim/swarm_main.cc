@@ -3,7 +3,8 @@
 //   sim_swarm --seed N                             one seed, and what it was like
 //   sim_swarm --seeds N [--first M] [--jobs J]     many; stops at the first finding, whose line replays it
 //
-// Each job is a process of its own, so that a crash, a hang or a sanitizer's report is a finding like any other.
+// Each job is a process of its own, so that a crash, a hang or a sanitizer's report is a finding like any
+// other.
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,7 +31,7 @@ namespace {
 
 constexpr uint32_t kMaxJobs = 64;
 constexpr int kProgressMs = 1000;
-constexpr uint64_t kHangSeconds = 120;   // of one seed; the usual one takes milliseconds
+constexpr uint64_t kHangSeconds = 120;  // of one seed; the usual one takes milliseconds
 
 struct Arguments {
   std::optional<uint64_t> seed;
@@ -42,13 +43,15 @@ struct Arguments {
 struct Job {
   std::atomic<uint64_t> current, done;
   std::atomic<bool> finding;
-  uint64_t requests, whole, errors, cut, lost, attempts, tables, events, simulated_ns, longest_turn_ns, longest_turn_seed;
+  uint64_t requests, whole, errors, cut, lost, attempts, tables, events, simulated_ns, longest_turn_ns,
+      longest_turn_seed;
   TransitionCounts transitions;
 };
 
 uint64_t now_ms() {
-  return static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
 }
 
 // False: a finding, which has been told.
@@ -78,9 +81,11 @@ int run_single(uint64_t seed) {
   const SwarmConfig config(seed);
   fmt::print("{}\n", config.to_string());
   const SwarmResult result = run_swarm(seed);
-  fmt::print("trace {:016x}, {} events, {} requests: {} whole, {} errors, {} cut, {} lost; {} attempts, {} tables, {:.1f} s\n",
-             result.trace, result.events, result.requests, result.whole, result.errors, result.cut, result.lost,
-             result.attempts, result.tables, static_cast<double>(result.simulated_ns) / 1e9);
+  fmt::print(
+      "trace {:016x}, {} events, {} requests: {} whole, {} errors, {} cut, {} lost; {} attempts, {} tables, "
+      "{:.1f} s\n",
+      result.trace, result.events, result.requests, result.whole, result.errors, result.cut, result.lost,
+      result.attempts, result.tables, static_cast<double>(result.simulated_ns) / 1e9);
   if (result.finding.empty()) return 0;
   fmt::print(stderr, "finding: {}\nreplay: sim_swarm --seed {}\n", result.finding, seed);
   return 1;
@@ -97,17 +102,20 @@ void report_transitions(const std::vector<Job*>& jobs) {
     if (taken.erase(transition) > 0) {
       ++reached;
     } else {
-      fmt::print("never reached: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event, transition.to);
+      fmt::print("never reached: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
+                 transition.to);
     }
   }
   fmt::print("transitions: {} of {} legal ones reached\n", reached, legal);
   for (const Transition& transition : taken) {
-    fmt::print("not in the list: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event, transition.to);
+    fmt::print("not in the list: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
+               transition.to);
   }
 }
 
 int run_many(const Arguments& arguments) {
-  void* memory = mmap(nullptr, sizeof(Job) * arguments.jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, sizeof(Job) * arguments.jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 2;
   auto* const first_job = static_cast<Job*>(memory);
   std::vector<Job*> jobs;
@@ -122,7 +130,8 @@ int run_many(const Arguments& arguments) {
       close(alive[0]);
       Job& job = *jobs[i];
       transition_counts = &job.transitions;
-      for (uint64_t seed = arguments.first + i; seed < arguments.first + arguments.seeds; seed += arguments.jobs) {
+      for (uint64_t seed = arguments.first + i; seed < arguments.first + arguments.seeds;
+           seed += arguments.jobs) {
         job.current = seed;
         if (!run_one(seed, job)) {
           job.finding = true;
@@ -142,7 +151,7 @@ int run_many(const Arguments& arguments) {
     return total;
   };
   std::optional<uint64_t> failed;
-  std::vector<std::pair<uint64_t, uint64_t>> last(jobs.size());   // seed and since when
+  std::vector<std::pair<uint64_t, uint64_t>> last(jobs.size());  // seed and since when
   size_t running = jobs.size();
   for (uint64_t told_ms = began_ms; running > 0 && !failed;) {
     pollfd end{alive[0], POLLIN, 0};
@@ -183,13 +192,20 @@ int run_many(const Arguments& arguments) {
     longest = job->longest_turn_ns;
     longest_seed = job->longest_turn_seed;
   }
-  fmt::print("{} seeds in {:.1f} s: {} requests ({} whole, {} errors, {} cut, {} lost), {} attempts, {} tables, {} events\n",
-             sum(&Job::done), real_s, sum(&Job::requests), sum(&Job::whole), sum(&Job::errors), sum(&Job::cut),
-             sum(&Job::lost), sum(&Job::attempts), sum(&Job::tables), sum(&Job::events));
-  fmt::print("simulated {:.0f} s, {:.0f} times as fast as real; the longest turn of a shard took {:.2f} ms (seed {})\n",
-             simulated_s, simulated_s / std::max(real_s, 0.001), static_cast<double>(longest) / 1e6, longest_seed);
-  report_transitions(jobs);
-  if (!failed) return 0;
+  fmt::print(
+      "{} seeds in {:.1f} s: {} requests ({} whole, {} errors, {} cut, {} lost), {} attempts, {} tables, {} "
+      "events\n",
+      sum(&Job::done), real_s, sum(&Job::requests), sum(&Job::whole), sum(&Job::errors), sum(&Job::cut),
+      sum(&Job::lost), sum(&Job::attempts), sum(&Job::tables), sum(&Job::events));
+  fmt::print(
+      "simulated {:.0f} s, {:.0f} times as fast as real; the longest turn of a shard took {:.2f} ms (seed "
+      "{})\n",
+      simulated_s, simulated_s / std::max(real_s, 0.001), static_cast<double>(longest) / 1e6, longest_seed);
+  if (!failed) {
+    report_transitions(jobs);
+    return 0;
+  }
+  static_cast<void>(fflush(stdout));
   fmt::print(stderr, "replay: sim_swarm --seed {}\n", *failed);
   return 1;
 }
@@ -201,11 +217,16 @@ std::optional<Arguments> parse(int count, char** words) {
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (name == "--seed") arguments.seed = value;
-    else if (name == "--seeds") arguments.seeds = value;
-    else if (name == "--first") arguments.first = value;
-    else if (name == "--jobs" && value >= 1 && value <= kMaxJobs) arguments.jobs = static_cast<uint32_t>(value);
-    else return std::nullopt;
+    if (name == "--seed")
+      arguments.seed = value;
+    else if (name == "--seeds")
+      arguments.seeds = value;
+    else if (name == "--first")
+      arguments.first = value;
+    else if (name == "--jobs" && value >= 1 && value <= kMaxJobs)
+      arguments.jobs = static_cast<uint32_t>(value);
+    else
+      return std::nullopt;
   }
   if (count % 2 == 0 || (!arguments.seed && arguments.seeds == 0)) return std::nullopt;
   return arguments;

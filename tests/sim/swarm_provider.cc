@@ -9,7 +9,9 @@
 namespace weir::sim {
 namespace {
 
-std::string chunk(const std::string& text) { return fmt::format("{:x}\r\n{}\r\n", text.size(), text); }
+std::string chunk(const std::string& text) {
+  return fmt::format("{:x}\r\n{}\r\n", text.size(), text);
+}
 
 }  // namespace
 
@@ -20,10 +22,13 @@ SwarmProvider::SwarmProvider(core::Loop& loop, const SwarmConfig& config, uint32
       journal_(journal),
       dice_(config.seed, 1000 + number),
       server(loop, *this, 64) {
-  server.settings().idle_timeout_ms = config.provider.idle_closing > 0 ? 20 : 10 * core::limits::kIdleTimeoutMs;
+  server.settings().idle_timeout_ms =
+      config.provider.idle_closing > 0 ? 20 : 10 * core::limits::kIdleTimeoutMs;
 }
 
-core::Result<void> SwarmProvider::on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) { return {}; }
+core::Result<void> SwarmProvider::on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) {
+  return {};
+}
 
 void SwarmProvider::on_request(net::ServerSession& session, const net::Request& request) {
   const std::string_view head(reinterpret_cast<const char*>(request.base),
@@ -40,16 +45,20 @@ void SwarmProvider::on_request(net::ServerSession& session, const net::Request& 
   attempt.number = static_cast<uint32_t>(std::stoul(std::string(body.substr(tag + 4, 8))) - 10'000'000);
   attempt.provider = number_;
   attempt.request_id = find(head, "x-request-id: ", 32);
-  findings.check(head.find("sk-sim-client") == std::string_view::npos && body.find("sk-sim-client") == std::string_view::npos,
+  findings.check(head.find("sk-sim-client") == std::string_view::npos &&
+                     body.find("sk-sim-client") == std::string_view::npos,
                  "a client's key reached a provider");
-  findings.check(find(head, "authorization: Bearer ", provider_token(number_).size()) == provider_token(number_),
-                 "a provider got another provider's credential");
-  findings.check(find(body, "\"model\":\"m", 1) == std::to_string(number_), "a provider got a request for another's model");
+  findings.check(
+      find(head, "authorization: Bearer ", provider_token(number_).size()) == provider_token(number_),
+      "a provider got another provider's credential");
+  findings.check(find(body, "\"model\":\"m", 1) == std::to_string(number_),
+                 "a provider got a request for another's model");
   findings.check(body.front() == '{' && body.back() == '}', "a provider got a body that is not whole");
   attempt.vectors = head.find("/v1/embeddings ") != std::string_view::npos;
   const bool stream = body.find("\"stream\":true") != std::string_view::npos;
   const bool chat = head.find("/v1/chat/completions ") != std::string_view::npos;
-  findings.check(!stream || body.find("\"include_usage\":true") != std::string_view::npos, "usage was not asked for");
+  findings.check(!stream || body.find("\"include_usage\":true") != std::string_view::npos,
+                 "usage was not asked for");
   journal_.attempts.push_back(std::move(attempt));
   scripts_.push_back(script_for(session, journal_.attempts.back(), stream, chat));
   scripts_.back().attempt = journal_.attempts.size() - 1;
@@ -58,7 +67,8 @@ void SwarmProvider::on_request(net::ServerSession& session, const net::Request& 
 void SwarmProvider::on_refused(net::ServerSession& session, core::Error error) {
   // The gateway may give a connection up in the middle of a request; what it sends must be good.
   if (core::describe(error.code).status != 408) {
-    journal_.findings.add(std::string("a provider got a bad request: ") + std::string(core::describe(error.code).token));
+    journal_.findings.add(std::string("a provider got a bad request: ") +
+                          std::string(core::describe(error.code).token));
   }
   session.abort();
 }
@@ -67,11 +77,13 @@ void SwarmProvider::on_client_gone(net::ServerSession& session, core::Error) {
   std::erase_if(scripts_, [&](const Script& script) { return script.session == &session; });
 }
 
-SwarmProvider::Script SwarmProvider::script_for(net::ServerSession& session, Attempt& attempt, bool stream, bool chat) {
+SwarmProvider::Script SwarmProvider::script_for(net::ServerSession& session, Attempt& attempt, bool stream,
+                                                bool chat) {
   Script script{.session = &session, .attempt = 0, .steps = {}};
   const ProviderHabits& habits = config_.provider;
   if (dice_.chance(habits.silent)) return script;
-  attempt.padding = dice_.chance(habits.large) ? dice_.below(600'000) : dice_.below(200);
+  attempt.padding =
+      dice_.chance(habits.large) ? dice_.below(dice_.one_in(6) ? 1'500'000 : 600'000) : dice_.below(200);
   if (dice_.chance(habits.error)) {
     answer_error(script, attempt);
   } else if (dice_.chance(habits.garbage)) {
@@ -85,10 +97,15 @@ SwarmProvider::Script SwarmProvider::script_for(net::ServerSession& session, Att
     const size_t kept = 1 + dice_.below(script.steps.size());
     script.steps.resize(kept);
     Step& last = script.steps.back();
-    if (last.whole) last.bytes.resize(dice_.below(last.bytes.size() + 1));
+    const bool framed = stream && !last.whole && kept > 1;
+    if (last.whole || script.until_close) last.bytes.resize(dice_.below(last.bytes.size()));
     static constexpr End kEnds[] = {End::close, End::abort, End::reset};
     last.end = script.until_close ? End::reset : dice_.pick(kEnds);
     last.whole = false;
+    if (framed && dice_.one_in(3)) {  // its framing is whole, what it says is not
+      last.bytes = "0\r\n\r\n";
+      last.end = End::clean;
+    }
   }
   return script;
 }
@@ -99,36 +116,40 @@ std::string SwarmProvider::usage(const Attempt& attempt) {
     output = dice_.below(1'000'000'000);
     journal_.usage_lied = true;
   }
-  return fmt::format(R"({{"prompt_tokens":10,"completion_tokens":{},"total_tokens":{}}})", output, output + 10);
+  return fmt::format(R"({{"prompt_tokens":10,"completion_tokens":{},"total_tokens":{}}})", output,
+                     output + 10);
 }
 
-// "tag-… from p… try …; yyy… end …": both marks with the number of the attempt, and so many y.
+// "tag-… from p… at …; yyy… end …": both marks with the number of the attempt, and so many y.
 void SwarmProvider::answer_plain(Script& script, const Attempt& attempt, bool chat) {
   const size_t attempt_number = journal_.attempts.size() - 1;
-  const std::string text = fmt::format("{} from p{} try {}; {} end {};", tag_of(attempt.number), number_, attempt_number,
-                                       std::string(attempt.padding, 'y'), attempt_number);
+  const std::string text = fmt::format("{} from p{} at {}; {} end {};", tag_of(attempt.number), number_,
+                                       attempt_number, std::string(attempt.padding, 'y'), attempt_number);
   const std::string body =
-      chat ? fmt::format(R"({{"choices":[{{"index":0,"message":{{"content":"{}"}}}}],"usage":{}}})", text, usage(attempt))
+      chat ? fmt::format(R"({{"choices":[{{"index":0,"message":{{"content":"{}"}}}}],"usage":{}}})", text,
+                         usage(attempt))
            : fmt::format(R"({{"choices":[{{"index":0,"text":"{}"}}],"usage":{}}})", text, usage(attempt));
   const std::string head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
   switch (dice_.below(5)) {
     case 0: {
       const size_t half = body.size() / 2;
       return in_pieces(script,
-                       head + "transfer-encoding: chunked\r\n\r\n" + chunk(body.substr(0, half)) + chunk(body.substr(half)) +
-                           "0\r\n\r\n",
+                       head + "transfer-encoding: chunked\r\n\r\n" + chunk(body.substr(0, half)) +
+                           chunk(body.substr(half)) + "0\r\n\r\n",
                        End::clean);
     }
     case 1:
       script.until_close = true;
       return in_pieces(script, head + "connection: close\r\n\r\n" + body, End::close);
     case 2:
-      return in_pieces(script,
-                       "HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n" + head +
-                           fmt::format("connection: close\r\ncontent-length: {}\r\n\r\n{}", body.size(), body),
-                       End::close);
+      return in_pieces(
+          script,
+          "HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n" + head +
+              fmt::format("connection: close\r\ncontent-length: {}\r\n\r\n{}", body.size(), body),
+          End::close);
     default:
-      return in_pieces(script, head + fmt::format("content-length: {}\r\n\r\n{}", body.size(), body), End::clean);
+      return in_pieces(script, head + fmt::format("content-length: {}\r\n\r\n{}", body.size(), body),
+                       End::clean);
   }
 }
 
@@ -137,22 +158,36 @@ void SwarmProvider::answer_stream(Script& script, const Attempt& attempt, bool c
   const std::string line = odd && dice_.one_in(3) ? "\r\n" : "\n";
   const auto event = [&](const std::string& data) { return chunk("data: " + data + line + line); };
   const auto delta = [&](const std::string& text) {
-    return event(chat ? fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}],"usage":null}})", text)
-                      : fmt::format(R"({{"choices":[{{"index":0,"text":"{}"}}],"usage":null}})", text));
+    return event(
+        chat ? fmt::format(R"({{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}],"usage":null}})", text)
+             : fmt::format(R"({{"choices":[{{"index":0,"text":"{}"}}],"usage":null}})", text));
   };
   const size_t attempt_number = journal_.attempts.size() - 1;
-  script.steps.push_back({.wait = 0,
-                          .bytes = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"});
+  script.steps.push_back(
+      {.wait = 0,
+       .bytes = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"});
   const auto say = [&](const std::string& bytes) {
-    script.steps.push_back({.wait = dice_.chance(config_.provider.slow) ? static_cast<uint32_t>(dice_.below(60)) : 0,
-                            .bytes = bytes});
+    script.steps.push_back(
+        {.wait = dice_.chance(config_.provider.slow) ? static_cast<uint32_t>(dice_.below(60)) : 0,
+         .bytes = bytes});
   };
   if (dice_.one_in(3)) say(event(R"({"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]})"));
   if (dice_.one_in(4)) say(chunk(": still here" + line + line));
-  say(delta(fmt::format("{} from p{} try {}; ", tag_of(attempt.number), number_, attempt_number)));
+  if (odd && dice_.one_in(6)) {
+    journal_.attempts.back().contentless = true;
+    say(event("[DONE]"));
+    say("0\r\n\r\n");
+    script.steps.back().end = End::clean;
+    script.steps.back().whole = true;
+    return;
+  }
+  say(delta(fmt::format("{} from p{} at {}; ", tag_of(attempt.number), number_, attempt_number)));
   size_t left = attempt.padding;
   while (left > 0) {
-    const size_t size = std::min<size_t>(left, 1 + dice_.below(odd ? 300'000 : 2'000));
+    // No more events than it may produce tokens, but for one that lies.
+    const size_t least = odd && dice_.one_in(4) ? 0 : attempt.padding / 10;
+    journal_.usage_lied |= least == 0 && attempt.padding > 10;
+    const size_t size = std::min<size_t>(left, least + 1 + dice_.below(odd ? 1'200'000 : 2'000));
     say(delta(std::string(size, 'y')));
     left -= size;
   }
@@ -172,8 +207,8 @@ void SwarmProvider::answer_error(Script& script, const Attempt& attempt) {
   const std::string body = fmt::format(R"({{"error":{{"message":"{}"}}}})", tag_of(attempt.number));
   const std::string retry = dice_.one_in(3) ? fmt::format("retry-after: {}\r\n", dice_.below(20)) : "";
   in_pieces(script,
-            fmt::format("HTTP/1.1 {} No\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{}", status, retry,
-                        body.size(), body),
+            fmt::format("HTTP/1.1 {} No\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{}",
+                        status, retry, body.size(), body),
             End::clean);
 }
 
@@ -201,7 +236,8 @@ void SwarmProvider::in_pieces(Script& script, const std::string& bytes, End end)
   const size_t pieces = slow ? dice_.between(2, 6) : 1;
   for (size_t i = 0; i < pieces; ++i) {
     const size_t from = bytes.size() * i / pieces, to = bytes.size() * (i + 1) / pieces;
-    script.steps.push_back({.wait = slow ? static_cast<uint32_t>(dice_.below(60)) : 0, .bytes = bytes.substr(from, to - from)});
+    script.steps.push_back(
+        {.wait = slow ? static_cast<uint32_t>(dice_.below(60)) : 0, .bytes = bytes.substr(from, to - from)});
   }
   script.steps.back().end = end;
   script.steps.back().whole = true;
@@ -217,12 +253,14 @@ bool SwarmProvider::run(Script& script) {
     }
     net::ServerSession& session = *script.session;
     if (session.send_queue_high()) return false;
-    session.send(loop_.buffers().copy_of({reinterpret_cast<const uint8_t*>(step.bytes.data()), step.bytes.size()}));
+    session.send(
+        loop_.buffers().copy_of({reinterpret_cast<const uint8_t*>(step.bytes.data()), step.bytes.size()}));
     if (step.whole) journal_.attempts[script.attempt].whole = true;
     const End end = step.end;
     script.steps.pop_front();
     if (end == End::none) continue;
     const bool stray = end == End::clean && dice_.chance(config_.provider.garbage * 0.5);
+    journal_.strayed |= stray;
     if (stray) session.send(core::Slice::of_static("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"));
     if (end == End::clean) session.end_response();
     if (end == End::close) session.cut();

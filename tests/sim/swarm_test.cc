@@ -60,7 +60,8 @@ TEST_F(Swarm, FindsNothingWrongAndTakesNoTransitionThatIsNotLegal) {
   std::set<Transition> legal;
   for (Transition& transition : legal_transitions()) legal.insert(std::move(transition));
   for (const Transition& taken : taken_transitions(counts)) {
-    EXPECT_TRUE(legal.contains(taken)) << taken.machine << ": " << taken.from << " -- " << taken.event << " -> " << taken.to;
+    EXPECT_TRUE(legal.contains(taken))
+        << taken.machine << ": " << taken.from << " -- " << taken.event << " -> " << taken.to;
   }
 }
 

@@ -13,15 +13,16 @@ uint32_t pool_max_waiting = core::limits::kMaxUpstreamQueue;
 
 namespace {
 
-constexpr std::array<std::string_view, TransitionCounts::kPhases> kPhaseNames = {"acquiring", "waiting_head", "holding",
-                                                                                 "relaying", "ended"};
+constexpr std::array<std::string_view, TransitionCounts::kPhases> kPhaseNames = {
+    "acquiring", "waiting_head", "holding", "relaying", "ended"};
 constexpr auto kHandlerNames = std::to_array<std::string_view>(
     {"none", "start", "on_upstream_ready", "on_upstream_refused", "on_response_head", "on_response_body",
      "on_response_end", "on_response_failed", "on_timer", "on_client_gone", "on_send_queue_low", "abandon"});
 constexpr auto kPoolEventNames = std::to_array<std::string_view>(
-    {"acquire: use_idle", "acquire: open_and_wait", "acquire: wait", "acquire: refuse", "abandoned", "opened: serve",
-     "opened: keep", "open_failed: nothing", "open_failed: fail_waiter", "open_failed: fail_waiter_and_open",
-     "released: serve", "released: keep", "lost idle: nothing", "lost idle: open", "lost busy: nothing", "lost busy: open"});
+    {"acquire: use_idle", "acquire: open_and_wait", "acquire: wait", "acquire: refuse", "abandoned",
+     "opened: serve", "opened: keep", "open_failed: nothing", "open_failed: fail_waiter",
+     "open_failed: fail_waiter_and_open", "released: serve", "released: keep", "lost idle: nothing",
+     "lost idle: open", "lost busy: nothing", "lost busy: open"});
 
 unsigned current_handler = 0;
 
@@ -63,13 +64,40 @@ void walk_pool_machine(uint32_t connections, uint32_t waiting, TransitionCounts&
 
 struct Legal {
   std::string_view from, event;
-  std::string_view to;   // several, separated by blanks
+  std::string_view to;  // several, separated by blanks
 };
-// The picture in exchange.h, handler by handler. A phase that is entered again begins another attempt, or a pause
-// before one.
+// The picture in exchange.h, handler by handler. A phase that is entered again begins another attempt, or a
+// pause before one; `relaying` on the way to `ended` is an answer of weir's own.
 constexpr Legal kExchange[] = {
     {"acquiring", "start", "acquiring waiting_head relaying"},
     {"relaying", "start", "ended"},
+    {"acquiring", "on_upstream_ready", "waiting_head"},
+    {"acquiring", "on_upstream_refused", "acquiring waiting_head relaying"},
+    {"relaying", "on_upstream_refused", "ended"},
+    {"acquiring", "on_timer", "acquiring waiting_head relaying"},
+    {"waiting_head", "on_timer", "acquiring relaying"},
+    {"holding", "on_timer", "acquiring relaying"},
+    {"relaying", "on_timer", "ended"},
+    {"waiting_head", "on_response_head", "acquiring holding relaying"},
+    {"acquiring", "on_response_head", "acquiring waiting_head relaying"},
+    {"relaying", "on_response_head", "ended"},
+    {"holding", "on_response_body", "relaying"},
+    {"relaying", "on_response_body", "ended"},
+    {"holding", "on_response_end", "acquiring relaying"},
+    {"acquiring", "on_response_end", "acquiring waiting_head relaying"},
+    {"relaying", "on_response_end", "ended"},
+    {"waiting_head", "on_response_failed", "acquiring relaying"},
+    {"holding", "on_response_failed", "acquiring relaying"},
+    {"acquiring", "on_response_failed", "acquiring waiting_head relaying"},
+    {"relaying", "on_response_failed", "ended"},
+    {"acquiring", "on_client_gone", "ended"},
+    {"waiting_head", "on_client_gone", "ended"},
+    {"holding", "on_client_gone", "ended"},
+    {"relaying", "on_client_gone", "ended"},
+    {"acquiring", "abandon", "ended"},
+    {"waiting_head", "abandon", "ended"},
+    {"holding", "abandon", "ended"},
+    {"relaying", "abandon", "ended"},
 };
 
 }  // namespace
@@ -79,7 +107,9 @@ ExchangeEvent::ExchangeEvent(const char* handler) : before_(current_handler) {
     if (kHandlerNames[i] == handler) current_handler = i;
   }
 }
-ExchangeEvent::~ExchangeEvent() { current_handler = before_; }
+ExchangeEvent::~ExchangeEvent() {
+  current_handler = before_;
+}
 
 uint8_t watch_phase(uint8_t from, uint8_t to) {
   if (transition_counts != nullptr) ++transition_counts->exchange[from][current_handler][to];
@@ -87,10 +117,12 @@ uint8_t watch_phase(uint8_t from, uint8_t to) {
 }
 
 unsigned WatchedPoolMachine::state(const Machine& machine) {
-  return (machine.idle() > 0) | (machine.opening() > 0) << 1 | (machine.busy() > 0) << 2 | (machine.waiting() > 0) << 3;
+  return (machine.idle() > 0) | (machine.opening() > 0) << 1 | (machine.busy() > 0) << 2 |
+         (machine.waiting() > 0) << 3;
 }
 void WatchedPoolMachine::note(PoolEvent event) {
-  if (transition_counts != nullptr) ++transition_counts->pool[from_][std::to_underlying(event)][state(machine_)];
+  if (transition_counts != nullptr)
+    ++transition_counts->pool[from_][std::to_underlying(event)][state(machine_)];
 }
 WatchedPoolMachine::Machine::Acquire WatchedPoolMachine::on_acquire() {
   const Machine::Acquire led = machine_.on_acquire();
@@ -140,7 +172,8 @@ std::vector<Transition> taken_transitions(const TransitionCounts& counts) {
     for (unsigned event = 0; event < kPoolEventNames.size(); ++event) {
       for (unsigned to = 0; to < TransitionCounts::kPoolStates; ++to) {
         if (counts.pool[from][event][to] == 0) continue;
-        taken.push_back({"pool", pool_state_name(from), std::string(kPoolEventNames[event]), pool_state_name(to)});
+        taken.push_back(
+            {"pool", pool_state_name(from), std::string(kPoolEventNames[event]), pool_state_name(to)});
       }
     }
   }
@@ -157,7 +190,8 @@ std::vector<Transition> legal_transitions() {
     std::string_view left = row.to;
     while (!left.empty()) {
       const size_t end = std::min(left.find(' '), left.size());
-      legal.push_back({"exchange", std::string(row.from), std::string(row.event), std::string(left.substr(0, end))});
+      legal.push_back(
+          {"exchange", std::string(row.from), std::string(row.event), std::string(left.substr(0, end))});
       left.remove_prefix(std::min(end + 1, left.size()));
     }
   }

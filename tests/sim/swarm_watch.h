@@ -2,7 +2,8 @@
 // swarm.cmake makes copies of their drivers in which every change of state goes through here.
 //
 //   Exchange             (phase, the handler that was called, phase)
-//   UpstreamPoolMachine  (which of idle, opening, busy, waiting are not 0; the event and what it led to; the same)
+//   UpstreamPoolMachine  (which of idle, opening, busy, waiting are not 0; the event and what it led to; the
+//   same)
 #pragma once
 
 #include <cstdint>
@@ -58,8 +59,22 @@ Phase watched_phase(Phase from, Phase to) {
 }
 
 enum class PoolEvent : uint8_t {
-  use_idle, open_and_wait, wait, refuse, abandoned, opened_serve, opened_keep, open_failed_nothing, open_failed_waiter,
-  open_failed_waiter_and_open, released_serve, released_keep, lost_idle, lost_idle_open, lost_busy, lost_busy_open
+  use_idle,
+  open_and_wait,
+  wait,
+  refuse,
+  abandoned,
+  opened_serve,
+  opened_keep,
+  open_failed_nothing,
+  open_failed_waiter,
+  open_failed_waiter_and_open,
+  released_serve,
+  released_keep,
+  lost_idle,
+  lost_idle_open,
+  lost_busy,
+  lost_busy_open
 };
 
 class WatchedPoolMachine {
@@ -82,6 +97,8 @@ class WatchedPoolMachine {
   unsigned from_;
 };
 
-inline net::UpstreamPoolMachine pool_machine() { return net::UpstreamPoolMachine(pool_max_connections, pool_max_waiting); }
+inline net::UpstreamPoolMachine pool_machine() {
+  return net::UpstreamPoolMachine(pool_max_connections, pool_max_waiting);
+}
 
 }  // namespace weir::sim
