@@ -138,7 +138,7 @@ void rewrite(benchmark::State& state, const std::string& text) {
   unit.params = params;
   unit.prompt = prompt;
   PromptValues values{};
-  values[static_cast<size_t>(PromptVariable::tenant_name)] = "Bank Seventeen";
+  values.of[static_cast<size_t>(PromptVariable::tenant_name)] = "Bank Seventeen";
   const Padded body(text);
   static Inspector inspector;
   const auto inspection = inspector.inspect(Endpoint::chat_completions, body.bytes());

@@ -11,9 +11,11 @@ namespace weir::core {
 namespace {
 
 // Free blocks kept per size class; what comes back above that goes to the allocator. Large blocks are
-// rare and dear to keep.
+// rare and dear to keep, and those that no request of a client is large enough for are not kept at all.
 uint32_t keep_at_most(uint32_t size_class) {
   constexpr uint32_t kKeepBytes = 4u << 20;
+  constexpr uint32_t kLargestKept = 26;  // 64 MiB
+  if (size_class > kLargestKept) return 0;
   return std::max<uint32_t>(2, kKeepBytes >> size_class);
 }
 

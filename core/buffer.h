@@ -115,7 +115,7 @@ class BufferPool {
  public:
   static constexpr uint32_t kPadding = 64;
   static constexpr uint32_t kSmallestClass = 9;    // 512 B
-  static constexpr uint32_t kLargestClass = 26;    // 64 MiB
+  static constexpr uint32_t kLargestClass = 29;    // 512 MiB: a table that an operator puts in place
 
   explicit BufferPool(uint64_t max_bytes = limits::kMaxBufferBytesPerShard) : max_bytes_(max_bytes) {}
   ~BufferPool();

@@ -99,9 +99,20 @@
     "What this request may cost does not fit into a budget.")                                                \
   X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \
     "The provider has been failing and is not asked for the moment.")                                        \
+  X(conversation_restarted, weir, no, 409, "invalid_request_error", "conversation_restarted",                \
+    "What this conversation began on has been rolled back; begin the conversation anew.")                    \
+  /* ---- flag evaluation ---- */                                                                            \
+  X(flag_not_found, client, no, 404, "invalid_request_error", "flag_not_found", "There is no such flag.")     \
+  X(bad_context, client, no, 400, "invalid_request_error", "",                                               \
+    "A member of the evaluation context has a type or value that is not accepted.")                          \
+  X(no_unit_answers, weir, no, 400, "invalid_request_error", "", "No unit answers: a static text does.")      \
+  X(answer_too_large, weir, no, 400, "invalid_request_error", "",                                            \
+    "All flags together are larger than one answer may be; ask for them one by one.")                        \
   /* ---- the gateway's own bounds ---- */                                                                   \
   X(too_many_connections, weir, no, 503, "server_error", "overloaded", "The gateway is at its connection limit.") \
   X(too_many_exchanges, weir, no, 503, "server_error", "overloaded", "The gateway is at its request limit.")  \
+  X(too_many_event_streams, weir, no, 503, "server_error", "overloaded",                                     \
+    "The gateway is at its limit of open event streams.")                                                    \
   X(out_of_buffers, weir, no, 503, "server_error", "overloaded", "The gateway is out of buffer memory.")      \
   X(upstream_queue_full, weir, yes, 503, "server_error", "overloaded",                                       \
     "Too many requests wait for a connection to the provider.")                                              \

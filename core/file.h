@@ -1,5 +1,5 @@
-// Files: reading one whole, and appending lines to a log. Part of the seam: core/system/file.cc is the
-// system's, a simulation has its own disk.
+// Files: reading one whole, appending lines to a log, keeping other processes out. Part of the seam:
+// core/system/file.cc is the system's, a simulation has its own disk.
 //
 // Cold path; each AppendFile belongs to one thread.
 #pragma once
@@ -16,6 +16,26 @@ namespace weir::core {
 // The bytes of a file. The error is one sentence with the path and the reason: it cannot be read, it is no
 // regular file or pipe, or it is larger than `max_bytes`.
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes);
+
+// Makes a folder (mode 0750) if there is none, in one that is there, and makes that durable. The error is one
+// sentence.
+std::expected<void, std::string> make_folder(const std::string& path);
+
+// Held by one process at a time, and let go when that ends, however it does (flock(2)).
+class FileLock {
+ public:
+  // Makes the file (mode 0640), which stays. The error is one sentence; where another process holds the lock it
+  // names that.
+  static std::expected<std::unique_ptr<FileLock>, std::string> acquire(const std::string& path);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;
+};
 
 // A log that lines are appended to: a file of a path, which can be opened anew after it was rotated away, or
 // the process's stdout.

@@ -2,60 +2,10 @@
 
 #include <array>
 
+#include "core/display_text.h"
+
 namespace weir::core {
 namespace {
-
-constexpr char32_t kReplacement = 0xfffd;
-
-struct Decoded {
-  char32_t character;
-  unsigned bytes;  // how many of the input it stands for
-  bool valid;
-};
-
-// The first character of a non-empty text (RFC 3629, table 3-7 of the Unicode Standard): no overlong forms,
-// no surrogates, nothing past U+10FFFF.
-Decoded decode(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1, true};
-  const unsigned bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < bytes) return {kReplacement, 1, false};
-  char32_t character = lead & (0x7fu >> bytes);
-  for (unsigned i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {kReplacement, 1, false};
-    character = character << 6 | (byte(i) & 0x3fu);
-  }
-  const bool surrogate = character >= 0xd800 && character <= 0xdfff;
-  if (character < kSmallest[bytes] || character > 0x10ffff || surrogate) return {kReplacement, 1, false};
-  return {character, bytes, true};
-}
-
-// Characters that a terminal or a line-based reader would act upon, or not show.
-bool acts(char32_t c) {
-  struct Range {
-    char32_t first;
-    char32_t last;
-  };
-  constexpr Range kActing[] = {
-      {0x0000, 0x001f},    // C0 controls
-      {0x007f, 0x009f},    // delete, C1 controls (0x9b starts a terminal sequence)
-      {0x00ad, 0x00ad},    // soft hyphen
-      {0x061c, 0x061c},    // Arabic letter mark
-      {0x180e, 0x180e},    // Mongolian vowel separator
-      {0x200b, 0x200f},    // zero width, left-to-right and right-to-left marks
-      {0x2028, 0x202e},    // line and paragraph separators, bidirectional embeddings
-      {0x2060, 0x206f},    // invisible operators, bidirectional isolates
-      {0xfeff, 0xfeff},    // byte order mark
-      {0xfff9, 0xfffb},    // interlinear annotation
-      {0xe0000, 0xe007f},  // tags
-  };
-  for (const Range& range : kActing) {
-    if (c >= range.first && c <= range.last) return true;
-  }
-  return false;
-}
 
 bool plain(char c) {
   return c >= ' ' && c <= '~' && c != '"' && c != '\\';
@@ -130,9 +80,10 @@ void JsonText::string(std::string_view text, size_t max_bytes) {
     raw(text.substr(0, run));
     text.remove_prefix(run);
     if (text.empty()) break;
-    const Decoded next = decode(text);
-    if (!next.valid || next.character == '"' || next.character == '\\' || acts(next.character)) {
-      put_escaped(*this, next.character);
+    const Character next = first_character(text);
+    const bool acts = is_hidden(next.code) || is_joiner(next.code);
+    if (!next.valid || next.code == '"' || next.code == '\\' || acts) {
+      put_escaped(*this, next.code);
     } else {
       raw(text.substr(0, next.bytes));
     }

@@ -13,6 +13,7 @@ inline constexpr uint32_t kMaxTargetBytes = 2048;          // target_too_long
 inline constexpr uint32_t kMaxChunkLineBytes = 256;        // bad_chunk: size digits and extension
 // ---- request body -----------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
+inline constexpr uint32_t kMinBodyBytesPerSecond = 1024;     // body_timeout: on average, kBodyGraceMs apart
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
@@ -23,6 +24,10 @@ inline constexpr uint32_t kMaxIdentifierBytes = 512;         // field_too_long: 
 inline constexpr uint32_t kMaxTools = 128;                   // field_too_long, param "tools"
 inline constexpr uint32_t kMaxCount = 2'147'483'647;         // bad_field_type: n, best_of, max_*tokens
 inline constexpr uint32_t kMaxAttributes = 32;               // bad_control_header: x-weir-attr-* per request
+// ---- flag evaluation (OFREP) ------------------------------------------------------------------------
+inline constexpr uint32_t kMaxOfrepBodyBytes = 256 * 1024;       // body_too_large: an evaluation context
+inline constexpr uint32_t kMaxOfrepAnswerBytes = 4 * 1024 * 1024;  // answer_too_large: all flags of a tenant
+inline constexpr uint32_t kMaxEventStreamsPerShard = 1024;       // too_many_event_streams
 // ---- provider answers ---------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxSseEventBytes = 1024 * 1024;   // upstream_frame_too_large
 inline constexpr uint32_t kMaxUsageBytes = 8 * 1024;         // a usage object larger than this is not read
@@ -43,6 +48,7 @@ inline constexpr uint32_t kMaxPromptBytes = 256 * 1024;      // of one prompt, b
 inline constexpr uint32_t kMaxTextBytes = 4096;              // static answers, reasons, display names, URLs, paths
 inline constexpr uint32_t kMaxRetries = 5;                   // per unit, on the same hop
 inline constexpr uint32_t kMaxBudgets = 8;                   // per list of budgets
+inline constexpr uint32_t kMaxApprovals = 8;                 // one change may wait for, per flag or scenario
 // ---- per shard ------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxShards = 128;
 inline constexpr uint32_t kMaxConnectionsPerShard = 65536;   // too_many_connections
@@ -55,11 +61,15 @@ inline constexpr uint32_t kResumeQueuedSendBytes = 64 * 1024;  // low-water mark
 inline constexpr uint32_t kRecordQueueLength = 8192;         // records; a full queue drops and counts
 inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per shard; the rest is "other"
 // ---- control thread -------------------------------------------------------------------------------------
-inline constexpr uint32_t kMaxAdminBodyBytes = 64 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
+inline constexpr uint32_t kMaxAdminBodyBytes = 512 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
 inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- guards, for all shards -----------------------------------------------------------------------------
+inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;   // a longer answer is not cached
 inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused
+// ---- registry -------------------------------------------------------------------------------------------
+inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; the next page begins where it ends
+inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one change; it says how many there were
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
 inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten
@@ -73,8 +83,10 @@ inline constexpr uint32_t kMaxLogValueBytes = 1024;          // a longer value i
 // ---- clocks, milliseconds ---------------------------------------------------------------------------------
 inline constexpr uint32_t kHeadTimeoutMs = 10'000;           // head_timeout
 inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
+inline constexpr uint32_t kBodyGraceMs = 60'000;             // body_timeout: until kMinBodyBytesPerSecond must be met
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kEventKeepAliveMs = 15'000;        // a comment on each event stream; the connection stays open
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed
 

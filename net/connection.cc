@@ -192,7 +192,7 @@ bool Connection::drive_tls() {
     auto step = session.handshake();
     loop_.at_end_of_turn(flush_task_);
     if (!step) {
-      fail(step.error().code);
+      fail_with_alert(step.error().code);
       return false;
     }
     if (*step == TlsSession::HandshakeStep::want_more) return true;
@@ -209,7 +209,7 @@ bool Connection::drive_tls() {
     auto step = session.read({plaintext.mutable_data(), plaintext.room()});
     loop_.at_end_of_turn(flush_task_);  // reading may answer (tickets, key updates, alerts)
     if (!step) {
-      fail(step.error().code);
+      fail_with_alert(step.error().code);
       return false;
     }
     if (step->bytes > 0) {
@@ -227,7 +227,17 @@ bool Connection::drive_tls() {
     }
     break;
   }
-  return state_ != State::closing && state_ != State::closed;
+  return state_ == State::open || state_ == State::handshaking;
+}
+
+// TLS has failed, and said why in an alert (RFC 8446 section 6.2) or, to what is not TLS, nothing. Either leaves
+// by the way of finish(), so that the peer sees the alert and a clean end rather than a reset.
+void Connection::fail_with_alert(ErrorCode code) {
+  if (state_ != State::open && state_ != State::handshaking) return;  // the sink had no room: failed already
+  state_ = State::finishing;
+  tls_->plaintext.drop_all();
+  timer_.cancel();
+  handler_.on_failed({code});
 }
 
 void Connection::send(core::Slice data) {
@@ -344,7 +354,8 @@ void Connection::finish() {
 void Connection::after_drained() {
   if (state_ != State::finishing) return;
   state_ = State::lingering;
-  if (receive_ended_) return start_closing();
+  // Nothing that a provider has yet to read is worth waiting for.
+  if (receive_ended_ || leg_ == Leg::upstream) return start_closing();
   loop_.io().shutdown_write(descriptor_);
   loop_.timers().schedule(timer_, loop_.now_ns() + core::milliseconds(kLingerMs));
   want_receive_ = true;  // also when the handler had paused: what arrives is dropped

@@ -10,7 +10,8 @@
 //   1. At most one receive, one send and one connect operation is armed; each has its Operation.
 //   2. closing cancels every armed operation, waits for its last completion, closes the descriptor, and only
 //      then, at the end of a turn, tells on_closed(); after that the owner may free the connection, not before.
-//   3. After on_failed() only on_closed() follows. After close() only on_closed() follows.
+//   3. After on_failed() only on_closed() follows. After close() only on_closed() follows. A failure closes at once,
+//      but one of TLS goes by finishing, for its alert.
 //   4. Handlers may call anything here from inside any event; no call here leads to an event before it returns.
 //   5. What is sent in one turn leaves in one system operation (and, over TLS, in one record per 16 KiB), up to
 //      limits::kMaxQueuedSendBytes; more takes several.
@@ -120,6 +121,7 @@ class Connection final : private CiphertextSink {
   void encrypt_queue();
   void after_drained();
   void fail(core::ErrorCode code);
+  void fail_with_alert(core::ErrorCode code);
   void fail_later(core::ErrorCode code);
   void start_closing();
   void check_closed();

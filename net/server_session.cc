@@ -69,12 +69,11 @@ void ServerSession::parse_head(core::Slice data) {
   RequestHeadParser& parser = settings_.parser;
   parser.reset();
   auto status = parser.parse(data.bytes());
-  if (!status) return refuse(status.error());
+  if (!status) return refuse(status.error(), std::move(data));
   if (*status == ParseStatus::need_more) {
     if (state_ != State::head) {
       state_ = State::head;
-      head_deadline_ns_ = loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms);
-      loop_.timers().schedule(clock_, head_deadline_ns_);
+      loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms));
     }
     if (data.block() != nullptr && !data.block()->is_receive) {
       request_ = std::move(data);
@@ -91,14 +90,16 @@ void ServerSession::parse_head(core::Slice data) {
   const RequestHead& head = parser.head();
   if (!head.keep_alive) must_close_ = true;
   head_only_ = head.method == Method::head;
-  if (auto accepted = handler_.on_head(*this, head, data.data()); !accepted) return refuse(accepted.error());
+  if (auto accepted = handler_.on_head(*this, head, data.data()); !accepted) {
+    return refuse(accepted.error(), std::move(data));
+  }
   begin_body(std::move(data), head, parser.head_size());
 }
 
 void ServerSession::begin_body(core::Slice data, const RequestHead& head, uint32_t head_size) {
   const Framing framing = head.framing;
   if (auto started = body_.start(MessageSide::request, framing, settings_.max_body_bytes); !started) {
-    return refuse(started.error());
+    return refuse(started.error(), std::move(data));
   }
   if (framing.kind != BodyKind::chunked) {
     const uint64_t whole = head_size + framing.content_length;
@@ -124,12 +125,12 @@ void ServerSession::begin_body(core::Slice data, const RequestHead& head, uint32
   request_ = std::move(own);
   head_size_ = head_size;
   state_ = State::body;
+  body_begun_ns_ = loop_.now_ns();
   data.drop_front(head_size);
   append_body(std::move(data));
 }
 
 void ServerSession::append_body(core::Slice data) {
-  loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.body_stall_timeout_ms));
   while (!data.empty()) {
     auto step = body_.next(data.bytes());
     if (!step) return refuse(step.error());
@@ -146,6 +147,18 @@ void ServerSession::append_body(core::Slice data) {
       return complete(std::move(request_), head_size_, std::move(data));
     }
   }
+  wait_for_body();
+}
+
+// Two clocks in one timer: no pause may be longer than a stall, and a body that trickles so that none is must
+// have come at the least rate on average, with some time to begin in. Without the second, a few bytes a minute
+// hold a connection and up to the largest body's memory for hours.
+void ServerSession::wait_for_body() {
+  const uint64_t stall_ns = core::milliseconds(settings_.body_stall_timeout_ms);
+  const uint64_t received = request_.size() - head_size_;
+  const uint64_t grace_ns = std::max(stall_ns, core::milliseconds(core::limits::kBodyGraceMs));
+  const uint64_t rate_ns = received * core::kNsPerSecond / core::limits::kMinBodyBytesPerSecond;
+  loop_.timers().schedule(clock_, std::min(loop_.now_ns() + stall_ns, body_begun_ns_ + grace_ns + rate_ns));
 }
 
 // Appends, moving what is there to a block of twice the size when it is full.
@@ -183,6 +196,12 @@ bool ServerSession::keep_for_later(core::Slice data) {
   }
   if (pending_.size() >= kMaxPendingBytes) connection_.pause_receiving();
   return true;
+}
+
+void ServerSession::refuse(core::Error error, core::Slice received) {
+  if (state_ == State::closing) return;
+  request_ = std::move(received);
+  refuse(error);
 }
 
 void ServerSession::refuse(core::Error error) {

@@ -16,7 +16,7 @@
 //   4. A refusal closes the connection after the answer; nothing that came behind it is looked at.
 //
 // Limits: kMaxHeadBytes, kMaxHeaders, kMaxTargetBytes, the body limit given, kHeadTimeoutMs,
-// kBodyStallTimeoutMs, kIdleTimeoutMs. Thread: its loop's.
+// kBodyStallTimeoutMs, kBodyGraceMs, kMinBodyBytesPerSecond, kIdleTimeoutMs. Thread: its loop's.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ class RequestHandler {
   // Answer through the session, now or later.
   virtual void on_request(ServerSession& session, const Request& request) = 0;
   // The request was refused by the protocol or by on_head(): answer with describe(error.code) and
-  // end_response(). `head` is null when it could not be read.
+  // end_response().
   virtual void on_refused(ServerSession& session, core::Error error) = 0;
   // The client is gone while its answer was owed. The session is closing.
   virtual void on_client_gone(ServerSession& session, core::Error error) = 0;
@@ -105,7 +105,8 @@ class ServerSession final : private ConnectionHandler {
   // Closes now, from outside: a request being answered ends with on_client_gone(reason).
   void close(core::Error reason);
 
-  // The bytes of the current request (head and body), for holding on to them past end_response().
+  // The bytes of the current request (head and body), for holding on to them past end_response(). Of a refused one,
+  // what had come of it, from its first byte on; empty if nothing could be kept.
   const core::Slice& request_bytes() const { return request_; }
   // The request's bytes move out of the receive blocks everyone shares; `body` of the Request is invalid then.
   bool move_request_to_own_block();
@@ -132,10 +133,12 @@ class ServerSession final : private ConnectionHandler {
   void parse_head(core::Slice data);
   void begin_body(core::Slice data, const RequestHead& head, uint32_t head_size);
   void append_body(core::Slice data);
+  void wait_for_body();
   bool append(core::Slice& to, std::span<const uint8_t> bytes);
   void complete(core::Slice request, uint32_t head_size, core::Slice rest);
   bool keep_for_later(core::Slice data);
   void refuse(core::Error error);
+  void refuse(core::Error error, core::Slice received);
   void become_idle();
 
   core::Loop& loop_;
@@ -148,7 +151,7 @@ class ServerSession final : private ConnectionHandler {
   core::Slice request_;           // the request being read (copied together) or answered
   core::Slice pending_;           // what came behind the request being answered
   BodyDecoder body_;
-  uint64_t head_deadline_ns_ = 0;
+  uint64_t body_begun_ns_ = 0;
   uint32_t head_size_ = 0;
   State state_ = State::idle;
   bool must_close_ = false;

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "core/limits.h"
+#include "core/log.h"
 
 namespace weir::net {
 namespace {
 
 constexpr size_t kMaxAddresses = 16;
+core::RateLimitedLog tls_log(1);
 
 }  // namespace
 
@@ -155,6 +157,11 @@ void UpstreamPool::on_session_failed(ClientSession& session, core::Error error) 
   if (std::find(idle_.begin(), idle_.end(), &session) != idle_.end()) {
     remove_idle(session);
   } else {
+    // An expired certificate and a wrong name are one error to the client; the operator must know which.
+    if (const char* reason = session.connection().tls_failure_reason()) {
+      tls_log.log(loop_.now_ns(), core::LogLevel::warning, "provider_tls_failed",
+                  {{"host", target_.host}, {"port", target_.port}, {"reason", reason}});
+    }
     open_failed(error);
   }
 }

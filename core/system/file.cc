@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -61,6 +63,46 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
       return text;
     }
   }
+}
+
+std::expected<void, std::string> make_folder(const std::string& path) {
+  if (::mkdir(path.c_str(), 0750) != 0) {
+    if (errno == EEXIST) return {};
+    return cannot("make the folder", path, errno);
+  }
+  // The folder's name is an entry of its parent.
+  const std::string parent = path + "/..";
+  const int descriptor = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool durable = descriptor >= 0 && ::fsync(descriptor) == 0;
+  const int error = errno;
+  if (descriptor >= 0) ::close(descriptor);
+  if (!durable) return cannot("make the folder", path, error);
+  return {};
+}
+
+std::expected<std::unique_ptr<FileLock>, std::string> FileLock::acquire(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+  if (descriptor < 0) return cannot("make", path, errno);
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    const int error = errno;
+    std::array<char, 16> holder;
+    const ssize_t count = ::pread(descriptor, holder.data(), holder.size(), 0);
+    ::close(descriptor);
+    if (error != EWOULDBLOCK) return cannot("lock", path, error);
+    const std::string_view process(holder.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
+    return std::unexpected("process " + std::string(process.empty() ? "?" : process) + " holds " + path);
+  }
+  // For the sentence above only: that it could not be written does not matter.
+  const std::string process = std::to_string(::getpid());
+  if (::ftruncate(descriptor, 0) != 0 ||
+      ::pwrite(descriptor, process.data(), process.size(), 0) != static_cast<ssize_t>(process.size())) {
+    errno = 0;
+  }
+  return std::unique_ptr<FileLock>(new FileLock(descriptor));
+}
+
+FileLock::~FileLock() {
+  ::close(descriptor_);
 }
 
 AppendFile::AppendFile(int descriptor, std::string path)

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <vector>
 
 #include "core/io.h"
@@ -78,8 +79,12 @@ struct Io::Impl {
   bool buffers_returned = false;
   bool receive_pressure = false;
 
-  std::vector<SendVector> send_vectors;    // reused after each submission
-  size_t send_vectors_used = 0;
+  // By place in the submission queue: the kernel reads a vector when it takes the entry, which frees both.
+  std::vector<SendVector> send_vectors;
+  // What was armed while the kernel took nothing from a full queue (it had no memory for requests, or its
+  // completions had to be seen first); in order, before anything newer. Empty but for that.
+  std::deque<io_uring_sqe> waiting;
+  std::deque<SendVector> waiting_vectors;  // beside it
   IoStats stats;
 
   explicit Impl(BufferPool& pool) : buffers(pool) {}
@@ -91,6 +96,9 @@ struct Io::Impl {
   void give_to_kernel(Block& block);
   void recycle(Block& block);
   io_uring_sqe* next_entry();
+  SendVector& vector_of(io_uring_sqe* entry);
+  void take_waiting();
+  bool everything_taken() const;
   int enter(uint32_t wait_for, uint64_t wait_ns);
   uint32_t flush_submissions();
   void arm_wake();
@@ -101,7 +109,7 @@ struct Io::Impl {
 Io::Impl::~Impl() {
   if (ring_ready) {
     // What was asked for last: descriptors to close, as a rule. Left in the queue they would stay open.
-    if (ring.sq.sqe_head != ring.sq.sqe_tail) enter(0, 0);
+    if (!everything_taken()) enter(0, 0);
     io_uring_queue_exit(&ring);
   }
   if (wake_descriptor >= 0) ::close(wake_descriptor);
@@ -225,18 +233,42 @@ void Io::Impl::recycle(Block& block) {
 }
 
 io_uring_sqe* Io::Impl::next_entry() {
-  io_uring_sqe* entry = io_uring_get_sqe(&ring);
-  if (entry == nullptr) {
+  ++stats.submitted;
+  if (waiting.empty()) {
+    if (io_uring_sqe* entry = io_uring_get_sqe(&ring)) return entry;
     // More armed in one turn than the queue holds: hand over what there is, do not wait.
     const uint32_t count = flush_submissions();
     ++stats.enters;
     io_uring_enter(static_cast<unsigned>(enter_descriptor), count, 0, enter_flags & IORING_ENTER_REGISTERED_RING, nullptr);
-    send_vectors_used = 0;
-    entry = io_uring_get_sqe(&ring);
-    WEIR_ASSERT(entry != nullptr);
+    if (io_uring_sqe* entry = io_uring_get_sqe(&ring)) return entry;
   }
-  ++stats.submitted;
-  return entry;
+  waiting_vectors.emplace_back();
+  return &waiting.emplace_back();
+}
+
+// Where the pieces of the send in `entry`, the newest one, are kept.
+SendVector& Io::Impl::vector_of(io_uring_sqe* entry) {
+  return waiting.empty() ? send_vectors[static_cast<size_t>(entry - ring.sq.sqes)] : waiting_vectors.back();
+}
+
+void Io::Impl::take_waiting() {
+  while (!waiting.empty()) {
+    io_uring_sqe* entry = io_uring_get_sqe(&ring);
+    if (entry == nullptr) return;
+    *entry = waiting.front();
+    if (entry->opcode == IORING_OP_SENDMSG) {
+      SendVector& vector = send_vectors[static_cast<size_t>(entry - ring.sq.sqes)];
+      vector = waiting_vectors.front();
+      vector.header.msg_iov = vector.pieces;
+      entry->addr = reinterpret_cast<uint64_t>(&vector.header);
+    }
+    waiting.pop_front();
+    waiting_vectors.pop_front();
+  }
+}
+
+bool Io::Impl::everything_taken() const {
+  return waiting.empty() && __atomic_load_n(ring.sq.khead, __ATOMIC_ACQUIRE) == ring.sq.sqe_tail;
 }
 
 // Publishes prepared entries to the kernel's queue; returns how many it has not consumed yet.
@@ -358,8 +390,7 @@ void Io::send(Operation& operation, int socket, std::span<const iovec> pieces) {
   if (pieces.size() == 1) {
     io_uring_prep_send(entry, socket, pieces[0].iov_base, pieces[0].iov_len, kFlags);
   } else {
-    WEIR_ASSERT(impl_->send_vectors_used < impl_->send_vectors.size());
-    SendVector& vector = impl_->send_vectors[impl_->send_vectors_used++];
+    SendVector& vector = impl_->vector_of(entry);
     const size_t count = pieces.size() < kPiecesPerSend ? pieces.size() : kPiecesPerSend;
     std::memcpy(vector.pieces, pieces.data(), count * sizeof(iovec));
     vector.header = {};
@@ -400,10 +431,16 @@ void Io::close(int descriptor) {
 }
 
 void Io::submit_and_wait(uint64_t wait_ns) {
-  const int result = impl_->enter(wait_ns == 0 ? 0 : 1, wait_ns);
-  impl_->send_vectors_used = 0;
-  // EINTR, ETIME: nothing lost. EBUSY, EAGAIN: the completion queue is full; dispatching makes room and the
-  // next turn submits the rest.
+  impl_->take_waiting();
+  const bool wait = wait_ns != 0 && impl_->waiting.empty();  // what still waits must not wait for an event
+  int result = impl_->enter(wait ? 1 : 0, wait_ns);
+  if (result == -EBUSY || result == -EAGAIN) {
+    // Then nothing was completed either: what would free memory or room has to be asked for by itself.
+    result = io_uring_enter(static_cast<unsigned>(impl_->enter_descriptor), 0, 0,
+                            (impl_->enter_flags & IORING_ENTER_REGISTERED_RING) | IORING_ENTER_GETEVENTS, nullptr);
+  }
+  // EINTR, ETIME: nothing lost. EBUSY, EAGAIN: the kernel has no memory for requests, or its completion queue is
+  // full; dispatching makes room and the next turn submits the rest.
   WEIR_ASSERT(result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN);
 }
 

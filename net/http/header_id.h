@@ -19,6 +19,7 @@
   X(content_type, "content-type")                     \
   X(content_encoding, "content-encoding")             \
   X(authorization, "authorization")                   \
+  X(api_key, "x-api-key")                             \
   X(accept, "accept")                                 \
   X(user_agent, "user-agent")                         \
   X(traceparent, "traceparent")                       \
@@ -42,6 +43,7 @@
   X(cookie, "cookie")                                 \
   X(if_match, "if-match")                             \
   X(if_none_match, "if-none-match")                   \
+  X(last_event_id, "last-event-id")                   \
   X(set_cookie, "set-cookie")                         \
   X(content_disposition, "content-disposition")       \
   X(location, "location")

@@ -26,7 +26,7 @@ using net::Method;
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
 constexpr uint32_t kMaxAnswerHeadBytes = 1024;
-constexpr uint32_t kPieceBytes = 1024 * 1024;  // of a long answer
+constexpr uint32_t kPieceBytes = 1u << core::BufferPool::kLargestClass;  // of a long answer
 
 enum class Body : uint8_t { none, json, table };
 

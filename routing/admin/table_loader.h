@@ -1,6 +1,5 @@
 // From a table's text to everything a publish needs: the compiled body, the trust anchors of its providers,
-// the hosts to be resolved,
-// the memory of its limits and budgets. Publishes nothing.
+// the hosts to be resolved, the memory of its limits and budgets. Publishes nothing.
 //
 // Thread: one at a time; it keeps what it has read of trust anchors, so that tables that name the same file
 // share one context (and shards keep their connection pools).

@@ -49,6 +49,12 @@ core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, 
   return decide_steps(table, choice, input, trace);
 }
 
+FlagStanding flag_standing(const Table& table, const DecideInput& input, const Decision* decision,
+                           FlagIndex flag) {
+  NoTrace trace;
+  return FlagWalk<NoTrace>(table, (*table.body)[flag].scenario, input, trace).standing(decision, flag);
+}
+
 core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input,
                                         const Decision& decision, FlagIndex flag) {
   const TableBody& body = *table.body;
@@ -63,6 +69,7 @@ core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& i
   previous.state = row->state;
   previous.unit = row->previous;
   previous.reason = Reason::pilot_limit;
+  previous.restart = decision.restart;
   NoTrace trace;
   if (const auto left = leave_killed_unit(table, scenario, previous, trace); !left) {
     return std::unexpected(left.error());

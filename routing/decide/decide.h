@@ -21,23 +21,23 @@ namespace weir::routing {
 enum class Arm : uint8_t { stable, candidate, shadow, fallback };
 
 // Why this unit. Log token and x-weir-reason value = the enumerator's name.
-#define WEIR_REASON_TABLE(X)                                       \
-  X(direct, "the model was named directly")                        \
-  X(no_flag, "the scenario has no flag")                           \
-  X(no_row, "the tenant has no row on any flag of the scenario")   \
-  X(killed, "an operator switched the unit, provider or flag off") \
-  X(pinned, "the conversation began on this unit")                 \
-  X(off, "the tenant's row is off")                                \
-  X(not_started, "the tenant's row starts later")                  \
-  X(expired, "the tenant's row has expired")                       \
-  X(excluded, "a segment excludes this request")                   \
-  X(segment, "a segment of the tenant's row matches")              \
-  X(split_in, "the sticky key falls inside the percentage")        \
-  X(split_out, "the sticky key falls outside the percentage")      \
-  X(no_sticky_key, "none of the scenario's sticky keys was sent")  \
-  X(production, "the tenant's row is in production")               \
-  X(pilot_limit, "the pilot's limit is used up")                   \
-  X(economy, "a budget is used up: the cheapest unit answers")     \
+#define WEIR_REASON_TABLE(X)                                            \
+  X(direct, "the model was named directly")                             \
+  X(no_flag, "the scenario has no flag")                                \
+  X(no_row, "the tenant has no row on any flag of the scenario")        \
+  X(killed, "an operator switched the unit, provider or flag off")      \
+  X(pinned, "the conversation began on this unit")                      \
+  X(off, "the tenant's row is off")                                     \
+  X(not_started, "the tenant's row starts later")                       \
+  X(expired, "the tenant's row has expired")                            \
+  X(excluded, "a segment excludes this request")                        \
+  X(segment, "a segment of the tenant's row matches")                   \
+  X(split_in, "the sticky key falls inside the percentage")             \
+  X(split_out, "the sticky key falls outside the percentage")           \
+  X(no_sticky_key, "none of the scenario's sticky keys was sent")       \
+  X(production, "the tenant's row is in production")                    \
+  X(pilot_limit, "a limit of the pilot is used up or its time is over") \
+  X(economy, "a budget is used up: the cheapest unit answers")          \
   X(fallback, "an earlier hop of the chain failed")
 
 enum class Reason : uint8_t {
@@ -69,6 +69,7 @@ class AttributeValues {
 
   void clear() { present_ = 0; }
   bool empty() const { return present_ == 0; }
+  uint32_t present() const { return present_; }  // bit i: attribute i was sent
 
   // Null when the attribute was not sent.
   const Value* find(AttributeIndex attribute) const {
@@ -114,6 +115,8 @@ struct Decision {
   Reason reason = Reason::no_flag;
   uint8_t combination = 0;     // the flags that apply: `unit` is the scenario's combination of that number
   bool pin = false;            // the conversation should be pinned to `unit` from now on
+  bool restart = false;        // what the conversation began on was rolled back, and its row says `restart`:
+                               // pin it to `unit` and refuse this turn with conversation_restarted
   bool limited = false;        // a pilot that applies has limits: ask them, and past_pilot_limit() when
                                // used up. A pinned conversation counts but is not bound by them.
   std::optional<uint8_t> hop;  // arm fallback: the hop of the scenario's chain that answers. If it is a
@@ -137,11 +140,15 @@ core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInp
 //   a segment of `exclude` matches                                                        -> no
 //   production                                                                            -> yes
 //   pilot: a segment of the row matches -> yes; sticky key in the percentage -> yes; else -> no
-// and the flags that apply select one of the scenario's combinations.
+// and the flags that apply select one of the scenario's combinations. If one of them is a pilot whose `until`
+// has come, its previous unit answers instead (reason pilot_limit).
 //
 // Pins: an open conversation keeps the unit it began on if that is one of the scenario's combinations,
 // whatever percentages, segments and exclusions say now. It loses it when a flag of that combination is
-// killed, or has been rolled back (no row, off, not started, expired) and its row does not say `finish`.
+// killed, or has been rolled back (no row, off, not started, expired) and its row does not say `finish`. It
+// is then decided like a new one. If a row says `restart` and the outcome is another unit, that unit must not
+// see what the other one said: this turn is refused, once, and the next one goes to the new unit. A kill, of
+// the flag or of the unit, always switches.
 //
 // Kills: global, tenant and scenario refuse. A killed unit (or its provider) drops to the stable unit, a
 // killed stable unit to the first hop of the chain that may answer (a `cached` hop may not: it would repeat
@@ -149,6 +156,20 @@ core::Result<ScenarioChoice> choose_scenario(const Table& table, const DecideInp
 //
 // Errors: killed.
 core::Result<Decision> decide(const Table& table, const ScenarioChoice& choice, const DecideInput& input);
+
+// How one flag of the scenario stands for a request, whether or not it is the one that explains the decision.
+struct FlagStanding {
+  bool applies = false;  // it is part of what answers
+  bool has_row = false;
+  FlagState state = FlagState::off;  // of the tenant's row
+  uint32_t milli_percent = 0;        // of the tenant's row
+  Reason reason = Reason::no_row;    // killed, pinned, or a reason of the flag's own
+};
+
+// `decision` comes from decide() with the same table and input and is about the flag's scenario; null: it was
+// refused (killed).
+FlagStanding flag_standing(const Table& table, const DecideInput& input, const Decision* decision,
+                           FlagIndex flag);
 
 // What answers when the limits of a pilot are used up: the `previous` unit of the tenant's row on `flag`,
 // under the same kills. `decision` has arm candidate and comes from decide() with the same table and input.

@@ -94,11 +94,13 @@ class FlagWalk {
   // Sets flag, state, arm, unit, reason, combination, limited.
   void run(Decision& decision) {
     if (input_.pinned_unit && follow_pin(decision)) return;
+    decision.restart = restart_;
     const StickyChoice sticky = choose_sticky(body_, scenario_, input_);
     const PackedRow* told = nullptr;  // the row that explains the outcome
     Reason reason = Reason::no_row;
     uint32_t combination = 0;
     uint32_t limited = 0;
+    uint32_t timed = 0;
     uint32_t rows = 0;
     // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they
     // are gathered without branching on them: a wrong guess costs as much as a murmur.
@@ -116,7 +118,9 @@ class FlagWalk {
       told = tells ? &row : told;
       reason = tells ? outcome.reason : reason;
       combination |= applies << row.bit;
-      limited |= applies & row.limited & (state_of(row) == FlagState::pilot);
+      const uint32_t pilots = applies & (state_of(row) == FlagState::pilot);
+      limited |= pilots & row.limited;
+      timed |= (pilots & row.timed) << row.bit;
     }
     if (rows < scenario_.flags.size()) {
       trace_.step("flag", false, [&] { return flags_without_row(); });
@@ -130,6 +134,31 @@ class FlagWalk {
       decision.flag = scenario_.flags[told->bit];
       decision.state = state_of(*told);
     }
+    if (timed != 0) end_pilot(timed, decision);
+  }
+
+  FlagStanding standing(const Decision* decision, FlagIndex index) {
+    FlagStanding standing;
+    const uint8_t bit = body_[index].bit;
+    const PackedRow* row = row_of(bit);
+    if (row != nullptr) {
+      standing.has_row = true;
+      standing.state = state_of(*row);
+      standing.milli_percent = row->milli_percent;
+    }
+    if (decision == nullptr) {
+      standing.reason = Reason::killed;
+      return standing;
+    }
+    standing.applies = (decision->combination >> bit & 1) != 0;
+    if (decision->reason == Reason::pinned) {
+      standing.reason = Reason::pinned;
+    } else if (row != nullptr) {
+      const Outcome outcome = judge(index, *row, choose_sticky(body_, scenario_, input_));
+      // It would apply, and does not: the unit it leads to is killed.
+      standing.reason = outcome.applies && !standing.applies ? Reason::killed : outcome.reason;
+    }
+    return standing;
   }
 
  private:
@@ -201,19 +230,22 @@ class FlagWalk {
   }
 
   // True when the conversation stays on the unit it began on. Two combinations may be the same unit: the
-  // first that may still run counts.
+  // first that may still run counts. Else it is rolled back, if it was here at all: restart_ says how.
   bool follow_pin(Decision& decision) {
     const std::vector<uint64_t>& hashes = scenario_.combination_hashes;
     WEIR_ASSERT(hashes.size() == scenario_.combinations.size());
     bool known = false;
     for (size_t mask = 0; mask < hashes.size(); mask++) {
       if (hashes[mask] != *input_.pinned_unit) continue;
-      known = true;
-      const std::optional<FlagIndex> lost = rolled_back_in(static_cast<uint8_t>(mask));
+      const bool first = !std::exchange(known, true);
+      const std::optional<Lost> lost = rolled_back_in(static_cast<uint8_t>(mask));
       if (lost) {
+        // Of several ways to have come to this unit, one that asks for no restart is enough.
+        restart_ = (restart_ || first) && lost->restart && !is_unit_killed(table_, scenario_.combinations[mask]);
         trace_.step("pin", false, [&] {
-          return fmt::format("the conversation began on unit {}, but flag {} was killed or rolled back",
-                             body_[scenario_.combinations[mask]].name, body_[*lost].name);
+          return fmt::format("the conversation began on unit {}, but flag {} was killed or rolled back{}",
+                             body_[scenario_.combinations[mask]].name, body_[lost->flag].name,
+                             restart_ ? " and asks for a restart" : "");
         });
         continue;
       }
@@ -230,6 +262,33 @@ class FlagWalk {
       });
     }
     return false;
+  }
+
+  // The first of the pilots `timed` (a bit for each flag) whose time is over hands over to its previous unit,
+  // as past_pilot_limit() does.
+  void end_pilot(uint32_t timed, Decision& decision) {
+    for (uint32_t left = timed; left != 0; left &= left - 1) {
+      const PackedRow* row = row_of(static_cast<uint8_t>(std::countr_zero(left)));
+      WEIR_ASSERT(row != nullptr);
+      const int64_t until_ns = terms_of(*row).until_ns;
+      const bool over = input_.wall_now_ns >= until_ns;
+      const FlagIndex flag = scenario_.flags[row->bit];
+      trace_.step("until", over, [&] {
+        return fmt::format("now {} ns is {} the end of the pilot of flag {} at {} ns", input_.wall_now_ns,
+                           over ? "at or past" : "before", body_[flag].name, until_ns);
+      });
+      if (!over) continue;
+      const TenantFlag* whole = find_row(body_, input_.tenant, flag);
+      WEIR_ASSERT(whole != nullptr);
+      decision.flag = flag;
+      decision.state = FlagState::pilot;
+      decision.arm = Arm::stable;
+      decision.unit = whole->previous;
+      decision.reason = Reason::pilot_limit;
+      decision.combination = 0;
+      decision.limited = false;
+      return;
+    }
   }
 
   const PackedRow* first_row() const {
@@ -254,17 +313,27 @@ class FlagWalk {
     return text;
   }
 
-  // The first flag of the combination that an open conversation has to leave.
-  std::optional<FlagIndex> rolled_back_in(uint8_t mask) {
+  struct Lost {
+    FlagIndex flag;
+    bool restart;
+  };
+
+  // Why an open conversation has to leave the combination: a killed flag of it, which always switches, else
+  // the first flag that was rolled back and does not let it finish.
+  std::optional<Lost> rolled_back_in(uint8_t mask) {
+    std::optional<Lost> lost;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
       const auto bit = static_cast<uint8_t>(std::countr_zero(left));
       const FlagIndex flag = scenario_.flags[bit];
-      if (is_flag_killed(flag)) return flag;
+      if (is_flag_killed(flag)) return Lost{flag, false};
       const PackedRow* row = row_of(bit);
-      if (row == nullptr) return flag;
-      if (row->on_rollback != std::to_underlying(OnRollback::finish) && stopped(*row)) return flag;
+      const auto on_rollback =
+          row == nullptr ? OnRollback::switch_next_turn : OnRollback{static_cast<uint8_t>(row->on_rollback)};
+      if (row != nullptr && (on_rollback == OnRollback::finish || !stopped(*row))) continue;
+      if (!lost) lost = Lost{flag, false};
+      if (on_rollback == OnRollback::restart) lost->restart = true;
     }
-    return std::nullopt;
+    return lost;
   }
 
   void keep(uint8_t mask, Decision& decision) {
@@ -284,6 +353,7 @@ class FlagWalk {
   const DecideInput& input_;
   Trace& trace_;
   const std::span<const PackedRow> rows_;
+  bool restart_ = false;  // by follow_pin()
 };
 
 // Moves a decision away from a killed unit, if it chose one: to stable, then along the chain.
@@ -326,8 +396,9 @@ core::Result<void> leave_killed_unit(const Table& table, const Scenario& scenari
 // Pins the conversation to where it is now, unless it is there already.
 inline void settle_pin(const TableBody& body, const Scenario& scenario, const DecideInput& input,
                        Decision& decision) {
-  decision.pin = !input.conversation.empty() && !scenario.flags.empty() &&
-                 input.pinned_unit != body[decision.unit].short_hash;
+  const bool moves = input.pinned_unit != body[decision.unit].short_hash;
+  decision.pin = !input.conversation.empty() && !scenario.flags.empty() && moves;
+  decision.restart = decision.restart && moves;
 }
 
 template <typename Trace>

@@ -6,6 +6,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -35,13 +36,16 @@ bool is_visible_ascii(std::string_view text) {
   return outside == 0;
 }
 
+bool is_token(std::string_view text) {
+  return !text.empty() && text.size() <= core::limits::kMaxIdentifierBytes && is_visible_ascii(text);
+}
+
 // The token in "Bearer <token>"; none if the value has another form.
 std::optional<std::string_view> parse_bearer(std::string_view value) {
   if (value.size() < kScheme.size() + 2 || value[kScheme.size()] != ' ') return std::nullopt;
   if (!is_bearer(value.substr(0, kScheme.size()))) return std::nullopt;
   const std::string_view token = value.substr(kScheme.size() + 1);
-  if (token.size() > core::limits::kMaxIdentifierBytes || !is_visible_ascii(token)) return std::nullopt;
-  return token;
+  return is_token(token) ? std::optional(token) : std::nullopt;
 }
 
 bool same_tag(const core::Hash128& a, const core::Hash128& b) {
@@ -104,9 +108,18 @@ core::Result<KeyIndex> Identifier::identify(const Table& table, std::string_view
   if (authorization.empty()) return core::fail(ErrorCode::missing_key, kField);
   const std::optional<std::string_view> token = parse_bearer(authorization);
   if (!token) return core::fail(ErrorCode::malformed_authorization, kField);
+  return find(table, *token, kField);
+}
 
+core::Result<KeyIndex> Identifier::identify_token(const Table& table, std::string_view token,
+                                                  const char* field) {
+  if (!is_token(token)) return core::fail(ErrorCode::malformed_authorization, field);
+  return find(table, token, field);
+}
+
+core::Result<KeyIndex> Identifier::find(const Table& table, std::string_view token, const char* field) {
   const TableBody& body = *table.body;
-  const core::Hash128 tag = core::siphash128(secret_, *token);
+  const core::Hash128 tag = core::siphash128(secret_, token);
   Entry& entry = cache_[tag.low & (kCacheEntries - 1)];
   const bool cached = same_tag(entry.tag, tag);
   if (cached && entry.key < body.keys.size() &&
@@ -118,16 +131,27 @@ core::Result<KeyIndex> Identifier::identify(const Table& table, std::string_view
   if (cached) {
     digest = entry.digest;  // the table has changed: look the key up again
   } else {
-    digest = hasher_.hash(*token);
+    digest = hasher_.hash(token);
     cache_misses_++;
   }
   const std::optional<uint32_t> key = body.key_hashes.find(digest);
   if (!key) {
     if (cached) entry = Entry{};
-    return core::fail(ErrorCode::unknown_key, kField);
+    return core::fail(ErrorCode::unknown_key, field);
   }
   entry = Entry{.tag = tag, .digest = digest, .key = *key};
   return KeyIndex{*key};
+}
+
+core::Result<TenantIndex> acting_tenant(const TableBody& body, KeyIndex key, std::string_view named) {
+  const Key& row = body[key];
+  if (named.empty()) return row.tenant;
+  const std::optional<uint32_t> index = body.tenant_names.find(named);
+  const bool allowed =
+      index && (TenantIndex{*index} == row.tenant ||
+                std::binary_search(row.act_as.begin(), row.act_as.end(), TenantIndex{*index}));
+  if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
+  return TenantIndex{*index};
 }
 
 }  // namespace weir::routing

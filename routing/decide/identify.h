@@ -58,6 +58,8 @@ class Identifier {
   // limits::kMaxIdentifierBytes visible ASCII characters (RFC 6750 section 2.1, with more characters than its
   // token68). Errors: missing_key (empty value), malformed_authorization, unknown_key.
   core::Result<KeyIndex> identify(const Table& table, std::string_view authorization);
+  // The same of a bare token. Errors: malformed_authorization, unknown_key, with the field at fault.
+  core::Result<KeyIndex> identify_token(const Table& table, std::string_view token, const char* field);
 
   // HMACs computed so far.
   uint64_t cache_misses() const { return cache_misses_; }
@@ -70,10 +72,16 @@ class Identifier {
   };
   static_assert(sizeof(Entry) == 64);
 
+  core::Result<KeyIndex> find(const Table& table, std::string_view token, const char* field);
+
   const KeyHasher& hasher_;
   const core::SipKey secret_;
   std::vector<Entry> cache_;  // direct-mapped by the tag's low bits
   uint64_t cache_misses_ = 0;
 };
+
+// The tenant a request is for: the key's own, or the one it names and may act for (x-weir-tenant; empty = names
+// none). Errors: tenant_not_allowed.
+core::Result<TenantIndex> acting_tenant(const TableBody& body, KeyIndex key, std::string_view named);
 
 }  // namespace weir::routing

@@ -26,18 +26,21 @@ class TermsPool {
 
   uint32_t number(const TenantFlag& row) {
     const RowTerms always;
-    if (row.start_ns == always.start_ns && row.expires_ns == always.expires_ns && row.segments.empty())
+    if (row.start_ns == always.start_ns && row.expires_ns == always.expires_ns &&
+        row.until_ns == always.until_ns && row.segments.empty())
       return 0;
     WEIR_ASSERT(row.segments.size() <= UINT16_MAX);
     key_.clear();
     append(&row.start_ns, sizeof(row.start_ns));
     append(&row.expires_ns, sizeof(row.expires_ns));
+    append(&row.until_ns, sizeof(row.until_ns));
     append(&row.on_expiry, sizeof(row.on_expiry));
     append(row.segments.data(), row.segments.size() * sizeof(SegmentIndex));
     const auto [place, is_new] = numbers_.try_emplace(key_, static_cast<uint32_t>(packed_.terms.size()));
     if (is_new) {
       packed_.terms.push_back({.start_ns = row.start_ns,
                                .expires_ns = row.expires_ns,
+                               .until_ns = row.until_ns,
                                .first_segment = static_cast<uint32_t>(packed_.segments.size()),
                                .segment_count = static_cast<uint16_t>(row.segments.size()),
                                .on_expiry = row.on_expiry});
@@ -92,6 +95,7 @@ class Packer {
     packed.milli_percent = row.milli_percent & 0x1ffff;  // at most 100'000
     packed.present = 1;
     packed.limited = row.limit_rpm != 0 || row.limit_total_requests != 0;
+    packed.timed = row.until_ns != INT64_MAX;
     packed.state = std::to_underlying(row.state) & 3;
     packed.on_rollback = std::to_underlying(row.on_rollback) & 3;
     packed.bit = body_[row.flag].bit;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -88,6 +89,7 @@ void append_decision_fields(net::HeadWriter& writer, const Table& table, const R
   if (record.flag != Record::kNone) writer.field("x-weir-flag", body.flags[record.flag].name);
   writer.field("x-weir-reason", token(record.reason));
   writer.field("x-weir-revision", table.revision);
+  if (record.cache != CacheUse::none) writer.field("x-weir-cache", token(record.cache));
   if (hops_taken == 0) return;
   char text[64];
   const auto end = fmt::format_to_n(text, sizeof text, "{}; {}", hops_taken,
@@ -163,7 +165,14 @@ core::Slice render_error_event(core::BumpBlock& memory, core::Error error) {
 
 uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
                      std::string_view body, const AnswerContext& context) {
-  core::Slice answer = buffers.allocate(kMaxHeadBytes + static_cast<uint32_t>(body.size()));
+  return send_answer(session, buffers, status, content_type, std::span(&body, 1), context);
+}
+
+uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
+                     std::span<const std::string_view> parts, const AnswerContext& context) {
+  size_t body_size = 0;
+  for (const std::string_view part : parts) body_size += part.size();
+  core::Slice answer = buffers.allocate(kMaxHeadBytes + static_cast<uint32_t>(body_size));
   if (answer.block() == nullptr) {
     session.abort();
     return 0;
@@ -171,7 +180,7 @@ uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int
   net::HeadWriter writer({reinterpret_cast<char*>(answer.mutable_data()), kMaxHeadBytes});
   writer.status_line(status);
   writer.field("content-type", content_type);
-  writer.field("content-length", body.size());
+  writer.field("content-length", body_size);
   if (context.table != nullptr) {
     append_decision_fields(writer, *context.table, context.record, context.hops_taken, context.first_failure);
   } else {
@@ -182,8 +191,9 @@ uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int
   if (session.must_close()) writer.field("connection", "close");
   writer.end();
   WEIR_ASSERT(!writer.overflowed());
-  std::memcpy(answer.mutable_data() + writer.size(), body.data(), body.size());
-  answer.set_size(static_cast<uint32_t>(writer.size() + body.size()));
+  uint8_t* to = answer.mutable_data() + writer.size();
+  for (const std::string_view part : parts) to = std::copy(part.begin(), part.end(), to);
+  answer.set_size(static_cast<uint32_t>(writer.size() + body_size));
   const uint32_t size = answer.size();
   session.send(std::move(answer));
   return size;

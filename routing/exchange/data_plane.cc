@@ -49,8 +49,12 @@ core::Result<KeyIndex> DataPlane::identify(const net::RequestHead& head, const u
 }
 
 core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
-  const Path path = path_of(head.target.view(base));
-  if (path == Path::unknown) return core::fail(ErrorCode::not_found);
+  const std::string_view target = head.target.view(base);
+  const Path path = path_of(target);
+  if (path == Path::unknown) {
+    const auto ofrep = parse_ofrep_target(target);
+    return ofrep ? ofrep_.on_head(*ofrep, head, base) : core::fail(ErrorCode::not_found);
+  }
   const bool takes_body = endpoint_of(static_cast<uint8_t>(path)).has_value();
   if (head.method != (takes_body ? net::Method::post : net::Method::get)) {
     return core::fail(ErrorCode::method_not_allowed, takes_body ? "POST" : "GET");
@@ -95,7 +99,8 @@ core::Result<void> DataPlane::read_steering(const net::RequestHead& head, const 
 
 void DataPlane::on_request(net::ServerSession& session, const net::Request& request) {
   shard_.metrics().requests.add();
-  const Path path = path_of(request.head.target.view(request.base));
+  const std::string_view target = request.head.target.view(request.base);
+  const Path path = path_of(target);
   Record record;
   record.id = shard_.next_request_id();
   record.wall_ns = shard_.loop().wall_now_ns();
@@ -103,6 +108,7 @@ void DataPlane::on_request(net::ServerSession& session, const net::Request& requ
   if (path == Path::health || path == Path::ready) return answer_health(session, path, record);
   if (!shard_.has_table()) return answer_error(session, {ErrorCode::not_ready}, record);
   if (path == Path::models) return answer_models(session, request, record);
+  if (path == Path::unknown) return ofrep_.on_request(session, *parse_ofrep_target(target), request, record);
   const auto endpoint = endpoint_of(static_cast<uint8_t>(path));
   WEIR_ASSERT(endpoint.has_value());  // on_head() let it through
   if (auto started = decide_and_start(session, request, *endpoint, record); !started) {
@@ -124,22 +130,16 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
 
   auto key = identify(head, base);
   if (!key) return std::unexpected(key.error());
-  const Key& key_row = body[*key];
-  TenantIndex tenant = key_row.tenant;
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(tenant);
+  record.tenant = static_cast<uint32_t>(body[*key].tenant);
   record.client_retry = small_number(head.fields.value(HeaderId::stainless_retry_count, base));
 
   Steering& steering = steering_;
   if (auto read = read_steering(head, base, steering); !read) return read;
-  if (!steering.tenant.empty()) {
-    const auto named = body.tenant_names.find(steering.tenant);
-    const bool allowed = named && (TenantIndex{*named} == tenant ||
-                                   std::binary_search(key_row.act_as.begin(), key_row.act_as.end(), TenantIndex{*named}));
-    if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
-    tenant = TenantIndex{*named};
-    record.tenant = *named;
-  }
+  const auto acting = acting_tenant(body, *key, steering.tenant);
+  if (!acting) return std::unexpected(acting.error());
+  const TenantIndex tenant = *acting;
+  record.tenant = static_cast<uint32_t>(tenant);
 
   auto inspected = shard_.inspector().inspect(endpoint, request.body);
   if (!inspected) return std::unexpected(inspected.error());
@@ -174,6 +174,11 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     shard_.gateway().pins.store(pin_key, body[decision->unit].short_hash, shard_.loop().now_ns());
     shard_.metrics().pins_written.add();
   }
+  if (decision->restart) {
+    record.scenario = static_cast<uint32_t>(*choice->scenario);
+    if (decision->flag) record.flag = static_cast<uint32_t>(*decision->flag);
+    return core::fail(ErrorCode::conversation_restarted);
+  }
 
   RequestFacts facts;
   facts.endpoint = endpoint;
@@ -186,7 +191,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user);
+  exchange->start(*decision, inspection, input.user, steering.attributes);
   return {};
 }
 
@@ -255,15 +260,19 @@ void DataPlane::on_refused(net::ServerSession& session, core::Error error) {
   record.id = shard_.next_request_id();
   record.wall_ns = shard_.loop().wall_now_ns();
   record.request_bytes = session.request_bytes().size();
+  const auto ofrep = parse_refused_ofrep_target(session.request_bytes().bytes());
+  if (ofrep) return ofrep_.on_refused(session, *ofrep, error, record);
   answer_error(session, error, record);
 }
 
 void DataPlane::on_client_gone(net::ServerSession& session, core::Error error) {
+  if (ofrep_.streams().owns(session)) return ofrep_.streams().on_client_gone(session);
   if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_client_gone(error);
 }
 
 void DataPlane::on_send_queue_low(net::ServerSession& session) {
-  if (session.exchange != nullptr) static_cast<Exchange*>(session.exchange)->on_send_queue_low();
+  if (session.exchange == nullptr || ofrep_.streams().owns(session)) return;
+  static_cast<Exchange*>(session.exchange)->on_send_queue_low();
 }
 
 }  // namespace weir::routing

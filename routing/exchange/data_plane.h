@@ -4,6 +4,8 @@
 //   on_head:    path ▶ method ▶ media type ▶ key                      (before a body is read)
 //   on_request: key ▶ steering headers ▶ inspect ▶ scenario ▶ pin ▶ decide ▶ pilot limits ▶ Exchange::start()
 //
+// Paths under /ofrep/ are the OfrepPlane's, which answers in another shape.
+//
 // Thread: its shard's.
 #pragma once
 
@@ -14,6 +16,7 @@
 #include "net/server_session.h"
 #include "routing/decide/decide.h"
 #include "routing/exchange/exchange.h"
+#include "routing/exchange/ofrep_plane.h"
 #include "routing/exchange/record.h"
 
 namespace weir::routing {
@@ -22,7 +25,11 @@ class Shard;
 
 class DataPlane final : public net::RequestHandler {
  public:
-  explicit DataPlane(Shard& shard) : shard_(shard) {}
+  explicit DataPlane(Shard& shard) : shard_(shard), ofrep_(shard) {}
+
+  // The shard has taken up another table.
+  void on_new_table() { ofrep_.streams().on_new_table(); }
+  void begin_drain() { ofrep_.streams().begin_drain(); }
 
   core::Result<void> on_head(net::ServerSession& session, const net::RequestHead& head, const uint8_t* base) override;
   void on_request(net::ServerSession& session, const net::Request& request) override;
@@ -49,6 +56,7 @@ class DataPlane final : public net::RequestHandler {
   void answer_error(net::ServerSession& session, core::Error error, Record& record);
 
   Shard& shard_;
+  OfrepPlane ofrep_;
   Steering steering_;   // scratch of the request in hand
 };
 

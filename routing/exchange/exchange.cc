@@ -3,6 +3,7 @@
 #include "routing/exchange/exchange.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 
@@ -68,7 +69,8 @@ Exchange::~Exchange() { WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullp
 
 const Unit& Exchange::unit() const { return (*table().body)[unit_]; }
 
-void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user) {
+void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
+                     const AttributeValues& attributes) {
   decision_ = decision;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
@@ -76,6 +78,7 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   shard_.retries().exchange_begins();
   shard_.loop().when_receive_memory_is_short(copy_out_task_);
   if (!user.empty()) user_ = shard_.small_bytes().copy(user);
+  keep_attributes(attributes);
   record_.streamed = stream_;
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
   if (decision.flag) record_.flag = static_cast<uint32_t>(*decision.flag);
@@ -91,7 +94,20 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
     next_hop_ = *decision.hop + 1u;
     if (hop.kind == FallbackHop::Kind::static_text) return answer_static(hop.text);
   }
+  if (try_cache(inspection)) return;
   begin_attempt(decision_.unit, &inspection);
+}
+
+// As offsets: the request's bytes stay until the exchange ends, but may move to a block of their own.
+void Exchange::keep_attributes(const AttributeValues& attributes) {
+  const auto* base = reinterpret_cast<const char*>(session_.request_bytes().data());
+  for (uint32_t left = attributes.present(); left != 0; left &= left - 1) {
+    const auto at = static_cast<uint8_t>(std::countr_zero(left));
+    const std::string_view value = attributes.find(AttributeIndex{at})->text();
+    const auto offset = static_cast<size_t>(value.data() - base);
+    WEIR_ASSERT(offset + value.size() <= facts_.head_size);
+    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()), at};
+  }
 }
 
 void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection) {
@@ -172,7 +188,7 @@ void Exchange::send_request(const Inspection& inspection) {
   if (!unit().rewrite.prompt.empty()) {
     const Tenant& tenant = (*now_table.body)[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
-      values[static_cast<unsigned>(variable)] = text;
+      values.of[static_cast<unsigned>(variable)] = text;
     };
     put(PromptVariable::tenant_id, tenant.id);
     put(PromptVariable::tenant_name, tenant.display_name_json);
@@ -182,6 +198,8 @@ void Exchange::send_request(const Inspection& inspection) {
     ScratchWriter escaped({reinterpret_cast<uint8_t*>(user_json), sizeof user_json});
     render_json_string_body(user_.text(), escaped);
     put(PromptVariable::user, escaped.text(0, escaped.size()));
+    values.attributes = std::span(attributes_).first(attribute_count_);
+    values.request = request.data();
   }
 
   // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the table.
@@ -306,10 +324,9 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   uint32_t hop_after = next_hop_;
   const FallbackHop* hop = nullptr;
   if (const auto cause = cause_of(error.code, upstream_status); cause && decision_.scenario) {
-    do {  // there is no cache to answer a `cached` hop from, and a unit must fit into the budgets
+    do {
       hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
-    } while (hop != nullptr && (hop->kind == FallbackHop::Kind::cached ||
-                                (hop->kind == FallbackHop::Kind::unit && !affords(hop->unit))));
+    } while (hop != nullptr && !can_answer(*hop));
   }
   failure.hop_answers = hop != nullptr;
 
@@ -348,6 +365,19 @@ void Exchange::pause_before_retry() {
   set_deadline(std::max(RetryBudget::delay_ns(retries_made_++, shard_.dice()), upstream_retry_after_ns_));
 }
 
+// A unit must fit into the budgets, and the cache must have something.
+bool Exchange::can_answer(const FallbackHop& hop) {
+  switch (hop.kind) {
+    case FallbackHop::Kind::unit:
+      return affords(hop.unit);
+    case FallbackHop::Kind::cached:
+      return answer_from_any_cache(CacheLook::only_look);
+    case FallbackHop::Kind::static_text:
+      return true;
+  }
+  return false;
+}
+
 void Exchange::take_next_hop(const FallbackHop& hop) {
   ++hops_taken_;
   record_.arm = Arm::fallback;
@@ -358,7 +388,8 @@ void Exchange::take_next_hop(const FallbackHop& hop) {
     case FallbackHop::Kind::static_text:
       return answer_static(hop.text);
     case FallbackHop::Kind::cached:
-      WEIR_ASSERT(false);  // passed over by fail_attempt()
+      if (answer_from_any_cache(CacheLook::answer)) return;
+      return answer_error({*first_failure_});  // another shard has just taken it
   }
 }
 
@@ -384,6 +415,7 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   phase_ = may_fall_back ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
+  begin_capture(head.status);
   if (head.framing.kind == net::BodyKind::content_length) plain_length_ = head.framing.content_length;
   render_head(head, base);
 }

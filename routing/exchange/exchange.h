@@ -21,10 +21,12 @@
 // Thread: its shard's.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "core/limits.h"
 #include "core/snapshot.h"
 #include "net/client_session.h"
 #include "net/http/sse.h"
@@ -35,7 +37,9 @@
 #include "routing/exchange/attempt_policy.h"
 #include "routing/exchange/record.h"
 #include "routing/guard/admission.h"
+#include "routing/guard/answer_cache.h"
 #include "routing/inspect/inspect.h"
+#include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 
 namespace weir::routing {
@@ -60,7 +64,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Exchange& operator=(const Exchange&) = delete;
 
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
-  void start(const Decision& decision, const Inspection& inspection, std::string_view user);
+  // `attributes` are views into the session's request.
+  void start(const Decision& decision, const Inspection& inspection, std::string_view user,
+             const AttributeValues& attributes);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -91,10 +97,12 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void send_request(const Inspection& inspection);
   void send_request();
   AfterFailure fail_attempt(core::Error error, uint16_t upstream_status);
+  bool can_answer(const FallbackHop& hop);
   void pause_before_retry();
   void take_next_hop(const FallbackHop& hop);
   void end_attempt(Reuse reuse);
   void set_deadline(uint64_t timeout_ns);
+  void keep_attributes(const AttributeValues& attributes);
 
   // guards (exchange_guard.cc)
   bool admit(const Inspection& inspection, std::string_view user);
@@ -109,6 +117,17 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void report(core::Error error, uint16_t upstream_status);
   void report_success();
   void learn(const Usage& usage);
+
+  // the cache (exchange_cache.cc)
+  std::optional<core::Hash128> cache_key(UnitIndex unit, const Inspection& inspection);
+  std::optional<core::Hash128> cache_key(UnitIndex unit);
+  enum class CacheLook : uint8_t { only_look, answer };
+  bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look);
+  bool answer_from_any_cache(CacheLook look);
+  bool try_cache(const Inspection& inspection);
+  void begin_capture(uint16_t status);
+  void capture(std::span<const uint8_t> bytes);
+  void store_capture();
 
   // answers (exchange_answer.cc)
   void render_head(const net::ResponseHead& head, const uint8_t* base);
@@ -142,6 +161,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Decision decision_;
   RequestFacts facts_;
   Record record_;
+  AnswerCache::Draft draft_;       // of this attempt's answer, for the cache
   GuardHold hold_;                 // what it has taken of limits and budgets
   RateFacts refused_rate_;         // of the refusal it ends with
   bool refused_tokens_ = false;    // refused_rate_ is one of tokens
@@ -152,6 +172,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::Slice partial_event_;      // bytes of an event whose end has not come
   core::Slice held_;               // head and events kept back while holding
   core::Slice user_;               // for prompts that mention {{user}}
+  std::array<SentAttribute, core::limits::kMaxAttributes> attributes_;  // the first attribute_count_, for prompts
   uint64_t started_ns_;
   uint64_t total_deadline_ns_ = 0;
   uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
@@ -165,6 +186,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint32_t retries_made_ = 0;      // on this hop
   uint64_t choices_ = 1;
   uint16_t hops_taken_ = 0;
+  uint8_t attribute_count_ = 0;
   std::optional<core::ErrorCode> first_failure_;   // why the first hop was left
   Phase phase_ = Phase::acquiring;
   Mode mode_ = Mode::plain;

@@ -85,6 +85,7 @@ void Exchange::relay_plain(net::BodyPiece piece) {
   if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
   usage_.feed(payload, position);
   first_piece_ = false;
+  capture(payload);
   if (!chunked_downstream_) return send_downstream(piece.payload());
   if (piece.whole_chunk) return send_downstream(std::move(piece.bytes));
   send_chunk(piece.payload());
@@ -92,6 +93,7 @@ void Exchange::relay_plain(net::BodyPiece piece) {
 
 void Exchange::end_plain() {
   if (chunked_downstream_) send_downstream(core::Slice::of_static(net::kLastChunk));
+  store_capture();
   finish();
 }
 
@@ -165,6 +167,7 @@ void Exchange::settle() {
   if (record_.upstream_status != 0) report_success();  // an answer without a body
   timer_.cancel();
   copy_out_task_.unlink();
+  shard_.gateway().cache.drop(draft_);
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
   const Usage& reported = usage_.usage();
   Usage usage = reported;

@@ -28,7 +28,13 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
   const Model& model = (*table().body)[unit.model];
   Usage usage;
   usage.input = static_cast<int64_t>(most_input_tokens(inspection.input_bytes, inspection.media_bytes)) +
-                prompt_bytes(unit.rewrite, {}) + (unit.rewrite.prompt.empty() ? 0 : kPromptVariableBytes);
+                prompt_bytes(unit.rewrite, {});
+  for (const PromptPart& part : unit.rewrite.prompt) {
+    if (part.variable == PromptVariable::none) continue;
+    usage.input += part.variable == PromptVariable::tenant_name
+                       ? static_cast<int64_t>((*table().body)[decision_.tenant].display_name.size())
+                       : int64_t{core::limits::kMaxIdentifierBytes};
+  }
   if (facts_.endpoint != Endpoint::embeddings) {
     const OutputBound bound = output_bound(inspection, unit.rewrite);
     const uint64_t each = bound.tokens_per_choice != 0 ? bound.tokens_per_choice : model.max_output_tokens;
@@ -133,6 +139,8 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
       if (answer_with_static_hop()) return false;
       break;
     case BudgetAction::cached:
+      if (answer_from_any_cache(CacheLook::answer)) return false;
+      break;
     case BudgetAction::reject:
     case BudgetAction::kill:
       break;

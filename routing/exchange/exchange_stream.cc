@@ -138,13 +138,18 @@ void Exchange::relay_events(net::BodyPiece piece) {
       // The rest of an event that began in an earlier piece.
       if (!keep_partial(payload.bytes().subspan(at, size))) return cut({ErrorCode::out_of_buffers});
       core::Slice event = std::move(partial_event_);
-      if (take_event({event.mutable_data(), event.size()})) send_chunk(std::move(event));
+      if (take_event({event.mutable_data(), event.size()})) {
+        capture(event.bytes());
+        send_chunk(std::move(event));
+      }
       if (phase_ == Phase::ended) return;
       begin = at + size;
     } else if (!take_event({payload.mutable_data() + at, size})) {
       if (at > begin) send_chunk(payload.share(begin, at - begin));
       if (phase_ == Phase::ended) return;
       begin = at + size;
+    } else {
+      capture(payload.bytes().subspan(at, size));
     }
     at += size;
   }
@@ -171,6 +176,7 @@ void Exchange::end_events(Reuse reuse) {
   }
   on_first_token();  // a complete answer without content: whatever is held goes out
   send_downstream(core::Slice::of_static(net::kLastChunk));
+  store_capture();
   finish();
 }
 

@@ -77,6 +77,11 @@ class Line {
 
 }  // namespace
 
+std::string_view token(CacheUse use) {
+  static constexpr std::string_view kTokens[] = {"none", "miss", "hit"};
+  return kTokens[static_cast<size_t>(use)];
+}
+
 std::array<char, 32> to_hex(RequestId id) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::array<char, 32> text;
@@ -143,6 +148,7 @@ void append_json(const Record& record, std::string& out) {
   line.number("request_bytes", record.request_bytes);
   line.number("response_bytes", record.response_bytes);
   line.number("client_retry", record.client_retry);
+  if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
   if (record.client_gone) line.number("client_gone", true);
   line.finish(out);

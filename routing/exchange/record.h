@@ -26,6 +26,10 @@ struct RequestId {
 };
 std::array<char, 32> to_hex(RequestId id);
 
+// What the cache did for an exchange: nothing, had no answer, gave one.
+enum class CacheUse : uint8_t { none, miss, hit };
+std::string_view token(CacheUse use);
+
 struct Record {
   static constexpr uint32_t kNone = UINT32_MAX;
 
@@ -62,6 +66,7 @@ struct Record {
   Arm arm = Arm::stable;
   Reason reason = Reason::no_flag;
   std::optional<core::ErrorCode> error;   // what ended the exchange, or what it was answered with
+  CacheUse cache = CacheUse::none;
   bool has_endpoint = false;
   bool streamed = false;
   bool client_gone = false;
@@ -82,7 +87,7 @@ static_assert(std::is_trivially_copyable_v<Record>);
 //   with an attempt   upstream_status; upstream_ready_us once a connection stood
 //   with usage        usage ("reported" or "estimated") input_tokens cached_input_tokens output_tokens
 //                     reasoning_tokens cost_usd (a number with all nine decimals)
-//   when so           first_token_us, client_gone (true), limit (the limit or budget that decided)
+//   when so           first_token_us, client_gone (true), cache (miss, hit), limit (the limit or budget that decided)
 //
 // Times are microseconds, rounded down; `time` and `revision_time` are RFC 3339.
 void append_json(const Record& record, std::string& out);

@@ -60,7 +60,10 @@ void Shard::listen(int listener, const net::TlsServerContextHolder* tls) { serve
 
 void Shard::on_turn(void* self_pointer) {
   auto& self = *static_cast<Shard*>(self_pointer);
-  if (self.reader_.refresh()) self.pool_of_provider_.clear();
+  if (self.reader_.refresh()) {
+    self.pool_of_provider_.clear();
+    self.data_plane_->on_new_table();
+  }
   ShardMetrics& metrics = self.metrics_;
   metrics.turns.add();
   const core::IoStats& io = self.loop_.io().stats();
@@ -134,7 +137,10 @@ void Shard::settle(const Record& record) {
   if (!records_.try_push(record)) metrics_.records_dropped.add();
 }
 
-void Shard::begin_drain() { server_.begin_drain(); }
+void Shard::begin_drain() {
+  server_.begin_drain();
+  data_plane_->begin_drain();
+}
 
 void Shard::close_all() {
   server_.begin_drain();

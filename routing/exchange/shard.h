@@ -51,6 +51,7 @@ class Shard {
   core::SnapshotRef<Table> pin_table() { return reader_.pin(); }
   Inspector& inspector() { return inspector_; }
   Identifier& identifier() { return identifier_; }
+  const KeyHasher& key_hasher() const { return hasher_; }
   core::BumpBlock& small_bytes() { return small_bytes_; }
   ShardMetrics& metrics() { return metrics_; }
   core::Slab<Exchange>& exchanges() { return exchanges_; }

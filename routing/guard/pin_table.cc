@@ -56,6 +56,15 @@ std::optional<uint64_t> PinTable::lookup(uint64_t key, uint64_t now_ns) {
   return std::nullopt;
 }
 
+std::optional<uint64_t> PinTable::peek(uint64_t key, uint64_t now_ns) const {
+  Set& set = set_of(key);
+  for (uint32_t way = 0; way < kWays; way++) {
+    const uint64_t unit = load(set.unit[way]);
+    if ((load(set.check[way]) ^ unit) == key && load(set.expires_ns[way]) > now_ns) return unit;
+  }
+  return std::nullopt;
+}
+
 void PinTable::store(uint64_t key, uint64_t short_hash, uint64_t now_ns) {
   Set& set = set_of(key);
   uint32_t chosen = kWays;

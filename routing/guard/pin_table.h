@@ -59,6 +59,9 @@ class PinTable {
   // now, at most kRefreshesPerTtl times per ttl so that readers seldom write. `now_ns` is monotonic.
   std::optional<uint64_t> lookup(uint64_t key, uint64_t now_ns);
 
+  // The same without using the pin: its life is not extended.
+  std::optional<uint64_t> peek(uint64_t key, uint64_t now_ns) const;
+
   // Pins the conversation to a unit until now_ns + ttl, in place of an earlier pin.
   void store(uint64_t key, uint64_t short_hash, uint64_t now_ns);
 
@@ -77,7 +80,7 @@ class PinTable {
   };
   static_assert(sizeof(Set) == 192);
 
-  Set& set_of(uint64_t key) { return sets_[key & set_mask_]; }
+  Set& set_of(uint64_t key) const { return sets_[key & set_mask_]; }
 
   const uint64_t ttl_ns_;
   const core::SipKey secret_;

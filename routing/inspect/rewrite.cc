@@ -367,7 +367,11 @@ class Rewriter {
     const uint32_t begin = scratch_.size();
     for (const PromptPart& part : unit_.prompt) {
       scratch_.append(part.literal_json);
-      if (part.variable != PromptVariable::none) scratch_.append(values_[static_cast<size_t>(part.variable)]);
+      if (part.variable == PromptVariable::attribute) {
+        render_json_string_body(values_.attribute(part.attribute), scratch_);
+      } else {
+        scratch_.append(values_.of[static_cast<size_t>(part.variable)]);
+      }
     }
     out_.note(begin);
   }
@@ -503,7 +507,9 @@ uint32_t prompt_bytes(const UnitRewrite& unit, const PromptValues& values) {
   size_t size = 0;
   for (const PromptPart& part : unit.prompt) {
     size += part.literal_json.size();
-    if (part.variable != PromptVariable::none) size += values[static_cast<size_t>(part.variable)].size();
+    size += values.of[static_cast<size_t>(part.variable)].size();
+    // Header values hold no control character but the tab, so an escape is two bytes at most.
+    if (part.variable == PromptVariable::attribute) size += 2 * values.attribute(part.attribute).size();
   }
   return static_cast<uint32_t>(std::min<size_t>(size, limits::kMaxRewrittenBytes));
 }

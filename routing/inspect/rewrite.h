@@ -38,6 +38,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/limits.h"
 #include "routing/inspect/inspect.h"
 #include "routing/inspect/json_text.h"
 
@@ -60,14 +61,15 @@ struct ParamRewrite {
 bool is_reserved_param(std::string_view key);
 ParamRewrite make_param(std::string_view key, std::string_view key_json, std::string_view value_json);
 
-// What a prompt may mention as {{tenant.name}} and so on.
-enum class PromptVariable : uint8_t { none, tenant_id, tenant_name, scenario, user, model, date };
-inline constexpr unsigned kPromptVariableCount = 7;
+// What a prompt may mention as {{tenant.name}} and so on; `attribute` is {{attributes.plan}} and its like.
+enum class PromptVariable : uint8_t { none, tenant_id, tenant_name, scenario, user, model, date, attribute };
+inline constexpr unsigned kPromptVariableCount = 8;
 
 // A prompt is its parts in a row: literal text, then the variable (or none).
 struct PromptPart {
   std::string_view literal_json;  // escaped as inside a JSON string, without quotes
   PromptVariable variable = PromptVariable::none;
+  uint8_t attribute = 0;  // which one, by the table's order, when variable == attribute
 };
 
 enum class PromptMode : uint8_t { replace, prepend, if_absent };
@@ -81,8 +83,29 @@ struct UnitRewrite {
   std::span<const std::string_view> tools;  // names that may pass
 };
 
-// Values of the variables for this request, each escaped as inside a JSON string (render_json_string_body).
-using PromptValues = std::array<std::string_view, kPromptVariableCount>;
+// An attribute as it was sent: where its value stands in the request.
+struct SentAttribute {
+  uint16_t offset;
+  uint16_t size;
+  uint8_t attribute;  // by the table's order
+};
+static_assert(core::limits::kMaxHeadBytes <= UINT16_MAX);
+
+// Values of the variables for this request.
+struct PromptValues {
+  // Each escaped as inside a JSON string (render_json_string_body); [none] and [attribute] stay empty.
+  std::array<std::string_view, kPromptVariableCount> of{};
+  std::span<const SentAttribute> attributes = {};  // the few that were sent, not escaped
+  const uint8_t* request = nullptr;                // what their offsets count from
+
+  // Empty when it was not sent.
+  std::string_view attribute(uint8_t which) const {
+    for (const SentAttribute& sent : attributes) {
+      if (sent.attribute == which) return {reinterpret_cast<const char*>(request) + sent.offset, sent.size};
+    }
+    return {};
+  }
+};
 
 // ---- the result ----
 

@@ -102,8 +102,9 @@ void build_rewrite(const CompileState& state, const UnitSpec& spec, Unit& unit) 
     for (const PromptTemplate::Part& part : prompt.parts) {
       std::string literal;
       append_json_string_body(literal, part.literal);
-      storage.prompt.push_back(
-          {.literal_json = keep(storage, std::move(literal)), .variable = part.variable});
+      storage.prompt.push_back({.literal_json = keep(storage, std::move(literal)),
+                                .variable = part.variable,
+                                .attribute = part.attribute});
     }
     unit.rewrite.prompt = storage.prompt;
     unit.rewrite.prompt_mode = prompt.mode;
@@ -124,6 +125,7 @@ UnitIndex build_unit(CompileState& state, const UnitSpec& spec, std::optional<Un
   unit.hash_hex = to_hex(unit.hash);
   for (size_t i = 0; i < 8; i++) unit.short_hash = unit.short_hash << 8 | unit.hash[i];
   unit.model = spec.model;
+  if (spec.prompt) unit.prompt = state.prompts[*spec.prompt].name;
   unit.timeouts = spec.timeouts;
   unit.retries = spec.retries;
   unit.cache_ttl_ns = spec.cache_ttl_ns;

@@ -1,8 +1,8 @@
 #include "routing/table/compile.h"
 
+#include "routing/decide/row_index.h"
 #include "routing/table/compile_state.h"
 #include "routing/table/scalars.h"
-#include "routing/decide/row_index.h"
 
 namespace weir::routing {
 
@@ -15,9 +15,9 @@ CompileResult compile(Document document, const CompileOptions& options) {
     root.string(RootProperty::schema);
     read_providers(state, root);
     read_models(state, root);
+    read_attributes(state, root);
     read_prompts(state, root);
     read_units(state, root);
-    read_attributes(state, root);
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);
@@ -29,6 +29,9 @@ CompileResult compile(Document document, const CompileOptions& options) {
     if (root.has(RootProperty::budgets)) {
       body->budgets =
           read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
+    }
+    if (const auto source = root.choice(RootProperty::prompt_source, kPromptSources)) {
+      body->prompt_source = static_cast<PromptSource>(*source);
     }
   }
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
@@ -52,13 +55,19 @@ void declare_name(CompileState& state, const Path& path, std::string_view name, 
   if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
 }
 
-void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit) {
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count,
+                        size_t limit) {
   if (count <= limit) return;
   state.problems.add(root.at(section), fmt::format("declares {}; at most {} are accepted", count, limit));
 }
 
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
                                        const Names& names) {
+  return read_reference_because(problems, path, element, names, "");
+}
+
+std::optional<uint32_t> read_reference_because(Problems& problems, const Path& path, Element element,
+                                               const Names& names, std::string_view why) {
   const auto name = read_string(problems, path, element);
   if (!name) return std::nullopt;
   const auto index = names.index->find(*name);
@@ -69,8 +78,47 @@ std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Ele
   } else if (names.list.size() <= Names::kMaxSuggested) {
     hint = did_you_mean(*name, names.list);
   }
-  problems.add(path, fmt::format("unknown {} {}{}", names.kind, quote(*name), hint));
+  problems.add(path, fmt::format("unknown {} {}{}{}", names.kind, quote(*name), why, hint));
   return std::nullopt;
+}
+
+std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element) {
+  const auto name = read_string(problems, path, element);
+  if (!name) return std::nullopt;
+  if (is_name(*name)) return name;
+  problems.add(
+      path, fmt::format("{} is not one person: write one id such as u-4021, of letters, digits and . _ @ : - "
+                        "only, at most {} bytes",
+                        quote(*name), core::limits::kMaxNameBytes));
+  return std::nullopt;
+}
+
+Approvals read_approvals(Problems& problems, const Path& path, Element element) {
+  using enum ApprovalsProperty;
+  Approvals approvals;
+  const Object<ApprovalsProperty> object(problems, path, element);
+  size_t count = 0;
+  object.for_each(causes, [&](const Path& at, Element item) {
+    count++;
+    const auto cause = read_choice(problems, at, item, kApprovalCauses);
+    if (!cause) return;
+    const auto bit = static_cast<uint8_t>(1u << *cause);
+    if ((approvals.causes & bit) != 0) problems.add(at, "stands in the list twice; keep one");
+    approvals.causes |= bit;
+  });
+  if (object.has(causes) && object[causes].is_array() && count == 0)
+    problems.add(object.at(causes), "names no change; list some, or leave approvals out");
+  count = 0;
+  object.for_each(by, [&](const Path& at, Element item) {
+    count++;
+    if (const auto role = read_choice(problems, at, item, kApprovalRoles))
+      approvals.by.push_back(static_cast<ApprovalRole>(*role));
+  });
+  if (object.has(by) && object[by].is_array() && (count == 0 || count > core::limits::kMaxApprovals)) {
+    problems.add(object.at(by), fmt::format("lists {} roles; from 1 to {} are accepted", count,
+                                            core::limits::kMaxApprovals));
+  }
+  return approvals;
 }
 
 Limits read_limits(Problems& problems, const Path& path, Element element) {

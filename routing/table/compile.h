@@ -1,7 +1,7 @@
 // From a table's document to the body that shards read: checks everything, then builds everything. A table
 // with any problem yields no body at all (DESIGN section 4).
 //
-//   root -> providers -> models -> prompts -> units -> attributes -> segments -> scenarios -> flags
+//   root -> providers -> models -> attributes -> prompts -> units -> segments -> scenarios -> flags
 //        -> tenants -> keys -> units with their derived ones, hashes, indices
 //
 // Each kind refers only to earlier ones, so one pass in this order finds every unknown name. Building starts

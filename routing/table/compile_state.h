@@ -31,6 +31,7 @@ struct PromptTemplate {
   struct Part {
     std::string literal;
     PromptVariable variable = PromptVariable::none;
+    uint8_t attribute = 0;  // AttributeIndex
   };
   std::string name;
   std::string_view system;
@@ -119,6 +120,12 @@ void declare_name(CompileState& state, const Path& path, std::string_view name, 
 // Index of what a string refers to.
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
                                        const Names& names);
+// The same; the message goes on with `why` the name must be known.
+std::optional<uint32_t> read_reference_because(Problems& problems, const Path& path, Element element,
+                                               const Names& names, std::string_view why);
+
+// One person: a name, so that nobody hides a list in it.
+std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element);
 
 // A list of references without repetition, sorted by index.
 template <typename Index, typename Property>
@@ -128,10 +135,11 @@ std::vector<Index> read_references(CompileState& state, const Object<Property>& 
 // In a layer null removes what stable sets.
 enum class ParamsUse : uint8_t { unit, layer };
 std::vector<Param> read_params(CompileState& state, const Path& path, Element element, ParamsUse use);
-// max_tokens, max_completion_tokens and max_output_tokens say the same, and the endpoint decides under which name it
-// is sent: does setting `param` mean that `key` must not be set?
+// max_tokens, max_completion_tokens and max_output_tokens say the same, and the endpoint decides under which
+// name it is sent: does setting `param` mean that `key` must not be set?
 bool excludes(const Param& param, std::string_view key);
 
+Approvals read_approvals(Problems& problems, const Path& path, Element element);
 Limits read_limits(Problems& problems, const Path& path, Element element);
 std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element);
 
@@ -147,7 +155,8 @@ std::string& name_of(Item& item) {
 }
 
 // Reports a section with more items than accepted.
-void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count, size_t limit);
+void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count,
+                        size_t limit);
 
 // Walks a section that maps names to objects: appends an item for each, declares its name, then calls
 // each(path, element, item, index). Items keep their address afterwards.

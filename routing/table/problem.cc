@@ -7,6 +7,8 @@
 #include <ranges>
 #include <utility>
 
+#include "core/display_text.h"
+
 namespace weir::routing {
 namespace {
 
@@ -96,14 +98,12 @@ std::string quote(std::string_view text) {
     while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.remove_suffix(1);
     if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.remove_suffix(1);
   }
+  std::string escaped;
   for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
-    } else {
-      if (c == '"' || c == '\\') quoted += '\\';
-      quoted += c;
-    }
+    if (c == '"' || c == '\\') escaped += '\\';
+    escaped += c;
   }
+  quoted += core::displayable(escaped);
   quoted += shortened ? "…\"" : "\"";
   return quoted;
 }

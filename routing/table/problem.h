@@ -63,7 +63,7 @@ class Problems {
   size_t count_ = 0;
 };
 
-// `text` in quotes for a message: shortened when long, control characters made visible.
+// `text` in quotes for a message: shortened when long, core::displayable().
 std::string quote(std::string_view text);
 
 // The candidate that `wanted` is probably a typing error of; empty when none is near.

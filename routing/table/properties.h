@@ -1,7 +1,7 @@
 // Every property a table's objects may have, one row each: the validator reads them from here, and a test
 // holds the JSON Schema (table.schema.json) against the same rows.
 //
-//   X(enumerator, "property", required | optional)
+//   X(enumerator, "property", required | optional[, what to write when a required one is missing])
 #pragma once
 
 #include <array>
@@ -11,20 +11,25 @@
 
 namespace weir::routing {
 
-#define WEIR_ROOT_PROPERTIES(X)         \
-  X(schema, "$schema", optional)        \
-  X(attributes, "attributes", optional) \
-  X(budgets, "budgets", optional)       \
-  X(flags, "flags", optional)           \
-  X(keys, "keys", optional)             \
-  X(limits, "limits", optional)         \
-  X(models, "models", optional)         \
-  X(prompts, "prompts", optional)       \
-  X(providers, "providers", optional)   \
-  X(scenarios, "scenarios", optional)   \
-  X(segments, "segments", optional)     \
-  X(tenants, "tenants", optional)       \
+#define WEIR_ROOT_PROPERTIES(X)               \
+  X(schema, "$schema", optional)              \
+  X(attributes, "attributes", optional)       \
+  X(budgets, "budgets", optional)             \
+  X(flags, "flags", optional)                 \
+  X(keys, "keys", optional)                   \
+  X(limits, "limits", optional)               \
+  X(models, "models", optional)               \
+  X(prompt_source, "prompt_source", optional) \
+  X(prompts, "prompts", optional)             \
+  X(providers, "providers", optional)         \
+  X(scenarios, "scenarios", optional)         \
+  X(segments, "segments", optional)           \
+  X(tenants, "tenants", optional)             \
   X(units, "units", optional)
+
+#define WEIR_APPROVALS_PROPERTIES(X)                                                     \
+  X(by, "by", required, "roles that approve, in their order, such as [approver, admin]") \
+  X(causes, "for", required, "what waits for approval, such as [production, widen]")
 
 #define WEIR_PROVIDER_PROPERTIES(X)                 \
   X(allow_link_local, "allow_link_local", optional) \
@@ -74,10 +79,11 @@ namespace weir::routing {
   X(lt, "lt", optional)               \
   X(starts_with, "starts_with", optional)
 
-#define WEIR_SCENARIO_PROPERTIES(X) \
-  X(budgets, "budgets", optional)   \
-  X(fallback, "fallback", optional) \
-  X(stable, "stable", required)     \
+#define WEIR_SCENARIO_PROPERTIES(X)   \
+  X(approvals, "approvals", optional) \
+  X(budgets, "budgets", optional)     \
+  X(fallback, "fallback", optional)   \
+  X(stable, "stable", required)       \
   X(sticky_by, "sticky_by", optional)
 
 #define WEIR_HOP_PROPERTIES(X)       \
@@ -87,6 +93,7 @@ namespace weir::routing {
   X(unit, "unit", optional)
 
 #define WEIR_FLAG_PROPERTIES(X)       \
+  X(approvals, "approvals", optional) \
   X(candidate, "candidate", required) \
   X(exclude, "exclude", optional)     \
   X(owner, "owner", optional)         \
@@ -113,24 +120,25 @@ namespace weir::routing {
   X(user_budgets, "user_budgets", optional) \
   X(user_limits, "user_limits", optional)
 
-#define WEIR_TENANT_FLAG_PROPERTIES(X)    \
-  X(approver, "approver", optional)       \
-  X(expires, "expires", optional)         \
-  X(limits, "limits", optional)           \
-  X(on_expiry, "on_expiry", optional)     \
-  X(on_rollback, "on_rollback", optional) \
-  X(owner, "owner", optional)             \
-  X(percent, "percent", optional)         \
-  X(previous, "previous", optional)       \
-  X(reason, "reason", optional)           \
-  X(review, "review", optional)           \
-  X(segments, "segments", optional)       \
-  X(start, "start", optional)             \
+#define WEIR_TENANT_FLAG_PROPERTIES(X)                                                         \
+  X(approver, "approver", optional)                                                            \
+  X(expires, "expires", optional)                                                              \
+  X(limits, "limits", optional)                                                                \
+  X(on_expiry, "on_expiry", optional)                                                          \
+  X(on_rollback, "on_rollback", optional)                                                      \
+  X(owner, "owner", required, "the one person who answers for it, such as u-4021")             \
+  X(percent, "percent", optional)                                                              \
+  X(previous, "previous", required, "the unit to return to, mostly the scenario's stable one") \
+  X(reason, "reason", required, "why the tenant is in this state, in a sentence")              \
+  X(review, "review", required, "when somebody looks at it again, such as 2026-12-08")         \
+  X(segments, "segments", optional)                                                            \
+  X(start, "start", optional)                                                                  \
   X(state, "state", required)
 
-#define WEIR_PILOT_LIMITS_PROPERTIES(X) \
-  X(rpm, "rpm", optional)               \
-  X(total_requests, "total_requests", optional)
+#define WEIR_PILOT_LIMITS_PROPERTIES(X)         \
+  X(rpm, "rpm", optional)                       \
+  X(total_requests, "total_requests", optional) \
+  X(until, "until", optional)
 
 #define WEIR_LIMITS_PROPERTIES(X)         \
   X(concurrency, "concurrency", optional) \
@@ -154,9 +162,9 @@ namespace weir::routing {
   X(scenario, "scenario", optional) \
   X(tenant, "tenant", required)
 
-// Kinds of objects: Y(Enum, "kind", TABLE). The kind is the object's name in the schema's $defs. Rows are
+// Shapes of objects: Y(Enum, "name", TABLE). The name is the object's in the schema's $defs. Rows are
 // sorted by property, the order canonical documents come in, which makes matching fast.
-#define WEIR_OBJECT_KINDS(Y)                                           \
+#define WEIR_OBJECT_SHAPES(Y)                                          \
   Y(RootProperty, "table", WEIR_ROOT_PROPERTIES)                       \
   Y(ProviderProperty, "provider", WEIR_PROVIDER_PROPERTIES)            \
   Y(ModelProperty, "model", WEIR_MODEL_PROPERTIES)                     \
@@ -165,6 +173,7 @@ namespace weir::routing {
   Y(UnitProperty, "unit", WEIR_UNIT_PROPERTIES)                        \
   Y(TimeoutsProperty, "timeouts", WEIR_TIMEOUTS_PROPERTIES)            \
   Y(ComparisonProperty, "comparison", WEIR_COMPARISON_PROPERTIES)      \
+  Y(ApprovalsProperty, "approvals", WEIR_APPROVALS_PROPERTIES)         \
   Y(ScenarioProperty, "scenario", WEIR_SCENARIO_PROPERTIES)            \
   Y(HopProperty, "hop", WEIR_HOP_PROPERTIES)                           \
   Y(FlagProperty, "flag", WEIR_FLAG_PROPERTIES)                        \
@@ -182,37 +191,39 @@ enum class Presence : uint8_t { optional, required };
 struct PropertyRow {
   std::string_view name;
   Presence presence;
+  std::string_view remedy = {};  // what to write, when it is missing
 };
 
-struct ObjectKind {
+struct ObjectShape {
   std::string_view name;
   std::span<const PropertyRow> properties;
 };
 
-// The rows of one kind, by its enum: PropertyTable<TenantProperty>::kKind.
+// The rows of one shape, by its enum: PropertyTable<TenantProperty>::kShape.
 template <typename Property>
 struct PropertyTable;
 
 #define X(enumerator, ...) enumerator,
-#define Y(Enum, kind, TABLE) enum class Enum : uint8_t { TABLE(X) };
-WEIR_OBJECT_KINDS(Y)
+#define Y(Enum, shape, TABLE) enum class Enum : uint8_t { TABLE(X) };
+WEIR_OBJECT_SHAPES(Y)
 #undef Y
 #undef X
 
-#define X(enumerator, property, presence) PropertyRow{property, Presence::presence},
-#define Y(Enum, kind, TABLE)                                              \
+#define X(enumerator, property, presence, ...) \
+  PropertyRow{property, Presence::presence __VA_OPT__(, ) __VA_ARGS__},
+#define Y(Enum, shape, TABLE)                                             \
   template <>                                                             \
   struct PropertyTable<Enum> {                                            \
     static constexpr auto kRows = std::to_array<PropertyRow>({TABLE(X)}); \
-    static constexpr ObjectKind kKind{kind, kRows};                       \
+    static constexpr ObjectShape kShape{shape, kRows};                    \
   };
-WEIR_OBJECT_KINDS(Y)
+WEIR_OBJECT_SHAPES(Y)
 #undef Y
 #undef X
 
-inline constexpr auto kObjectKinds = std::to_array<ObjectKind>({
-#define Y(Enum, kind, TABLE) PropertyTable<Enum>::kKind,
-    WEIR_OBJECT_KINDS(Y)
+inline constexpr auto kObjectShapes = std::to_array<ObjectShape>({
+#define Y(Enum, shape, TABLE) PropertyTable<Enum>::kShape,
+    WEIR_OBJECT_SHAPES(Y)
 #undef Y
 });
 
@@ -223,6 +234,9 @@ inline constexpr auto kPromptModes = std::to_array<std::string_view>({"replace",
 inline constexpr auto kAttributeKinds = std::to_array<std::string_view>({"string", "boolean", "number"});
 inline constexpr auto kFallbackCauses =
     std::to_array<std::string_view>({"timeout", "5xx", "429", "connect", "invalid", "refusal"});
+inline constexpr auto kPromptSources = std::to_array<std::string_view>({"api", "git"});
+inline constexpr auto kApprovalCauses = std::to_array<std::string_view>({"production", "widen", "prompt"});
+inline constexpr auto kApprovalRoles = std::to_array<std::string_view>({"operator", "approver", "admin"});
 inline constexpr auto kStickyKeys = std::to_array<std::string_view>({"conversation", "user", "tenant"});
 inline constexpr auto kFlagStates = std::to_array<std::string_view>({"off", "pilot", "production"});
 inline constexpr auto kExpiryActions = std::to_array<std::string_view>({"off", "freeze", "alert"});

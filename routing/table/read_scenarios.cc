@@ -88,7 +88,10 @@ void check_chain(CompileState& state, const Path& path, const std::vector<Fallba
     for (size_t j = 0; j < i; j++) {
       const bool same =
           chain[i].kind == chain[j].kind && (chain[i].kind != Kind::unit || chain[i].unit == chain[j].unit);
-      if (same) state.problems.add(Path(path, i), fmt::format("is the same as hop [{}]; keep one", j));
+      if (same) {
+        state.problems.add(Path(path, i),
+                           fmt::format("is the same as hop [{}], which leads in a circle; keep one", j));
+      }
     }
   }
 }
@@ -121,6 +124,9 @@ void read_scenario(CompileState& state, const Path& path, Element element, Scena
   if (!object.has(sticky_by)) scenario.sticky_by = {StickyKey::conversation, StickyKey::user};
   if (object.has(budgets))
     scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+  if (object.has(approvals)) {
+    scenario.approvals = read_approvals(state.problems, object.at(approvals), object[approvals]);
+  }
 }
 
 Candidate read_candidate(CompileState& state, const Path& path, Element element) {
@@ -155,7 +161,9 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
     check_name(state.problems, object.at(salt), *text);
     flag.salt = *text;
   }
-  if (const auto text = object.text(owner)) flag.owner = *text;
+  if (const auto name = object.read(owner, read_person)) flag.owner = *name;
+  if (object.has(approvals))
+    flag.approvals = read_approvals(state.problems, object.at(approvals), object[approvals]);
   state.candidates.emplace_back();
   if (object.has(candidate)) {
     state.candidates.back() = read_candidate(state, object.at(candidate), object[candidate]);

@@ -13,13 +13,24 @@ bool is_connective(std::string_view word) {
   return std::ranges::find(kConnectives, word) != kConnectives.end();
 }
 
+constexpr size_t kMinPhoneDigits = 9;
+
+// Somewhere in the text: something, '@', and a domain that ends in letters. "@example.com" is a group, and
+// "support@2.1.0" a prompt.
 bool looks_like_email(std::string_view text) {
-  const size_t at = text.find('@');
-  return at != std::string_view::npos && at > 0 && text.find('@', at + 1) == std::string_view::npos &&
-         text.find('.', at + 2) != std::string_view::npos && text.find(' ') == std::string_view::npos;
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  for (size_t at = text.find('@'); at != std::string_view::npos; at = text.find('@', at + 1)) {
+    if (at == 0 || text[at - 1] == ' ') continue;
+    const std::string_view domain = text.substr(at + 1, text.find_first_of(" ,;>@", at + 1) - at - 1);
+    const size_t dot = domain.rfind('.');
+    if (dot != std::string_view::npos && dot > 0 && dot + 1 < domain.size() && is_letter(domain[dot + 1]))
+      return true;
+  }
+  return false;
 }
 
 bool looks_like_phone(std::string_view text) {
+  if (text.starts_with("tel:")) text.remove_prefix(4);
   size_t digits = 0;
   for (const char c : text) {
     if (c >= '0' && c <= '9') {
@@ -28,7 +39,7 @@ bool looks_like_phone(std::string_view text) {
       return false;
     }
   }
-  return digits >= 9 || (digits >= 7 && text.starts_with('+'));
+  return digits >= kMinPhoneDigits || (digits >= 7 && text.starts_with('+'));
 }
 
 // Rules are for groups: a person's address in one would spread into configuration, logs and audit.
@@ -227,6 +238,10 @@ class ConditionReader {
     if (value.get_double().get(number) != simdjson::SUCCESS) {
       return state_.problems.add(path, fmt::format("must be a number, not {}", describe_type(value)));
     }
+    int64_t whole = 0;  // a limit to compare with may be large; one value to equal is a number of somebody
+    if (kind == Kind::number_equals && value.get_int64().get(whole) == simdjson::SUCCESS) {
+      check_impersonal(state_.problems, path, std::to_string(whole));
+    }
     push({.kind = kind, .attribute = index, .number = number});
   }
 
@@ -274,7 +289,8 @@ void read_segments(CompileState& state, const Root& root) {
                [&](const Path& path, Element element, Segment& segment, uint32_t) {
                  ConditionReader(state, segment.steps).read(path, element, 1);
                });
-  check_section_size(state, root, RootProperty::segments, state.body.segments.size(), core::limits::kMaxSegments);
+  check_section_size(state, root, RootProperty::segments, state.body.segments.size(),
+                     core::limits::kMaxSegments);
 }
 
 }  // namespace weir::routing

@@ -10,17 +10,31 @@ void read_pilot_limits(Problems& problems, const Path& path, Element element, Te
   const Object<PilotLimitsProperty> object(problems, path, element);
   row.limit_rpm = object.count(PilotLimitsProperty::rpm, 1, kMaxLimit).value_or(0);
   row.limit_total_requests = object.count(PilotLimitsProperty::total_requests, 1, kMaxLimit).value_or(0);
+  row.until_ns = object.timestamp_ns(PilotLimitsProperty::until).value_or(row.until_ns);
+  if (row.until_ns <= row.start_ns)
+    problems.add(object.at(PilotLimitsProperty::until), "must be later than start");
 }
 
-// A tenant's standing on a flag. Owner, approver, reason and review are for people: they are checked here and
-// stay in the document.
+// The unit a row returns to.
+void read_previous(CompileState& state, const Path& path, Element element, TenantFlag& row) {
+  const auto index =
+      read_reference_because(state.problems, path, element, state.unit_names,
+                             ", to which this row must be able to return: keep it, or name another");
+  if (!index) return;
+  if (state.candidates[static_cast<size_t>(row.flag)].unit == *index) {
+    state.problems.add(path,
+                       "is the flag's own candidate, so a rollback would change nothing; name the unit that "
+                       "answered before");
+  }
+  row.previous = static_cast<UnitIndex>(*index);
+}
+
+// A tenant's standing on a flag. Owner, approver and reason are for people: they are checked here and stay in
+// the document.
 TenantFlag read_row(CompileState& state, const Path& path, Element element, FlagIndex flag) {
   using P = TenantFlagProperty;
   TenantFlag row;
   row.flag = flag;
-  const ScenarioIndex scenario = state.body[flag].scenario;
-  if (static_cast<size_t>(scenario) < state.body.scenarios.size()) row.previous = state.body[scenario].stable;
-
   const Object<TenantFlagProperty> object(state.problems, path, element);
   if (!object.valid()) return row;
   if (const auto choice = object.choice(P::state, kFlagStates)) {
@@ -34,7 +48,7 @@ TenantFlag read_row(CompileState& state, const Path& path, Element element, Flag
   row.start_ns = object.timestamp_ns(P::start).value_or(row.start_ns);
   row.expires_ns = object.timestamp_ns(P::expires).value_or(row.expires_ns);
   if (row.start_ns >= row.expires_ns) state.problems.add(object.at(P::expires), "must be later than start");
-  object.timestamp_ns(P::review);
+  row.review_ns = object.timestamp_ns(P::review).value_or(row.review_ns);
   if (const auto choice = object.choice(P::on_expiry, kExpiryActions)) {
     row.on_expiry = static_cast<ExpiryAction>(*choice);
     if (!object.has(P::expires)) state.problems.add(object.at(P::on_expiry), "needs expires");
@@ -42,12 +56,10 @@ TenantFlag read_row(CompileState& state, const Path& path, Element element, Flag
   if (const auto choice = object.choice(P::on_rollback, kRollbackActions)) {
     row.on_rollback = static_cast<OnRollback>(*choice);
   }
-  if (const auto index = object.read(P::previous, read_reference, state.unit_names)) {
-    row.previous = static_cast<UnitIndex>(*index);
-  }
+  if (object.has(P::previous)) read_previous(state, object.at(P::previous), object[P::previous], row);
   if (object.has(P::limits)) read_pilot_limits(state.problems, object.at(P::limits), object[P::limits], row);
-  object.text(P::owner);
-  object.text(P::approver);
+  object.read(P::owner, read_person);
+  object.read(P::approver, read_person);
   object.text(P::reason);
   return row;
 }

@@ -41,6 +41,9 @@ constexpr auto kVariables = std::to_array<VariableName>({{"tenant.id", PromptVar
                                                          {"model", PromptVariable::model},
                                                          {"date", PromptVariable::date}});
 
+constexpr std::string_view kAttributePrefix = "attributes.";
+static_assert(core::limits::kMaxAttributes <= UINT8_MAX);
+
 std::string_view trim(std::string_view text) {
   const size_t begin = std::min(text.find_first_not_of(' '), text.size());
   return text.substr(begin, text.find_last_not_of(' ') + 1 - begin);
@@ -66,10 +69,24 @@ void read_template(CompileState& state, const Path& path, PromptTemplate& prompt
       part.literal += "{{";
       continue;
     }
+    if (name.starts_with(kAttributePrefix)) {
+      const std::string_view attribute = name.substr(kAttributePrefix.size());
+      const auto index = state.body.attribute_names.find(attribute);
+      if (!index) {
+        state.problems.add(path, fmt::format("undeclared attribute {}; declare it under attributes{}", quote(attribute),
+                                             did_you_mean(attribute, state.attribute_names.list)));
+        continue;
+      }
+      part.variable = PromptVariable::attribute;
+      part.attribute = static_cast<uint8_t>(*index);  // kMaxAttributes are accepted
+      prompt.parts.push_back(std::exchange(part, {}));
+      continue;
+    }
     const auto found = std::ranges::find(kVariables, name, &VariableName::name);
     if (found == kVariables.end()) {
       std::vector<std::string_view> names;
       for (const VariableName& known : kVariables) names.push_back(known.name);
+      names.push_back("attributes.<name>");
       state.problems.add(path, fmt::format("unknown variable {}; one of {}{}", quote(name), list_names(names),
                                            did_you_mean(name, names)));
       continue;

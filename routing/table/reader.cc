@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/display_text.h"
 #include "routing/table/scalars.h"
 
 namespace weir::routing {
@@ -108,8 +109,12 @@ std::optional<std::string_view> read_text(Problems& problems, const Path& path, 
     problems.add(path, fmt::format("is {} bytes long; at most {} are accepted", text->size(), max_bytes));
     return std::nullopt;
   }
-  if (std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
-    problems.add(path, "holds a control character or line break; use one line of plain text");
+  if (!core::is_displayable_text(*text)) {
+    problems.add(
+        path,
+        fmt::format(
+            "holds a control character, line break or invisible character: {}; use one line of plain text",
+            quote(*text)));
     return std::nullopt;
   }
   return text;
@@ -248,10 +253,10 @@ void check_duplicates(Problems& problems, const Path& path, Element element) {
 }
 
 std::optional<uint32_t> read_properties(Problems& problems, const Path& path, Element element,
-                                        const ObjectKind& kind, std::span<Element> values) {
+                                        const ObjectShape& shape, std::span<Element> values) {
   const auto object = read_object(problems, path, element);
   if (!object) return std::nullopt;
-  const std::span<const PropertyRow> rows = kind.properties;
+  const std::span<const PropertyRow> rows = shape.properties;
   uint32_t present = 0;
   size_t next = 0;  // members mostly come in the rows' order, so the search goes on from the last one found
   for (const auto [key, value] : *object) {
@@ -277,7 +282,8 @@ std::optional<uint32_t> read_properties(Problems& problems, const Path& path, El
   }
   for (size_t row = 0; row < rows.size(); row++) {
     if (rows[row].presence == Presence::required && (present >> row & 1) == 0) {
-      problems.add(path, fmt::format("{} is missing", quote(rows[row].name)));
+      problems.add(path, fmt::format("{} is missing{}{}", quote(rows[row].name),
+                                     rows[row].remedy.empty() ? "" : ": ", rows[row].remedy));
     }
   }
   return present;

@@ -30,7 +30,7 @@ void check_name(Problems& problems, const Path& path, std::string_view name);
 std::string_view describe_type(Element element);
 
 std::optional<std::string_view> read_string(Problems& problems, const Path& path, Element element);
-// Not empty, at most `max_bytes`, no control characters.
+// Not empty, at most `max_bytes`, and core::is_displayable_text().
 std::optional<std::string_view> read_text(Problems& problems, const Path& path, Element element,
                                           size_t max_bytes = core::limits::kMaxTextBytes);
 std::optional<bool> read_boolean(Problems& problems, const Path& path, Element element);
@@ -52,18 +52,18 @@ std::optional<simdjson::dom::object> read_object(Problems& problems, const Path&
 // Reports members that appear twice in any object inside `element`.
 void check_duplicates(Problems& problems, const Path& path, Element element);
 
-// Sorts an object's members into `values` by their row in `kind`; bit i of the answer = values[i] is set.
+// Sorts an object's members into `values` by their row in `shape`; bit i of the answer = values[i] is set.
 // Reports unknown, duplicate and missing ones. None when the element is no object.
 std::optional<uint32_t> read_properties(Problems& problems, const Path& path, Element element,
-                                        const ObjectKind& kind, std::span<Element> values);
+                                        const ObjectShape& shape, std::span<Element> values);
 
-// An object of one kind. Its members are read by name; an absent one reads as nothing, unreported.
+// An object of one shape. Its members are read by name; an absent one reads as nothing, unreported.
 template <typename Property>
 class Object {
  public:
   // `path` must outlive the Object.
   Object(Problems& problems, const Path& path, Element element) : problems_(problems), path_(path) {
-    const auto present = read_properties(problems, path, element, PropertyTable<Property>::kKind, values_);
+    const auto present = read_properties(problems, path, element, PropertyTable<Property>::kShape, values_);
     valid_ = present.has_value();
     present_ = present.value_or(0);
   }

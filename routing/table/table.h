@@ -103,6 +103,7 @@ struct Unit {
   std::string hash_hex;            // the same, 64 lower-case hex digits
   uint64_t short_hash = 0;         // first 8 bytes of hash, big-endian; what a pin stores
   ModelIndex model{};
+  std::string prompt;   // name@semver; empty = none
   UnitRewrite rewrite;  // what splicing needs; views into `storage`
   Timeouts timeouts{};
   uint32_t retries = 0;  // further tries on the same hop
@@ -137,6 +138,24 @@ struct Budget {
   BudgetAction on_exceed = BudgetAction::reject;
 };
 
+// Changes that wait for the approval of others; bits of Approvals::causes.
+enum class ApprovalCause : uint8_t {
+  production = 1,  // a tenant's row goes to production; another candidate or stable unit
+  widen = 2,       // more of a tenant's traffic may get the candidate
+  prompt = 4,      // a prompt comes into use that was not in use there
+};
+enum class ApprovalRole : uint8_t { operator_role, approver, admin };
+
+// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need what its
+// scenario asks for and what it asks for itself.
+struct Approvals {
+  uint8_t causes = 0;             // ApprovalCause bits; 0 = none needed
+  std::vector<ApprovalRole> by;   // in this order, each given by another person
+};
+
+// May prompts be changed through the admin API, or only by replacing the table from version control?
+enum class PromptSource : uint8_t { api, git };
+
 // Requests per second, minute, hour and day, tokens per minute, requests at the same time; 0 = none.
 struct Limits {
   uint64_t rps = 0, rpm = 0, rph = 0, rpd = 0, tpm = 0, concurrency = 0;
@@ -154,6 +173,7 @@ struct Scenario {
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
   uint32_t first_rank = 0;                // rank of flags[0], all flags counted by scenario and bit; by index_rows()
   std::vector<Budget> budgets;
+  Approvals approvals;
 };
 
 struct Flag {
@@ -166,10 +186,13 @@ struct Flag {
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
+  Approvals approvals;
 };
 
 enum class FlagState : uint8_t { off, pilot, production };
-enum class ExpiryAction : uint8_t { off, freeze, alert };  // only `off` changes the decision
+// What happens at a row's expiry. Only `off` changes the decision: `freeze` refuses changes of the row until it is
+// renewed (frozen_rows() in routing/table/edit.h), `alert` lists it among the problems.
+enum class ExpiryAction : uint8_t { off, freeze, alert };
 enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
 
 // A tenant's standing on one flag.
@@ -180,11 +203,13 @@ struct TenantFlag {
   std::vector<SegmentIndex> segments;
   int64_t start_ns = INT64_MIN;  // wall clock, ns since 1970; before it: stable
   int64_t expires_ns = INT64_MAX;
+  int64_t review_ns = INT64_MAX;  // somebody looks at it again
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};    // answers past the pilot's limits; default: the scenario's stable
+  UnitIndex previous{};    // answers past the pilot's limits and after a rollback
   uint64_t limit_rpm = 0;  // 0 = none
   uint64_t limit_total_requests = 0;
+  int64_t until_ns = INT64_MAX;  // the pilot's last moment
 };
 
 struct Tenant {
@@ -253,16 +278,18 @@ struct PackedRow {
   uint32_t terms = 0;                      // into PackedRows::terms
   uint32_t milli_percent : 17 = 0;
   uint32_t present : 1 = 0;                // 0: the tenant has no row on this flag
-  uint32_t limited : 1 = 0;                // a limit of the pilot is set
+  uint32_t limited : 1 = 0;                // a limit of the pilot is set (rpm, total_requests)
+  uint32_t timed : 1 = 0;                  // the pilot ends at RowTerms::until_ns
   uint32_t state : 2 = 0;                  // FlagState
   uint32_t on_rollback : 2 = 0;            // OnRollback
-  uint32_t bit : 9 = 0;                    // Flag::bit
+  uint32_t bit : 8 = 0;                    // Flag::bit
 };
 
 // When a row runs and whom it admits beside its percentage. Rows of many tenants share the same.
 struct RowTerms {
   int64_t start_ns = INT64_MIN;
   int64_t expires_ns = INT64_MAX;
+  int64_t until_ns = INT64_MAX;
   uint32_t first_segment = 0;              // into PackedRows::segments
   uint16_t segment_count = 0;
   ExpiryAction on_expiry = ExpiryAction::off;
@@ -309,6 +336,7 @@ struct TableBody {
 
   Limits limits;                // of everything together
   std::vector<Budget> budgets;
+  PromptSource prompt_source = PromptSource::api;
 
   std::string source_json;  // the document as JSON, secrets as references; GET /v1/table
 

@@ -96,6 +96,8 @@ class JsonBuilder : public YAML::EventHandler {
     return std::move(json_);
   }
 
+  bool has_problem() const { return problem_.has_value(); }
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0) fail(mark, "a second YAML document begins here; a table is one document");
   }
@@ -279,7 +281,9 @@ std::expected<std::string, Problem> yaml_to_json(std::string_view text) {
   try {
     std::ispanstream stream{std::span<const char>(text)};
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
+    // Stray punctuation (",x]") makes yaml-cpp 0.7 report empty documents for ever without moving on: the second
+    // one is a problem, and a problem is the end.
+    while (!builder.has_problem() && parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
     Problem problem{.path = "", .message = fmt::format("not valid YAML: {}", error.msg)};

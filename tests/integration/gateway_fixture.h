@@ -120,13 +120,13 @@ class BlockingClient {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
-  ~BlockingClient() { ::close(descriptor_); }
+  virtual ~BlockingClient() { ::close(descriptor_); }
   BlockingClient(const BlockingClient&) = delete;
   BlockingClient& operator=(const BlockingClient&) = delete;
 
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t sent = write_some(bytes);
       if (sent <= 0) return false;
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
@@ -170,11 +170,19 @@ class BlockingClient {
   // True when the connection broke, or its end did not come in time.
   bool broken() const { return end_ == End::broken; }
 
+ protected:
+  int descriptor() const { return descriptor_; }
+  // As send(2) and recv(2).
+  virtual ssize_t write_some(std::string_view bytes) {
+    return ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  virtual ssize_t read_some(char* bytes, size_t size) { return ::recv(descriptor_, bytes, size, 0); }
+
  private:
   enum class End : uint8_t { none, clean, broken };
   bool fill() {
     char bytes[65536];
-    const ssize_t count = ::recv(descriptor_, bytes, sizeof bytes, 0);
+    const ssize_t count = read_some(bytes, sizeof bytes);
     if (count <= 0) {
       end_ = count == 0 ? End::clean : End::broken;
       return false;
@@ -209,10 +217,11 @@ class Gateway {
     const auto ready = process_->wait_for_json("listen");
     EXPECT_TRUE(ready.has_value()) << process_->errors();
     if (!ready) return;
-    const std::string address = (*ready)["listen"][0];
-    port_ = static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    port_ = first_port((*ready)["listen"]);
+    tls_port_ = first_port((*ready)["listen_tls"]);
   }
   uint16_t port() const { return port_; }
+  uint16_t tls_port() const { return tls_port_; }  // 0 without tls.listen
   // What has been logged; all of it once the process has stopped.
   std::string access_log() const {
     std::ifstream file(folder_.file("access.jsonl"));
@@ -223,9 +232,14 @@ class Gateway {
   weir::testing::Process& process() { return *process_; }
 
  private:
+  static uint16_t first_port(const nlohmann::json& addresses) {
+    if (addresses.empty()) return 0;
+    const std::string address = addresses[0];
+    return static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+  }
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<weir::testing::Process> process_;
-  uint16_t port_ = 0;
+  uint16_t port_ = 0, tls_port_ = 0;
 };
 
 inline std::string key_hash() { return routing::hash_key(kKeySecret, kClientKey); }

@@ -1,17 +1,22 @@
 // A provider that does exactly what a test's script says, on plain blocking sockets: lies about lengths, cuts
-// answers off, speaks out of turn, says nothing.
+// answers off, speaks out of turn, says nothing. With a TLS context of plain OpenSSL, which serves any
+// certificate, also one that weir would not, it speaks TLS.
 //
-//   accept ─▶ script(Peer&), on a thread of its own ─▶ close
+//   accept ─▶ [TLS handshake] ─▶ script(Peer&), on a thread of its own ─▶ close
+//                   └─ refused by the gateway: refusals(), no script
 #pragma once
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <future>
 #include <mutex>
@@ -27,16 +32,20 @@ class LyingProvider {
   // The provider's side of one connection.
   class Peer {
    public:
-    Peer(LyingProvider& provider, int descriptor, int which)
-        : number(which), provider_(provider), descriptor_(descriptor) {}
+    Peer(LyingProvider& provider, int descriptor, int which, SSL* tls)
+        : number(which), provider_(provider), descriptor_(descriptor), tls_(tls) {}
 
     const int number;  // of the connection, from 1
+
+    // Null without TLS.
+    SSL* tls() { return tls_; }
 
     // The next whole request; empty when the connection ended first. The provider counts it.
     std::string receive() {
       while (!whole()) {
         char bytes[65536];
-        const ssize_t count = ::recv(descriptor_, bytes, sizeof bytes, 0);
+        const ssize_t count = tls_ != nullptr ? SSL_read(tls_, bytes, sizeof bytes)
+                                              : ::recv(descriptor_, bytes, sizeof bytes, 0);
         if (count <= 0) return {};
         received_.append(bytes, static_cast<size_t>(count));
       }
@@ -47,7 +56,8 @@ class LyingProvider {
     }
     bool send(std::string_view bytes) {
       while (!bytes.empty()) {
-        const ssize_t sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        const ssize_t sent = tls_ != nullptr ? SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size()))
+                                             : ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (sent <= 0) return false;
         bytes.remove_prefix(static_cast<size_t>(sent));
       }
@@ -62,6 +72,10 @@ class LyingProvider {
     bool ended_within(std::chrono::milliseconds pause) {
       pollfd waited{descriptor_, POLLIN, 0};
       return ::poll(&waited, 1, static_cast<int>(pause.count())) > 0;
+    }
+    // The next end is said by TLS, so that it is none of a cut.
+    void say_end() {
+      if (tls_ != nullptr) SSL_shutdown(tls_);
     }
     // The connection is reset, not ended, when the script returns.
     void reset_at_end() {
@@ -81,12 +95,15 @@ class LyingProvider {
     }
     LyingProvider& provider_;
     int descriptor_;
+    SSL* tls_;
     size_t size_ = 0;
     std::string received_;
   };
   using Script = std::function<void(Peer&)>;
 
-  explicit LyingProvider(Script script) : script_(std::move(script)) {
+  // `tls` outlives the provider.
+  explicit LyingProvider(Script script, SSL_CTX* tls = nullptr) : script_(std::move(script)), tls_(tls) {
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to the gateway whether it listens or not
     listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -117,6 +134,11 @@ class LyingProvider {
     const std::lock_guard lock(mutex_);
     return served_;
   }
+  // Why handshakes failed, in OpenSSL's words.
+  std::vector<std::string> refusals() const {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
+  }
 
  private:
   void accept() {
@@ -128,13 +150,26 @@ class LyingProvider {
       const std::lock_guard lock(mutex_);
       open_.push_back(descriptor);
       threads_.emplace_back([this, descriptor, number] {
-        Peer peer(*this, descriptor, number);
-        script_(peer);
+        converse(descriptor, number);
         const std::lock_guard closing(mutex_);
         std::erase(open_, descriptor);
         ::close(descriptor);
       });
     }
+  }
+  void converse(int descriptor, int number) {
+    SSL* const tls = tls_ != nullptr ? SSL_new(tls_) : nullptr;
+    if (tls != nullptr) SSL_set_fd(tls, descriptor);
+    if (tls == nullptr || SSL_accept(tls) == 1) {
+      Peer peer(*this, descriptor, number, tls);
+      script_(peer);
+    } else {
+      const char* reason = ERR_reason_error_string(ERR_peek_last_error());
+      const std::lock_guard lock(mutex_);
+      refusals_.emplace_back(reason != nullptr ? reason : "the connection ended");
+    }
+    ERR_clear_error();
+    SSL_free(tls);
   }
   void count(int connection) {
     const std::lock_guard lock(mutex_);
@@ -142,11 +177,13 @@ class LyingProvider {
   }
 
   const Script script_;
+  SSL_CTX* const tls_;
   int listener_ = -1;
   uint16_t port_ = 0;
   mutable std::mutex mutex_;
   std::vector<int> open_;
   std::vector<int> served_;
+  std::vector<std::string> refusals_;
   std::vector<std::thread> threads_;
   std::thread acceptor_;
 };

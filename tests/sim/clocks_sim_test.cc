@@ -187,6 +187,39 @@ TEST_F(SimulatedClocks, ABodyMayNotStallForKBodyStallTimeoutMs) {
                [&] { return client.heard.starts_with("HTTP/1.1 408") && client.ended; });
 }
 
+TEST_F(SimulatedClocks, ABodyThatTricklesMustComeAtKMinBodyBytesPerSecondOnAverage) {
+  publish_table();
+  const std::string head = std::string(kHead) + "content-length: 10000000\r\n\r\n";
+  Ear& trickling = connect();
+  Ear& steady = connect();
+  trickling.say(head);
+  steady.say(head);
+  settle();
+  // A byte a second never stalls; it buys a thousandth of a second.
+  constexpr uint64_t kStepMs = 1000;
+  for (uint64_t ms = 0; ms + kStepMs < limits::kBodyGraceMs; ms += kStepMs) {
+    pass(kStepMs);
+    EXPECT_EQ(trickling.heard, "") << ms;
+    trickling.say("{");
+    steady.say(std::string(limits::kMinBodyBytesPerSecond, ' '));
+    settle();
+  }
+  pass(2 * kStepMs);
+  EXPECT_TRUE(trickling.heard.starts_with("HTTP/1.1 408")) << trickling.heard;
+  EXPECT_NE(trickling.heard.find(core::describe(core::ErrorCode::body_timeout).sentence), std::string::npos);
+  EXPECT_TRUE(trickling.ended);
+  // One that is just fast enough goes on for as long as it takes, and may still pause.
+  for (int minute = 0; minute < 10; ++minute) {
+    for (int step = 0; step < 60; ++step) {
+      steady.say(std::string(limits::kMinBodyBytesPerSecond * kStepMs / 1000, ' '));
+      settle();
+      pass(kStepMs);
+    }
+    ASSERT_EQ(steady.heard, "") << minute;
+  }
+  expect_after(limits::kBodyStallTimeoutMs - kStepMs, [&] { return steady.heard.starts_with("HTTP/1.1 408"); });
+}
+
 TEST_F(SimulatedClocks, AConnectionMayIdleForKIdleTimeoutMs) {
   Ear& client = connect();
   client.say("GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n");

@@ -429,5 +429,77 @@ TEST_F(GuardsInAnExchange, RetriesAreAShareOfTheTraffic) {
   EXPECT_LE(provider_.requests, 5 + static_cast<int>(routing::RetryBudget::kStock) + 1);
 }
 
+TEST_F(GuardsInAnExchange, AnAnswerIsGivenAgainToTheSameRequestUntilItsTime) {
+  unit_ = ", cache_ttl: 60s";
+  publish("", "budgets: [ { window: 1h, usd: 10 } ], limits: { rpm: 4 }");
+  expect(ask("x-weir-user: anna\r\n"), "x-weir-cache: miss\r\n");
+  const Client& again = ask("x-weir-user: bert\r\n", R"(,"metadata":{"a":"b"})");
+  expect(again, "x-weir-cache: hit\r\n");
+  expect(again, "hello");
+  expect(again, "x-weir-unit: best\r\n");
+  EXPECT_EQ(provider_.requests, 1);
+  EXPECT_EQ(tenant_budget().spent, kUsd / 10) << "a hit costs nothing";
+  expect(ask("", R"(,"temperature":1)"), "x-weir-cache: miss\r\n");
+  expect_ok(ask());
+  expect_error(ask(), ErrorCode::rate_limited);  // hits count as requests
+  pass(60'000);
+  expect(ask(), "x-weir-cache: miss\r\n");
+}
+
+TEST_F(GuardsInAnExchange, AStreamIsGivenAgainAsAStream) {
+  unit_ = ", cache_ttl: 60s";
+  publish("", "");
+  const std::string event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
+  const std::string usage =
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\n";
+  const std::string body = event + usage + "data: [DONE]\n\n";
+  provider_.answer_with = [&] {
+    return "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+  };
+  expect(ask("", R"(,"stream":true)"), "data: [DONE]");
+  const Client& again = ask("", R"(,"stream":true)");
+  expect(again, "x-weir-cache: hit\r\n");
+  expect(again, "content-type: text/event-stream\r\n");
+  expect(again, event + "data: [DONE]\n\n");
+  EXPECT_EQ(again.heard.find("usage"), std::string::npos);
+  EXPECT_EQ(provider_.requests, 1);
+  expect(ask(), "x-weir-cache: miss\r\n");  // not asked for as a stream: another request
+}
+
+TEST_F(GuardsInAnExchange, AnAnswerThatFailedIsNotKept) {
+  unit_ = ", cache_ttl: 60s";
+  publish("", "");
+  provider_.answer_with = [] { return response("400 Bad Request", "{\"error\":1}"); };
+  expect(ask(), "HTTP/1.1 400");
+  provider_.answer_with = [] { return answer(1); };
+  expect(ask(), "x-weir-cache: miss\r\n");
+}
+
+TEST_F(GuardsInAnExchange, ACachedHopAnswersWhenTheProviderFails) {
+  unit_ = ", cache_ttl: 60s";
+  publish(", fallback: [ { cached: true }, { static: \"Later.\" } ]",
+          "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: best } }",
+          "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n");
+  expect(ask(), "x-weir-unit: best\r\n");  // no user: stable, which keeps its answers
+  provider_.answer_with = [] { return response("500 Oops", "{}"); };
+  const Client& known = ask("x-weir-user: u\r\n");  // the candidate, which does not
+  expect(known, "hello");
+  expect(known, "x-weir-cache: hit\r\n");
+  expect(known, "x-weir-unit: best\r\n");
+  expect(known, "x-weir-arm: fallback\r\n");
+  expect(ask("x-weir-user: u\r\n", R"(,"seed":1)"), "Later.");
+}
+
+TEST_F(GuardsInAnExchange, AnExhaustedCachedBudgetAnswersOnlyFromTheCache) {
+  unit_ = ", cache_ttl: 60s";
+  publish("", "budgets: [ { window: 1h, usd: 1, on_exceed: cached } ]");
+  provider_.answer_with = [] { return answer(1000); };
+  expect_ok(ask());
+  expect(ask(), "x-weir-cache: hit\r\n");
+  expect_error(ask("", R"(,"seed":1)"), ErrorCode::budget_exceeded);
+  EXPECT_EQ(provider_.requests, 1);
+}
+
 }  // namespace
 }  // namespace weir::sim

@@ -47,7 +47,7 @@
 
 namespace weir::tools {
 #define X(enumerator, ...) enumerator,
-#define Y(Enum, kind, TABLE) enum class Enum : uint8_t { TABLE(X) };
+#define Y(Enum, shape, TABLE) enum class Enum : uint8_t { TABLE(X) };
 WEIR_CONFIG_OBJECT_KINDS(Y)
 #undef Y
 #undef X
@@ -55,11 +55,11 @@ WEIR_CONFIG_OBJECT_KINDS(Y)
 
 namespace weir::routing {
 #define X(enumerator, property, presence) PropertyRow{property, Presence::presence},
-#define Y(Enum, kind, TABLE)                                              \
+#define Y(Enum, shape, TABLE)                                             \
   template <>                                                             \
   struct PropertyTable<tools::Enum> {                                     \
     static constexpr auto kRows = std::to_array<PropertyRow>({TABLE(X)}); \
-    static constexpr ObjectKind kKind{kind, kRows};                       \
+    static constexpr ObjectShape kShape{shape, kRows};                    \
   };
 WEIR_CONFIG_OBJECT_KINDS(Y)
 #undef Y

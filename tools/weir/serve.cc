@@ -379,7 +379,11 @@ void Server::reload() {
   if (tls_ == nullptr) return;
   auto context = net::TlsServerContext::load(
       {.certificates = config_.certificates, .ticket_keys = tls_->get()->ticket_keys()});
-  if (context) return tls_->replace(std::move(*context));
+  if (context) {
+    tls_->replace(std::move(*context));
+    core::log_info("certificates_reloaded", {{"certificates", config_.certificates.size()}});
+    return;
+  }
   for (const std::string& problem : context.error()) {
     core::log_error("certificates_not_reloaded", {{"problem", problem}});
   }

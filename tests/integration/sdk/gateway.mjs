@@ -89,6 +89,14 @@ access_log: ${accessLog}
       }
       throw new Error('no such record came');
     },
+    // Replaces the table, as an operator does.
+    apply: (table) => {
+      const file = join(folder, 'next.json');
+      writeFileSync(file, JSON.stringify(table));
+      const run = spawnSync(join(bin, 'weirctl'), ['--socket', join(folder, 'admin.sock'), 'apply', file, '--reason', 'test'],
+        { encoding: 'utf8' });
+      if (run.status !== 0) throw new Error(run.stdout + run.stderr);
+    },
     stop: async () => {
       weir.child.kill('SIGTERM');
       const code = await weir.ended;

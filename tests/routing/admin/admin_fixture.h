@@ -41,7 +41,7 @@ scenarios: { chat: { stable: mini, sticky_by: [conversation, user] } }
 flags: { v2: { scenario: chat, candidate: { unit: UNIT }, owner: u-1 } }
 tenants:
   acme: { name: Acme, flags: { v2: { state: pilot, percent: PERCENT, segments: [paying], owner: u-1,
-          approver: u-2, reason: "try it", expires: 2200-01-15 } } }
+          approver: u-2, reason: "try it", review: 2200-01-01, expires: 2200-01-15, previous: mini } } }
   solo: { name: Solo }
 keys:
   - { id: acme-app, tenant: acme, hash: "HASH", scenario: chat }

@@ -77,6 +77,7 @@ struct Expected {
   UnitIndex unit{};
   Reason reason = Reason::no_flag;
   bool pin = false;
+  bool restart = false;
   std::optional<uint8_t> hop;
 };
 
@@ -85,7 +86,7 @@ class Reference {
   Reference(const Table& table, ScenarioIndex scenario, const DecideInput& input)
       : table_(table), body_(*table.body), scenario_(body_[scenario]), index_(scenario), input_(input) {}
 
-  Expected decide() const {
+  Expected decide() {
     Expected expected;
     if (table_.kills.any) {
       bool tenant_killed = false;
@@ -102,10 +103,14 @@ class Reference {
       expected.reason = Reason::killed;
       if (is_killed(expected.unit) && !fall_back(expected)) return refused();
     }
+    expected.restart = restart_ && *input_.pinned_unit != body_[expected.unit].short_hash;
     expected.pin = !input_.conversation.empty() && !scenario_.flags.empty() &&
                    (!input_.pinned_unit || *input_.pinned_unit != body_[expected.unit].short_hash);
     return expected;
   }
+
+  // Why a flag applies or not, taken by itself.
+  Reason own_reason(FlagIndex flag) const { return row(flag) == nullptr ? Reason::no_row : judge(flag); }
 
  private:
   static Expected refused() {
@@ -181,7 +186,21 @@ class Reference {
     return hash * 100'000 / 4'294'967'296 < own.milli_percent ? Reason::split_in : Reason::split_out;
   }
 
-  void walk(Expected& expected) const {
+  // Every flag of the combination that was rolled back; a killed one, or a killed unit, forbids a restart.
+  bool asks_for_restart(size_t mask) const {
+    bool restart = false;
+    for (size_t bit = 0; bit < scenario_.flags.size(); bit++) {
+      if ((mask >> bit & 1) == 0) continue;
+      if (flag_killed(scenario_.flags[bit])) return false;
+      const TenantFlag* own = row(scenario_.flags[bit]);
+      restart |=
+          own != nullptr && own->on_rollback == OnRollback::restart && standing(*own) != Reason::no_flag;
+    }
+    return restart && !is_killed(scenario_.combinations[mask]);
+  }
+
+  void walk(Expected& expected) {
+    size_t left = 0, restarts = 0;
     for (size_t mask = 0; input_.pinned_unit && mask < scenario_.combinations.size(); mask++) {
       if (body_[scenario_.combinations[mask]].short_hash != *input_.pinned_unit) continue;
       bool allowed = true;
@@ -193,7 +212,11 @@ class Reference {
           allowed = false;
         }
       }
-      if (!allowed) continue;
+      if (!allowed) {
+        left++;
+        restarts += asks_for_restart(mask) ? 1 : 0;
+        continue;
+      }
       expected.unit = scenario_.combinations[mask];
       expected.arm = mask == 0 ? Arm::stable : Arm::candidate;
       expected.reason = Reason::pinned;
@@ -206,6 +229,7 @@ class Reference {
       }
       return;
     }
+    restart_ = left > 0 && restarts == left;
     size_t mask = 0;
     expected.reason = Reason::no_row;
     for (size_t bit = scenario_.flags.size(); bit-- > 0;) {  // the first flag has the last word
@@ -229,6 +253,7 @@ class Reference {
   const Scenario& scenario_;
   const ScenarioIndex index_;
   const DecideInput& input_;
+  bool restart_ = false;
 };
 
 // ---- random tables and requests ----
@@ -391,7 +416,8 @@ class World {
     const auto choice = choose_scenario(table_, input);
     ASSERT_TRUE(choice.has_value());
     ASSERT_EQ(choice->scenario, scenario);
-    const Expected expected = Reference(table_, scenario, input).decide();
+    Reference reference(table_, scenario, input);
+    const Expected expected = reference.decide();
     const auto decision = decide(table_, *choice, input);
     const Explanation explanation =
         one_in(16) ? explain(table_, input) : Explanation{7, {{"", true, ""}}, decision};
@@ -408,11 +434,36 @@ class World {
       ASSERT_EQ(actual.flag, expected.flag);
       ASSERT_EQ(actual.state, expected.state);
       ASSERT_EQ(actual.pin, expected.pin);
+      ASSERT_EQ(actual.restart, expected.restart);
       ASSERT_EQ(actual.hop, expected.hop);
       ASSERT_EQ(actual.scenario, scenario);
       ASSERT_EQ(actual.tenant, input.tenant);
     }
     ASSERT_FALSE(explanation.steps.empty());
+    compare_standings(reference, scenario, input, decision);
+  }
+
+  // What is said of each flag by itself.
+  void compare_standings(const Reference& reference, ScenarioIndex scenario, const DecideInput& input,
+                         const core::Result<Decision>& decision) {
+    const Scenario& row = build_.at(scenario);
+    for (size_t bit = 0; bit < row.flags.size(); bit++) {
+      const FlagStanding standing =
+          flag_standing(table_, input, decision ? &*decision : nullptr, row.flags[bit]);
+      const Reason own = reference.own_reason(row.flags[bit]);
+      ASSERT_EQ(standing.has_row, own != Reason::no_row);
+      if (!decision) {
+        ASSERT_FALSE(standing.applies);
+        ASSERT_EQ(token(standing.reason), token(Reason::killed));
+        continue;
+      }
+      ASSERT_EQ(standing.applies, (decision->combination >> bit & 1) != 0);
+      const bool in = own == Reason::production || own == Reason::segment || own == Reason::split_in;
+      const Reason expected = decision->reason == Reason::pinned ? Reason::pinned
+                              : in && !standing.applies          ? Reason::killed
+                                                                 : own;
+      ASSERT_EQ(token(standing.reason), token(expected));
+    }
   }
 
   std::mt19937_64 random_;

@@ -249,7 +249,61 @@ TEST_F(Decide, AnswersThePreviousUnitPastThePilotsLimit) {
   EXPECT_EQ(past_pilot_limit(table, input, decision, flag).error().code, ErrorCode::killed);
 }
 
+TEST_F(Decide, EndsAPilotAtItsTimeWithThePreviousUnit) {
+  const UnitIndex previous = build.unit("previous");
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.previous = previous;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  expect(run(), Arm::candidate, candidate, Reason::split_in);
+  input.wall_now_ns = 1'000;
+  expect(run(), Arm::stable, previous, Reason::pilot_limit);
+  EXPECT_EQ(run().flag, flag);
+  EXPECT_EQ(run().state, FlagState::pilot);
+  EXPECT_EQ(run().combination, 0);
+
+  flag_row.milli_percent = 0;
+  expect(run(), Arm::stable, stable, Reason::split_out);
+  flag_row.state = FlagState::production;
+  expect(run(), Arm::candidate, candidate, Reason::production);
+}
+
+TEST_F(Decide, EndsAPilotWithoutAskingItsOtherLimits) {
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.limit_rpm = 5;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  EXPECT_TRUE(run().limited);
+  input.wall_now_ns = 1'000;
+  EXPECT_FALSE(run().limited);
+}
+
+TEST_F(Decide, LeavesAKilledPreviousUnitWhenAPilotEnds) {
+  const UnitIndex previous = build.unit("previous");
+  TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
+  flag_row.previous = previous;
+  flag_row.until_ns = 1'000;
+  input.wall_now_ns = 1'000;
+  Table table = build.build();
+  kill_unit(table, previous);
+  expect(*run(table), Arm::stable, stable, Reason::killed);
+}
+
 // ---- several flags ----
+
+TEST_F(Decide, EndsOnlyThePilotWhoseTimeIsOver) {
+  const FlagIndex second = build.flag("second", chat);
+  const UnitIndex previous = build.unit("previous");
+  row(FlagState::production);
+  TenantFlag& pilot = build.row(tenant, second, FlagState::pilot, kEverybody);
+  pilot.previous = previous;
+  pilot.until_ns = 1'000;
+  input.wall_now_ns = 999;
+  EXPECT_EQ(run().combination, 0b11);
+  input.wall_now_ns = 1'000;
+  expect(run(), Arm::stable, previous, Reason::pilot_limit);
+  EXPECT_EQ(run().flag, second);
+}
 
 TEST_F(Decide, CombinesFlagsAndReportsTheFirstThatApplies) {
   const FlagIndex second = build.flag("second", chat);
@@ -343,6 +397,64 @@ TEST_F(Decide, LeavesAPinAtTheNextTurnAfterARollback) {
     expect(run(), Arm::stable, stable, Reason::not_started);
     flag_row.start_ns = INT64_MIN;
   }
+}
+
+TEST_F(Decide, AsksForARestartIfTheRowSaysSoAndTheUnitChanges) {
+  TenantFlag& flag_row = row(FlagState::off);
+  flag_row.on_rollback = OnRollback::restart;
+  input.conversation = "c-1";
+  EXPECT_FALSE(run().restart) << "it has not begun";
+  input.pinned_unit = hash(stable);
+  EXPECT_FALSE(run().restart) << "it keeps its unit";
+  input.pinned_unit = hash(candidate);
+  const Decision decision = run();
+  EXPECT_TRUE(decision.restart);
+  EXPECT_TRUE(decision.pin);
+  expect(decision, Arm::stable, stable, Reason::off);
+  flag_row.on_rollback = OnRollback::switch_next_turn;
+  EXPECT_FALSE(run().restart);
+  flag_row.on_rollback = OnRollback::restart;
+  flag_row.state = FlagState::production;
+  EXPECT_FALSE(run().restart) << "nothing was rolled back";
+}
+
+TEST_F(Decide, AKillSwitchesWhateverTheRowSaysOfRollbacks) {
+  TenantFlag& flag_row = row(FlagState::off);
+  flag_row.on_rollback = OnRollback::restart;
+  input.conversation = "c-1";
+  input.pinned_unit = hash(candidate);
+  Table table = build.build();
+  kill(table.kills.flags, table, flag);
+  EXPECT_FALSE(run(table)->restart);
+  EXPECT_EQ(run(table)->unit, stable);
+  table = build.build();
+  kill_unit(table, candidate);
+  EXPECT_FALSE(run(table)->restart);
+  EXPECT_EQ(run(table)->unit, stable);
+}
+
+TEST_F(Decide, TellsOfEachFlagHowItStands) {
+  const FlagIndex second = build.flag("second", chat);
+  const FlagIndex third = build.flag("third", chat);
+  row(FlagState::pilot, kEverybody);
+  build.row(tenant, second, FlagState::off, 7);
+  const Table table = build.build();
+  const auto choice = choose_scenario(table, input);
+  const Decision decision = *decide(table, *choice, input);
+  EXPECT_EQ(decision.reason, Reason::split_in);
+
+  const FlagStanding first_stands = flag_standing(table, input, &decision, flag);
+  EXPECT_TRUE(first_stands.applies);
+  EXPECT_EQ(first_stands.reason, Reason::split_in);
+  EXPECT_EQ(first_stands.milli_percent, kEverybody);
+  const FlagStanding second_stands = flag_standing(table, input, &decision, second);
+  EXPECT_FALSE(second_stands.applies);
+  EXPECT_EQ(second_stands.reason, Reason::off);
+  EXPECT_EQ(second_stands.milli_percent, 7u);
+  EXPECT_FALSE(flag_standing(table, input, &decision, third).has_row);
+  EXPECT_EQ(flag_standing(table, input, &decision, third).reason, Reason::no_row);
+  EXPECT_EQ(flag_standing(table, input, nullptr, flag).reason, Reason::killed);
+  EXPECT_FALSE(flag_standing(table, input, nullptr, flag).applies);
 }
 
 TEST_F(Decide, LetsOpenConversationsFinishIfTheRowSaysSo) {

@@ -132,5 +132,41 @@ TEST_F(Identify, StaysRightWithMoreKeysThanTheCacheHolds) {
   }
 }
 
+TEST_F(Identify, FindsTheKeyOfABareToken) {
+  const KeyIndex key = add("sk-first");
+  const Table table = build.build();
+  const auto found_key = identifier.identify_token(table, "sk-first", "x-api-key");
+  ASSERT_TRUE(found_key.has_value());
+  EXPECT_EQ(*found_key, key);
+  const auto unknown = identifier.identify_token(table, "sk-other", "x-api-key");
+  EXPECT_EQ(unknown.error().code, ErrorCode::unknown_key);
+  EXPECT_STREQ(unknown.error().param, "x-api-key");
+  for (const std::string& token : {std::string(), std::string("two words"), std::string(1000, 'k')}) {
+    EXPECT_EQ(identifier.identify_token(table, token, "x-api-key").error().code,
+              ErrorCode::malformed_authorization);
+  }
+}
+
+TEST(ActingTenant, IsTheKeysOwnOrOneThatItMayActFor) {
+  TableBuilder build;
+  const TenantIndex own = build.tenant("own");
+  const TenantIndex friendly = build.tenant("friend");
+  build.tenant("stranger");
+  const KeyIndex key = build.key(own);
+  build.body().keys[0].act_as = {friendly};
+  build.build();
+  for (uint32_t i = 0; i < build.body().tenants.size(); i++) {
+    build.body().tenant_names.insert(build.body().tenants[i].id, i);
+  }
+  EXPECT_EQ(acting_tenant(build.body(), key, ""), own);
+  EXPECT_EQ(acting_tenant(build.body(), key, "own"), own);
+  EXPECT_EQ(acting_tenant(build.body(), key, "friend"), friendly);
+  for (const char* named : {"stranger", "nobody"}) {
+    const auto refused = acting_tenant(build.body(), key, named);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, ErrorCode::tenant_not_allowed);
+  }
+}
+
 }  // namespace
 }  // namespace weir::routing

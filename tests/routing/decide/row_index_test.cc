@@ -63,15 +63,18 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   row.on_expiry = ExpiryAction::alert;
   row.on_rollback = OnRollback::finish;
   row.limit_rpm = 5;
+  row.until_ns = 21;
   table = build.build();
   const PackedRow& packed = find_rows(*table.body, tenant, scenarios[2])[0];
   EXPECT_EQ(packed.milli_percent, 12'345u);
   EXPECT_EQ(packed.state, std::to_underlying(FlagState::production));
   EXPECT_EQ(packed.on_rollback, std::to_underlying(OnRollback::finish));
   EXPECT_TRUE(packed.limited);
+  EXPECT_TRUE(packed.timed);
   const RowTerms& terms = table.body->rows.terms[packed.terms];
   EXPECT_EQ(terms.start_ns, 11);
   EXPECT_EQ(terms.expires_ns, 22);
+  EXPECT_EQ(terms.until_ns, 21);
   EXPECT_EQ(terms.on_expiry, ExpiryAction::alert);
   ASSERT_EQ(terms.segment_count, 2);
   EXPECT_EQ(table.body->rows.segments[terms.first_segment], second);

@@ -35,6 +35,15 @@ TEST(PinTable, ExtendsTheLifeOfAPinThatIsUsed) {
   for (uint64_t now = kTtl / 2; now < 10 * kTtl; now += kTtl / 2) ASSERT_EQ(table.lookup(key, now), 0xabcu);
 }
 
+TEST(PinTable, PeekingDoesNotExtendTheLifeOfAPin) {
+  PinTable table(sets(16));
+  const uint64_t key = table.key("bank", "chat", "c-1");
+  EXPECT_EQ(table.peek(key, 0), std::nullopt);
+  table.store(key, 0xabc, 0);
+  for (uint64_t now = 0; now < kTtl; now += kTtl / 4) EXPECT_EQ(table.peek(key, now), 0xabcu);
+  EXPECT_EQ(table.peek(key, kTtl), std::nullopt);
+}
+
 TEST(PinTable, ReplacesThePinOfAConversation) {
   PinTable table(sets(16));
   const uint64_t key = table.key("bank", "chat", "c-1");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/routing/inspect/json_reference.h"
+#include "tests/routing/inspect/slow_rewrite.h"
 
 namespace weir::routing {
 namespace {
@@ -14,31 +15,7 @@ using core::ErrorCode;
 using nlohmann::json;
 namespace limits = core::limits;
 
-// Owns what a table would own.
-struct Unit {
-  std::vector<ParamRewrite> params;
-  std::vector<PromptPart> prompt;
-  std::vector<std::string_view> tools;
-  PromptMode mode = PromptMode::replace;
-  bool filter_tools = false;
-
-  UnitRewrite view() const { return {"\"real\"", params, prompt, mode, filter_tools, tools}; }
-
-  Unit& set(std::string_view key, std::string_view key_json, std::string_view value_json) {
-    params.push_back(make_param(key, key_json, value_json));
-    return *this;
-  }
-  Unit& say(PromptMode how, std::string_view text) {
-    mode = how;
-    prompt = {{text, PromptVariable::none}};
-    return *this;
-  }
-  Unit& allow(std::vector<std::string_view> names) {
-    filter_tools = true;
-    tools = std::move(names);
-    return *this;
-  }
-};
+using Unit = OwnedUnit;
 
 class RewriteTest : public testing::Test {
  protected:
@@ -221,13 +198,29 @@ TEST_F(RewriteTest, FillsInThePromptsVariables) {
   unit.prompt = {{"You serve ", PromptVariable::tenant_name},
                  {" as ", PromptVariable::scenario},
                  {".\\n", PromptVariable::none}};
-  values_[static_cast<size_t>(PromptVariable::tenant_name)] = R"(\"Bank\" 17)";
-  values_[static_cast<size_t>(PromptVariable::scenario)] = "support";
+  values_.of[static_cast<size_t>(PromptVariable::tenant_name)] = R"(\"Bank\" 17)";
+  values_.of[static_cast<size_t>(PromptVariable::scenario)] = "support";
   EXPECT_EQ(
       rewrite(R"({"model":"m","messages":[]})", unit),
       R"({"model":"real","messages":[{"role":"system","content":"You serve \"Bank\" 17 as support.\n"}]})");
   EXPECT_EQ(prompt_bytes(unit.view(), values_),
             std::string_view(R"(You serve \"Bank\" 17 as support.\n)").size());
+}
+
+TEST_F(RewriteTest, FillsInAttributesEscapedAndAbsentOnesAsNothing) {
+  Unit unit;
+  unit.prompt = {{"Plan ", PromptVariable::attribute, 3},
+                 {", region ", PromptVariable::attribute, 31},
+                 {", age ", PromptVariable::attribute, 0},
+                 {".", PromptVariable::none}};
+  const std::string_view head = "x-weir-attr-region: a\"b\\c\td\r\nx-weir-attr-plan: pro\r\n";
+  const SentAttribute sent[] = {{20, 7, 31}, {47, 3, 3}};
+  values_.attributes = sent;
+  values_.request = reinterpret_cast<const uint8_t*>(head.data());
+  EXPECT_EQ(
+      rewrite(R"({"model":"m","messages":[]})", unit),
+      R"({"model":"real","messages":[{"role":"system","content":"Plan pro, region a\"b\\c\td, age ."}]})");
+  EXPECT_GE(prompt_bytes(unit.view(), values_), std::string_view(R"(Plan pro, region a\"b\\c\td, age .)").size());
 }
 
 TEST_F(RewriteTest, AsksForUsageOnEveryStream) {
@@ -359,84 +352,7 @@ TEST(RewriteParam, KnowsCounts) {
   EXPECT_EQ(make_param("x", "", "99999999999").count, 0u);
 }
 
-// ---- against a slow rewrite on parsed values ----
-
-bool same_folded(std::string_view a, std::string_view b) {
-  return same_key(a, b);
-}
-
-json slow_rewrite(json body, const Unit& unit, Endpoint endpoint) {
-  const bool chat = endpoint == Endpoint::chat_completions;
-  const bool responses = endpoint == Endpoint::responses;
-  if (unit.filter_tools && (chat || responses)) {
-    body.erase("functions");
-    body.erase("function_call");
-    if (body.contains("tools") && body["tools"].is_array()) {
-      json kept = json::array();
-      for (const json& tool : body["tools"]) {
-        const std::string type = tool.value("type", "function");
-        std::string name = type;
-        if (type == "function" && chat)
-          name = tool.contains("function") ? tool["function"].value("name", "") : "";
-        if (type == "function" && responses) name = tool.value("name", "");
-        if (!name.empty() && std::find(unit.tools.begin(), unit.tools.end(), name) != unit.tools.end())
-          kept.push_back(tool);
-      }
-      body["tools"] = kept;
-      if (kept.empty()) {
-        for (const char* key : {"tools", "tool_choice", "parallel_tool_calls"}) body.erase(key);
-      }
-    }
-  }
-  if (endpoint != Endpoint::embeddings) {
-    for (const ParamRewrite& param : unit.params) {
-      std::string key(param.key);
-      const bool has_tools = (chat || responses) && body.contains("tools") && !body["tools"].empty();
-      if (!has_tools && key == "tool_choice") continue;
-      if (key == "max_tokens" || key == "max_completion_tokens") {
-        if (responses) key = "max_output_tokens";
-        if (endpoint == Endpoint::completions) key = "max_tokens";
-        for (const char* other : {"max_tokens", "max_completion_tokens", "max_output_tokens"})
-          body.erase(other);
-      }
-      if (responses && key == "frequency_penalty") continue;
-      for (auto it = body.begin(); it != body.end();)
-        it = same_folded(it.key(), key) ? body.erase(it) : std::next(it);
-      body[key] = json::parse(param.value_json);
-    }
-  }
-  body["model"] = "real";
-  if (!unit.prompt.empty()) {
-    const std::string ours = json::parse("\"" + std::string(unit.prompt[0].literal_json) + "\"");
-    if (chat) {
-      json kept = json::array();
-      bool any_system = false;
-      for (const json& message : body["messages"]) {
-        const std::string role = message.value("role", "");
-        const bool system = role == "system" || role == "developer";
-        any_system |= system;
-        if (!system || unit.mode != PromptMode::replace) kept.push_back(message);
-      }
-      if (unit.mode != PromptMode::if_absent || !any_system)
-        kept.insert(kept.begin(), json::object({{"role", "system"}, {"content", ours}}));
-      body["messages"] = kept;
-    }
-    if (responses) {
-      const bool theirs = body.contains("instructions") && body["instructions"].is_string();
-      if (!theirs || unit.mode == PromptMode::replace) {
-        body["instructions"] = ours;
-      } else if (unit.mode == PromptMode::prepend) {
-        body["instructions"] = ours + "\n" + std::string(body["instructions"]);
-      }
-    }
-  }
-  if (body.contains("stream") && body["stream"] == true && (chat || endpoint == Endpoint::completions)) {
-    if (!body.contains("stream_options") || body["stream_options"].is_null())
-      body["stream_options"] = json::object();
-    body["stream_options"]["include_usage"] = true;
-  }
-  return body;
-}
+// ---- against a slow rewrite on parsed values (tests/routing/inspect/slow_rewrite.h) ----
 
 TEST_F(RewriteTest, AgreesWithASlowRewriteOnRandomBodiesAndUnits) {
   JsonMaker make(99);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "core/strong.h"
 #include "tests/routing/table/example.h"
@@ -116,6 +115,8 @@ TEST(DesignExample, BecomesATenantAndItsKey) {
   EXPECT_EQ((*body)[row.previous].name, "support-mini");
   EXPECT_EQ(row.limit_rpm, 600u);
   EXPECT_EQ(row.limit_total_requests, 50'000u);
+  EXPECT_EQ(row.until_ns, INT64_MAX);
+  EXPECT_EQ(row.review_ns, 1'796'688'000'000'000'000);
   EXPECT_EQ(bank.limits.tpm, 2'000'000u);
   ASSERT_EQ(bank.budgets.size(), 2u);
   EXPECT_EQ(bank.budgets[0].window_ns, 3600 * core::kNsPerSecond);
@@ -255,6 +256,17 @@ TEST(Units, CarryPromptsWithVariablesAndEscapes) {
   EXPECT_EQ(text, R"(<1><3>: \"<4>\"\n{{x}} <5> <6>)");
 }
 
+TEST(Units, CarryPromptsThatMentionDeclaredAttributes) {
+  const auto body = must_compile(replaced(example(), "{{tenant.name}}", "{{attributes.region}} on {{ attributes.plan }}"));
+  const auto prompt = unit_named(*body, "support-mini").rewrite.prompt;
+  ASSERT_EQ(prompt.size(), 3u);
+  const auto mentioned = [&](const PromptPart& part) { return (*body)[AttributeIndex{part.attribute}].name; };
+  EXPECT_EQ(prompt[0].variable, PromptVariable::attribute);
+  EXPECT_EQ(mentioned(prompt[0]), "region");
+  EXPECT_EQ(prompt[1].variable, PromptVariable::attribute);
+  EXPECT_EQ(mentioned(prompt[1]), "plan");
+}
+
 TEST(Units, HoldParamsAsCanonicalJson) {
   const auto body = must_compile(
       replaced(example(), "temperature: 0.2, max_tokens: 800",
@@ -357,143 +369,13 @@ TEST(Units, KeepTheirViewsWhenTheyAreMoved) {
   }
 }
 
-// ---- segments ----
-
-// What a condition answers for attributes given as text, and how deep its stack grows.
-struct Evaluation {
-  bool result;
-  size_t depth;
-};
-
-Evaluation evaluate(const TableBody& body, const Segment& segment,
-                    const std::vector<std::pair<std::string, std::string>>& attributes) {
-  using Kind = ConditionStep::Kind;
-  std::vector<bool> stack;
-  size_t depth = 0;
-  for (const ConditionStep& step : segment.steps) {
-    if (step.kind == Kind::all || step.kind == Kind::any) {
-      bool result = step.kind == Kind::all;
-      for (uint32_t i = 0; i < step.count; i++) {
-        result = step.kind == Kind::all ? result && stack.back() : result || stack.back();
-        stack.pop_back();
-      }
-      stack.push_back(result);
-    } else if (step.kind == Kind::negate) {
-      stack.back() = !stack.back();
-    } else {
-      bool result = false;
-      for (const auto& [name, value] : attributes) {
-        if (body[step.attribute].name != name) continue;
-        const double number = std::atof(value.c_str());
-        switch (step.kind) {
-          case Kind::equals:
-          case Kind::one_of:
-            result = std::ranges::find(step.operands, value) != step.operands.end();
-            break;
-          case Kind::starts_with:
-            result = value.starts_with(step.operands[0]);
-            break;
-          case Kind::ends_with:
-            result = value.ends_with(step.operands[0]);
-            break;
-          case Kind::is_true:
-            result = value == "true";
-            break;
-          case Kind::is_false:
-            result = value == "false";
-            break;
-          case Kind::less:
-            result = number < step.number;
-            break;
-          case Kind::less_equal:
-            result = number <= step.number;
-            break;
-          case Kind::greater:
-            result = number > step.number;
-            break;
-          case Kind::greater_equal:
-            result = number >= step.number;
-            break;
-          case Kind::number_equals:
-            result = number == step.number;
-            break;
-          default:
-            break;
-        }
-      }
-      stack.push_back(result);
-    }
-    depth = std::max(depth, stack.size());
-  }
-  EXPECT_EQ(stack.size(), 1u);
-  return {stack.at(0), depth};
-}
-
-constexpr std::string_view kAttributes =
-    "attributes: { plan: [free, pro], region: string, staff: boolean, age: number }\nsegments:\n  s: ";
-
-bool matches(std::string_view condition, const std::vector<std::pair<std::string, std::string>>& attributes) {
-  const auto body = must_compile(std::string(kAttributes) + std::string(condition));
-  if (body->segments.empty()) return false;
-  const Evaluation evaluation = evaluate(*body, body->segments[0], attributes);
-  EXPECT_LE(evaluation.depth, core::limits::kMaxSegmentDepth);
-  return evaluation.result;
-}
-
-TEST(SegmentConditions, CompareEachKindOfAttribute) {
-  EXPECT_TRUE(matches("{ plan: pro }", {{"plan", "pro"}}));
-  EXPECT_FALSE(matches("{ plan: pro }", {{"plan", "free"}}));
-  EXPECT_TRUE(matches("{ plan: [free, pro] }", {{"plan", "free"}}));
-  EXPECT_TRUE(matches("{ region: { starts_with: eu-, ends_with: '-1' } }", {{"region", "eu-west-1"}}));
-  EXPECT_FALSE(matches("{ region: { starts_with: eu-, ends_with: '-1' } }", {{"region", "eu-west-2"}}));
-  EXPECT_TRUE(matches("{ region: { eq: eu } }", {{"region", "eu"}}));
-  EXPECT_TRUE(matches("{ staff: false }", {{"staff", "false"}}));
-  EXPECT_FALSE(matches("{ staff: true }", {}));
-  EXPECT_TRUE(matches("{ age: 18 }", {{"age", "18"}}));
-  EXPECT_TRUE(matches("{ age: { ge: 18, lt: 65 } }", {{"age", "18"}}));
-  EXPECT_FALSE(matches("{ age: { gt: 18, le: 65 } }", {{"age", "18"}}));
-  EXPECT_TRUE(matches("{ age: { eq: 0.5 } }", {{"age", "0.5"}}));
-}
-
-TEST(SegmentConditions, CombineConditions) {
-  const std::vector<std::pair<std::string, std::string>> somebody = {
-      {"plan", "pro"}, {"staff", "true"}, {"age", "7"}};
-  EXPECT_TRUE(matches("{ plan: pro, staff: true, age: 7 }", somebody));
-  EXPECT_FALSE(matches("{ plan: pro, staff: true, age: 8 }", somebody));
-  EXPECT_TRUE(matches("{ all: [ { plan: pro }, { staff: true } ] }", somebody));
-  EXPECT_TRUE(matches("{ any: [ { plan: free }, { staff: false }, { age: 7 } ] }", somebody));
-  EXPECT_FALSE(matches("{ any: [ { plan: free }, { staff: false } ] }", somebody));
-  EXPECT_FALSE(matches("{ not: { plan: pro } }", somebody));
-  EXPECT_TRUE(matches("{ not: { plan: free, staff: true }, any: [ { not: { age: 8 } } ] }", somebody));
-}
-
-TEST(SegmentConditions, NeedAStackOfTheirDepthOnly) {
-  std::string condition = "{ any: [";
-  for (int i = 0; i < 200; i++) condition += fmt::format("{{ region: r{} }},", i);
-  EXPECT_TRUE(matches(condition + "] }", {{"region", "r199"}}));
-}
-
-std::string nested_condition(uint32_t depth) {
-  std::string condition = "{ plan: pro }";
-  for (uint32_t i = 1; i < depth; i++) condition = "{ all: [ { staff: true }, " + condition + " ] }";
-  return condition;
-}
-
-TEST(SegmentConditions, NestAtMostKMaxSegmentDepth) {
-  EXPECT_TRUE(
-      matches(nested_condition(core::limits::kMaxSegmentDepth), {{"plan", "pro"}, {"staff", "true"}}));
-  const CompileResult result =
-      compile_yaml(std::string(kAttributes) + nested_condition(core::limits::kMaxSegmentDepth + 1));
-  ASSERT_FALSE(result.has_value());
-  EXPECT_NE(print(result.error()).find("is nested deeper than 16 levels"), std::string::npos);
-}
-
 // ---- tenants and keys ----
 
 TEST(Tenants, SortTheirRowsByFlag) {
   const auto body = must_compile(
       replaced(with_flags("  zero: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n"),
-               "      support-v2: {", "      zero: { state: production }\n      support-v2: {"));
+               "      support-v2: {",
+               "      zero: { state: production, " + std::string(kLaunch) + " }\n      support-v2: {"));
   ASSERT_EQ(body->tenants[0].flags.size(), 2u);
   EXPECT_EQ(body->tenants[0].flags[0].flag, FlagIndex{0});
   EXPECT_EQ(body->tenants[0].flags[0].state, FlagState::production);
@@ -506,6 +388,37 @@ TEST(Tenants, KeepARowThatIsOffWithItsPercentage) {
       must_compile(replaced(example(), "state: pilot, percent: 5", "state: off, percent: 12.345"));
   EXPECT_EQ(body->tenants[0].flags[0].state, FlagState::off);
   EXPECT_EQ(body->tenants[0].flags[0].milli_percent, 12'345u);
+}
+
+TEST(Tenants, MayEndTheirPilotAtATime) {
+  const auto body = must_compile(
+      replaced(example(), "total_requests: 50000 }", "until: 2026-12-24T18:00Z } , on_expiry: freeze"));
+  EXPECT_EQ(body->tenants[0].flags[0].until_ns, 1'798'135'200'000'000'000);
+  EXPECT_EQ(body->tenants[0].flags[0].on_expiry, ExpiryAction::freeze);
+}
+
+TEST(Approvals, StandAtScenariosAndFlagsInTheirOrder) {
+  const auto body = must_compile(
+      replaced(replaced(example(), "    stable: support-mini\n",
+                        "    stable: support-mini\n    approvals: { for: [prompt], by: [admin] }\n"),
+               "    owner: u-4021\n",
+               "    owner: u-4021\n    approvals: { for: [widen, production], by: [operator, approver] }\n"));
+  EXPECT_EQ(body->scenarios[0].approvals.causes, static_cast<uint8_t>(ApprovalCause::prompt));
+  EXPECT_EQ(body->scenarios[0].approvals.by, std::vector{ApprovalRole::admin});
+  EXPECT_EQ(body->flags[0].approvals.causes,
+            static_cast<uint8_t>(ApprovalCause::production) | static_cast<uint8_t>(ApprovalCause::widen));
+  EXPECT_EQ(body->flags[0].approvals.by, (std::vector{ApprovalRole::operator_role, ApprovalRole::approver}));
+}
+
+TEST(Approvals, AreNeededForNothingByDefault) {
+  const auto body = must_compile(example());
+  EXPECT_EQ(body->scenarios[0].approvals.causes, 0);
+  EXPECT_EQ(body->flags[0].approvals.causes, 0);
+  EXPECT_EQ(body->prompt_source, PromptSource::api);
+}
+
+TEST(PromptSource, IsOfTheWholeTable) {
+  EXPECT_EQ(must_compile("prompt_source: git\n" + example())->prompt_source, PromptSource::git);
 }
 
 TEST(Tenants, MayUseModelsDirectlyAndBoundTheirUsers) {
@@ -557,7 +470,8 @@ TEST(Compile, LoadsManyTenants) {
   std::string keys = "\"keys\":[";
   for (uint32_t i = 0; i < kTenants; i++) {
     tenants += fmt::format(
-        R"("tenant-{0}":{{"flags":{{"support-v2":{{"percent":{1},"reason":"rollout","state":"pilot"}}}},)"
+        R"("tenant-{0}":{{"flags":{{"support-v2":{{"owner":"u-1","percent":{1},"previous":"support-mini",)"
+        R"("reason":"rollout","review":"2027-01-01","state":"pilot"}}}},)"
         R"("limits":{{"rpm":6000,"tpm":2000000}},"name":"Tenant {0}"}},)",
         i, i % 100);
     keys += fmt::format(R"({{"hash":"hmac-sha256:{0:064x}","id":"key-{0}","tenant":"tenant-{0}"}},)", i);

@@ -115,6 +115,12 @@ TEST(Yaml, ReportsSyntaxErrorsWithTheirPlace) {
   EXPECT_EQ(json_of("a: b: c").find("problem: line 1"), 0u);
 }
 
+TEST(Yaml, EndsOnStrayPunctuation) {
+  for (const char* text : {",", ",x]", ",x].b: [*a,*a].\nunits: *a\n", "]\n]", "}"}) {
+    EXPECT_TRUE(json_of(text).starts_with("problem: ")) << text;
+  }
+}
+
 TEST(Document, FindsOutItsFormat) {
   EXPECT_EQ(detect_format("table.json", "a: 1"), TableFormat::json);
   EXPECT_EQ(detect_format("table.yaml", "{}"), TableFormat::yaml);

@@ -55,6 +55,10 @@ keys:
   - { id: bank-17-app, tenant: bank-17, hash: "hmac-sha256:…", scenario: support-chat, limits: { rpm: 3000 } }
 )yaml";
 
+// What every row must say besides its state, on the example's flag.
+inline constexpr std::string_view kLaunch =
+    R"(owner: u-4021, reason: "a test", review: 2027-01-01, previous: support-mini)";
+
 inline constexpr std::string_view kKeyHash =
     "hmac-sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 

@@ -25,28 +25,28 @@ const json& kind_schema(std::string_view kind) {
 }
 
 TEST(TableSchema, HasExactlyThePropertiesTheValidatorReads) {
-  for (const ObjectKind& kind : kObjectKinds) {
+  for (const ObjectShape& shape : kObjectShapes) {
     std::set<std::string> known, required;
-    for (const PropertyRow& row : kind.properties) {
+    for (const PropertyRow& row : shape.properties) {
       known.emplace(row.name);
       if (row.presence == Presence::required) required.emplace(row.name);
     }
     std::set<std::string> in_schema, required_in_schema;
-    const json& definition = kind_schema(kind.name);
+    const json& definition = kind_schema(shape.name);
     for (const auto& [name, value] : definition["properties"].items()) {
       in_schema.insert(name);
-      EXPECT_TRUE(value.contains("description") || value.contains("$ref")) << kind.name << "." << name;
+      EXPECT_TRUE(value.contains("description") || value.contains("$ref")) << shape.name << "." << name;
     }
     for (const json& name : definition.value("required", json::array())) required_in_schema.insert(name);
-    EXPECT_EQ(known, in_schema) << kind.name;
-    EXPECT_EQ(required, required_in_schema) << kind.name;
-    EXPECT_EQ(definition["additionalProperties"], false) << kind.name;
+    EXPECT_EQ(known, in_schema) << shape.name;
+    EXPECT_EQ(required, required_in_schema) << shape.name;
+    EXPECT_EQ(definition["additionalProperties"], false) << shape.name;
   }
 }
 
 TEST(TableSchema, HasNoObjectTheValidatorDoesNotKnow) {
   std::set<std::string> known;
-  for (const ObjectKind& kind : kObjectKinds) known.emplace(kind.name);
+  for (const ObjectShape& shape : kObjectShapes) known.emplace(shape.name);
   for (const auto& [name, definition] : schema()["$defs"].items()) {
     if (name == "condition") continue;  // its members are attributes
     EXPECT_EQ(definition.contains("properties"), known.contains(name)) << name;
@@ -70,6 +70,9 @@ TEST(TableSchema, ListsTheSameValues) {
   expect_values("model", "tier", kTiers);
   expect_values("prompt", "mode", kPromptModes);
   expect_values("hop", "on", kFallbackCauses);
+  expect_values("table", "prompt_source", kPromptSources);
+  expect_values("approvals", "for", kApprovalCauses);
+  expect_values("approvals", "by", kApprovalRoles);
   expect_values("scenario", "sticky_by", kStickyKeys);
   expect_values("tenant_flag", "state", kFlagStates);
   expect_values("tenant_flag", "on_expiry", kExpiryActions);
@@ -81,7 +84,9 @@ TEST(TableSchema, NamesTheSameLimits) {
   namespace limits = core::limits;
   const json& defs = schema()["$defs"];
   EXPECT_EQ(defs["name"]["pattern"], "^[A-Za-z0-9._@:-]{1," + std::to_string(limits::kMaxNameBytes) + "}$");
+  EXPECT_EQ(defs["person"]["pattern"], defs["name"]["pattern"]);
   EXPECT_EQ(defs["budgets"]["maxItems"], limits::kMaxBudgets);
+  EXPECT_EQ(defs["approvals"]["properties"]["by"]["maxItems"], limits::kMaxApprovals);
   EXPECT_EQ(defs["scenario"]["properties"]["fallback"]["maxItems"], limits::kMaxFallbackHops);
   EXPECT_EQ(defs["unit"]["properties"]["retries"]["maximum"], limits::kMaxRetries);
   EXPECT_EQ(defs["unit"]["properties"]["tools"]["maxItems"], limits::kMaxTools);
@@ -92,10 +97,10 @@ TEST(TableSchema, NamesTheSameLimits) {
 }
 
 TEST(Properties, AreSortedWithinTheirKind) {
-  for (const ObjectKind& kind : kObjectKinds) {
-    EXPECT_LE(kind.properties.size(), 32u) << "one bit each";
-    for (size_t i = 1; i < kind.properties.size(); i++) {
-      EXPECT_LT(kind.properties[i - 1].name, kind.properties[i].name) << kind.name;
+  for (const ObjectShape& shape : kObjectShapes) {
+    EXPECT_LE(shape.properties.size(), 32u) << "one bit each";
+    for (size_t i = 1; i < shape.properties.size(); i++) {
+      EXPECT_LT(shape.properties[i - 1].name, shape.properties[i].name) << shape.name;
     }
   }
 }

@@ -1,0 +1,73 @@
+#include "routing/guard/guard_state.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/routing/guard/guard_fixture.h"
+
+namespace weir::routing {
+namespace {
+
+constexpr int64_t kUsd = 1'000'000'000;
+
+struct World {
+  std::shared_ptr<const TableBody> body = tests::guarded_table();
+  std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*body, std::make_shared<GuardArena>(64));
+  GuardTime now = [] {
+    CalendarClock clock;
+    return clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
+  }();
+
+  const BudgetGuard& budget(size_t index) const { return plan->budgets(*plan->of(TenantIndex{0}))[index]; }
+  BudgetView view_of(size_t index) const { return view(*budget(index).line, budget(index).spec, now); }
+  void spend(size_t index, int64_t worst, int64_t actual) const {
+    reserve(*budget(index).line, budget(index).spec, worst, now);
+    settle(*budget(index).line, budget(index).spec, worst, actual);
+  }
+};
+
+TEST(GuardState, SurvivesAProcessWithReservationsAsSpend) {
+  World before;
+  before.spend(0, 5 * kUsd, 3 * kUsd);
+  before.spend(1, 7 * kUsd, 7 * kUsd);
+  reserve(*before.budget(0).line, before.budget(0).spec, 2 * kUsd, before.now);
+  const std::string text = save_budgets(*before.plan, *before.body);
+
+  World after;
+  EXPECT_EQ(restore_budgets(*after.plan, *after.body, text), 2u);
+  EXPECT_EQ(after.view_of(0).spent, 5 * kUsd);
+  EXPECT_EQ(after.view_of(0).reserved, 0);
+  EXPECT_EQ(after.view_of(1).spent, 7 * kUsd);
+}
+
+TEST(GuardState, DoesNotOverwriteWhatHasBeenCounted) {
+  World world;
+  world.spend(0, 5 * kUsd, 3 * kUsd);
+  const std::string text = save_budgets(*world.plan, *world.body);
+  world.spend(0, 5 * kUsd, 4 * kUsd);
+  EXPECT_EQ(restore_budgets(*world.plan, *world.body, text), 0u);
+  EXPECT_EQ(world.view_of(0).spent, 7 * kUsd);
+}
+
+// Every prefix, as a crash while writing would leave it, and bytes that mean nothing.
+TEST(GuardState, ReadsWhateverStandsInTheFile) {
+  World before;
+  before.spend(0, 5 * kUsd, 3 * kUsd);
+  before.spend(1, 7 * kUsd, 7 * kUsd);
+  const std::string text = save_budgets(*before.plan, *before.body);
+  for (size_t size = 0; size <= text.size(); ++size) {
+    World after;
+    const size_t found = restore_budgets(*after.plan, *after.body, text.substr(0, size));
+    EXPECT_LE(found, 2u);
+    EXPECT_TRUE(after.view_of(0).spent == 0 || after.view_of(0).spent == 3 * kUsd);
+    EXPECT_TRUE(after.view_of(1).spent == 0 || after.view_of(1).spent == 7 * kUsd);
+  }
+  World after;
+  for (const std::string line :
+       {"tenant t1 0 reject 0 1 -5 0 closed\n", "tenant t1\n", "\n", "tenant t1 0 reject 0 x 1 1 open\n",
+        "tenant gone 0 reject 0 1 5 0 closed\n", "a b c d e f g h i j\n"}) {
+    EXPECT_EQ(restore_budgets(*after.plan, *after.body, "weir-guards 1\n" + line), 0u) << line;
+  }
+}
+
+}  // namespace
+}  // namespace weir::routing
