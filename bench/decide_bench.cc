@@ -17,6 +17,7 @@
 #include "routing/decide/identify.h"
 #include "routing/decide/row_index.h"
 #include "routing/guard/pin_table.h"
+#include "routing/table/tenant_builder.h"
 
 namespace weir::routing {
 namespace {
@@ -28,9 +29,12 @@ struct Shape {
   uint32_t tenants;
   uint32_t flags;
   uint32_t flags_per_scenario;
+  bool operator==(const Shape&) const = default;
+  uint32_t flags_per_row = 1;  // 1: a row on every flag; 50: on every fiftieth
 };
 
-// Every tenant has a row on every flag: half pilots with a percentage, the rest off or in production.
+// Every tenant has a row on every flag, or on few: half pilots with a percentage, the rest off or in
+// production.
 class World {
  public:
   explicit World(const Shape& shape) : random_(1) {
@@ -38,12 +42,17 @@ class World {
     body->providers.emplace_back().name = "provider";
     body->models.emplace_back().name = "model";
     for (uint32_t s = 0; s < shape.flags / shape.flags_per_scenario; s++) add_scenario(*body, s, shape);
-    for (uint32_t t = 0; t < shape.tenants; t++) add_tenant(*body, t);
     for (uint32_t s = 0; s < body->scenarios.size(); s++)
       body->scenario_names.insert(body->scenarios[s].name, s);
-    for (uint32_t k = 0; k < body->keys.size(); k++) body->key_hashes.insert(body->keys[k].hash, k);
-    index_rows(*body);
+    rank_flags(*body);
+    index_flags(*body);
+    TenantTableBuilder tenants(*body);
+    for (uint32_t t = 0; t < shape.tenants; t++) tenants.add(make_tenant(*body, t, shape));
+    tenants.end_tenants();
+    for (uint32_t t = 0; t < shape.tenants; t++) tenants.add(make_key(t));
+    tenants.end_keys();
     table.revision = 1;
+    table.tenants = tenants.take();
     table.body = body;
     for (size_t i = 0; i < kUsers; i++) users.push_back("user-" + std::to_string(random_() % 1'000'000));
   }
@@ -77,44 +86,54 @@ class World {
     scenario.stable = scenario.combinations[0];
   }
 
-  void add_tenant(TableBody& body, uint32_t number) {
-    Tenant& tenant = body.tenants.emplace_back();
+  TenantSpec make_tenant(const TableBody& body, uint32_t number, const Shape& shape) {
+    TenantSpec tenant;
     tenant.id = "tenant-" + std::to_string(number);
-    for (uint32_t f = 0; f < body.flags.size(); f++) {
+    for (uint32_t f = 0; f < body.flags.size(); f += shape.flags_per_row) {
       TenantFlag& row = tenant.flags.emplace_back();
       row.flag = FlagIndex{f};
+      row.previous = body[body[row.flag].scenario].stable;
       const uint64_t draw = random_() % 4;
       row.state = draw < 2 ? FlagState::pilot : draw == 2 ? FlagState::off : FlagState::production;
       row.milli_percent = static_cast<uint32_t>(random_() % 100'000);
     }
-    Key& key = body.keys.emplace_back();
+    return tenant;
+  }
+
+  KeySpec make_key(uint32_t number) {
+    KeySpec key;
+    key.id = "key-" + std::to_string(number);
     key.tenant = TenantIndex{number};
     key.hash = hasher.hash(token(number).substr(7));
+    return key;
   }
 
   std::mt19937_64 random_;
 };
 
 const World& world(const Shape& shape) {
-  static std::vector<std::pair<uint32_t, std::unique_ptr<World>>> worlds;
-  for (const auto& [tenants, made] : worlds) {
-    if (tenants == shape.tenants * 16 + shape.flags_per_scenario) return *made;
+  static std::unique_ptr<World> made;  // the last one: a world of a million tenants is large
+  static Shape made_for{};
+  if (made == nullptr || made_for != shape) {
+    made = nullptr;
+    made = std::make_unique<World>(shape);
+    made_for = shape;
   }
-  worlds.emplace_back(shape.tenants * 16 + shape.flags_per_scenario, std::make_unique<World>(shape));
-  return *worlds.back().second;
+  return *made;
 }
 
 // A request of a random tenant, user and scenario.
 class Requests {
  public:
-  explicit Requests(const World& world) : body_(*world.table.body), users_(world.users) {
+  explicit Requests(const World& world)
+      : body_(*world.table.body), tenants_(world.table.tenants->tenant_count()), users_(world.users) {
     input.wall_now_ns = 1;
   }
 
   const DecideInput& draw() {
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;
     const uint64_t random = state_ >> 16;
-    const auto tenant = static_cast<uint32_t>((random & 0xffffffff) * body_.tenants.size() >> 32);
+    const auto tenant = static_cast<uint32_t>((random & 0xffffffff) * tenants_ >> 32);
     input.key = KeyIndex{tenant};
     input.tenant = TenantIndex{tenant};
     input.model = body_.scenarios[(random >> 32) * body_.scenarios.size() >> 16].name;
@@ -126,6 +145,7 @@ class Requests {
 
  private:
   const TableBody& body_;
+  const uint64_t tenants_;
   const std::vector<std::string>& users_;
   uint64_t state_ = 1;
 };
@@ -144,7 +164,8 @@ inline void wait_for_all() {
 void run(benchmark::State& state, Chained chained) {
   const World& here = world({.tenants = static_cast<uint32_t>(state.range(0)),
                              .flags = 100,
-                             .flags_per_scenario = static_cast<uint32_t>(state.range(1))});
+                             .flags_per_scenario = static_cast<uint32_t>(state.range(1)),
+                             .flags_per_row = static_cast<uint32_t>(state.range(2))});
   Requests requests(here);
   for (auto _ : state) {
     const DecideInput& input = requests.draw();
@@ -167,15 +188,21 @@ void decide_chained(benchmark::State& state) {
   run(state, Chained::yes);
 }
 BENCHMARK(decide_overlapped)
-    ->ArgNames({"tenants", "per_scenario"})
-    ->Args({10'000, 1})
-    ->Args({10'000, 5})
-    ->Args({100, 5});
+    ->ArgNames({"tenants", "per_scenario", "flags_per_row"})
+    ->Args({10'000, 1, 1})
+    ->Args({10'000, 5, 1})
+    ->Args({100, 5, 1})
+    ->Args({100, 5, 50})
+    ->Args({10'000, 5, 50})
+    ->Args({1'000'000, 5, 50});
 BENCHMARK(decide_chained)
-    ->ArgNames({"tenants", "per_scenario"})
-    ->Args({10'000, 1})
-    ->Args({10'000, 5})
-    ->Args({100, 5});
+    ->ArgNames({"tenants", "per_scenario", "flags_per_row"})
+    ->Args({10'000, 1, 1})
+    ->Args({10'000, 5, 1})
+    ->Args({100, 5, 1})
+    ->Args({100, 5, 50})
+    ->Args({10'000, 5, 50})
+    ->Args({1'000'000, 5, 50});
 
 // Keys that fit the cache: the steady state of a shard.
 void identify_cached(benchmark::State& state) {

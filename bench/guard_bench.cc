@@ -13,7 +13,7 @@ namespace weir::routing {
 namespace {
 
 struct World {
-  static std::shared_ptr<const TableBody> compile_table() {
+  static CompiledTable compile_table() {
     auto body = compile_text(R"(
 providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
 models: { m: { provider: p, price: { input: 1, output: 1 } } }
@@ -41,8 +41,8 @@ keys:
 
   std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
   UserGuards users{64 << 20, core::SipKey{.low = 1, .high = 2}};
-  std::shared_ptr<const TableBody> body = compile_table();
-  std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*body, arena);
+  CompiledTable table = compile_table();
+  std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*table.body, *table.tenants, arena);
 };
 
 World& world() {

@@ -88,17 +88,6 @@
     "The model or scenario does not exist or this key may not use it.")                                      \
   X(killed, weir, no, 429, "insufficient_quota", "insufficient_quota",                                       \
     "This has been switched off by an operator.")                                                            \
-  /* ---- guards: the record and `param` name the limit ---- */                                              \
-  X(rate_limited, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                                \
-    "A limit on requests, tokens or concurrency is used up. Try again when retry-after says.")               \
-  X(request_over_limit, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                          \
-    "The request alone asks for more tokens than its limit ever admits. Make it smaller.")                   \
-  X(repeated_request, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                            \
-    "The same request or conversation comes again and again, faster than accepted: does the client loop?")   \
-  X(budget_exceeded, weir, no, 429, "insufficient_quota", "insufficient_quota",                              \
-    "What this request may cost does not fit into a budget.")                                                \
-  X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \
-    "The provider has been failing and is not asked for the moment.")                                        \
   X(conversation_restarted, weir, no, 409, "invalid_request_error", "conversation_restarted",                \
     "What this conversation began on has been rolled back; begin the conversation anew.")                    \
   /* ---- flag evaluation ---- */                                                                            \
@@ -108,6 +97,15 @@
   X(no_unit_answers, weir, no, 400, "invalid_request_error", "", "No unit answers: a static text does.")      \
   X(answer_too_large, weir, no, 400, "invalid_request_error", "",                                            \
     "All flags together are larger than one answer may be; ask for them one by one.")                        \
+  /* ---- guards: the record and `param` name the limit ---- */                                              \
+  X(rate_limited, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                                \
+    "A limit on requests, tokens or concurrency is used up. Try again when retry-after says.")               \
+  X(request_over_limit, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                          \
+    "The request alone asks for more tokens than its limit ever admits. Make it smaller.")                   \
+  X(budget_exceeded, weir, no, 429, "insufficient_quota", "insufficient_quota",                              \
+    "What this request may cost does not fit into a budget.")                                                \
+  X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \
+    "The provider has been failing and is not asked for the moment.")                                        \
   /* ---- the gateway's own bounds ---- */                                                                   \
   X(too_many_connections, weir, no, 503, "server_error", "overloaded", "The gateway is at its connection limit.") \
   X(too_many_exchanges, weir, no, 503, "server_error", "overloaded", "The gateway is at its request limit.")  \

@@ -1,5 +1,5 @@
-// Files: reading one whole, appending lines to a log, keeping other processes out. Part of the seam:
-// core/system/file.cc is the system's, a simulation has its own disk.
+// Files: reading one, writing one whole, appending lines to a log, keeping other processes out. Part of the
+// seam: core/system/file.cc is the system's, a simulation has its own disk.
 //
 // Cold path; each AppendFile belongs to one thread.
 #pragma once
@@ -8,14 +8,62 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace weir::core {
 
 // The bytes of a file. The error is one sentence with the path and the reason: it cannot be read, it is no
 // regular file or pipe, or it is larger than `max_bytes`.
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes);
+
+// A regular file, read from its beginning in pieces.
+class InputFile {
+ public:
+  static std::expected<std::unique_ptr<InputFile>, std::string> open(const std::string& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  uint64_t size() const { return size_; }  // when it was opened
+  // Fills `to` with the next bytes; an error if there are fewer.
+  std::expected<void, std::string> read(std::span<std::byte> to);
+
+ private:
+  InputFile(int descriptor, std::string path, uint64_t size)
+      : descriptor_(descriptor), path_(std::move(path)), size_(size) {}
+
+  int descriptor_;
+  std::string path_;
+  uint64_t size_;
+  uint64_t at_ = 0;
+};
+
+// A file that takes the place of another in one step: whoever opens the path finds the old one or the whole
+// new one, also after a power failure. Written beside it as `path`.new, which only one writer may do at a
+// time.
+class ReplacementFile {
+ public:
+  // Readable and writable by the owner alone.
+  static std::expected<std::unique_ptr<ReplacementFile>, std::string> create(const std::string& path);
+  // Without commit() nothing has happened.
+  ~ReplacementFile();
+  ReplacementFile(const ReplacementFile&) = delete;
+  ReplacementFile& operator=(const ReplacementFile&) = delete;
+
+  std::expected<void, std::string> write(std::span<const std::byte> bytes);
+  // Waits for the disk, then takes the path over. Nothing may be called afterwards.
+  std::expected<void, std::string> commit();
+
+ private:
+  ReplacementFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+
+  int descriptor_;
+  std::string path_;
+  bool committed_ = false;
+};
 
 // Makes a folder (mode 0750) if there is none, in one that is there, and makes that durable. The error is one
 // sentence.
@@ -24,8 +72,8 @@ std::expected<void, std::string> make_folder(const std::string& path);
 // Held by one process at a time, and let go when that ends, however it does (flock(2)).
 class FileLock {
  public:
-  // Makes the file (mode 0640), which stays. The error is one sentence; where another process holds the lock it
-  // names that.
+  // Makes the file (mode 0640), which stays. The error is one sentence; where another process holds the lock
+  // it names that.
   static std::expected<std::unique_ptr<FileLock>, std::string> acquire(const std::string& path);
   ~FileLock();
   FileLock(const FileLock&) = delete;

@@ -30,10 +30,11 @@
 
 namespace weir::core {
 
-// Which values share a bucket.
-struct HistogramBuckets {
+// Which values share a bucket: 2^LinearBits buckets per power of two.
+template <unsigned LinearBits>
+struct LogLinearBuckets {
   static constexpr unsigned kValueBits = 42;
-  static constexpr unsigned kLinearBits = 4;  // 16 buckets per power of two
+  static constexpr unsigned kLinearBits = LinearBits;
   static constexpr uint64_t kMaxValue = (uint64_t{1} << kValueBits) - 1;
   static constexpr unsigned kCount = (kValueBits - kLinearBits + 1) << kLinearBits;
 
@@ -55,6 +56,8 @@ struct HistogramBuckets {
     return index + 1 == kCount ? kMaxValue : lowest(index + 1) - 1;
   }
 };
+
+using HistogramBuckets = LogLinearBuckets<4>;
 
 // Histograms of several shards added up. A plain value of one thread.
 class HistogramSnapshot {

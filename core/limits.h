@@ -64,12 +64,12 @@ inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per s
 inline constexpr uint32_t kMaxAdminBodyBytes = 512 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
 inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
-// ---- guards, for all shards -----------------------------------------------------------------------------
-inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;   // a longer answer is not cached
-inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused
 // ---- registry -------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; the next page begins where it ends
 inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one change; it says how many there were
+// ---- guards, for all shards -----------------------------------------------------------------------------
+inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;  // a longer answer is not cached
+inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
 inline constexpr uint32_t kMaxTlsClientPeers = 256;          // per shard; the least recently used is forgotten

@@ -142,7 +142,7 @@ const std::vector<std::string> kShipped = {"core", "net", "routing", "tools"};
 const std::vector<std::string> kAll = {"core", "net", "routing", "tools", "tests", "bench"};
 const std::vector<std::string> kHot = {"routing/decide", "routing/exchange", "routing/guard",
                                        "routing/inspect", "net/http"};
-const std::vector<std::string> kPure = {"routing/decide", "routing/inspect", "net/http"};
+const std::vector<std::string> kPure = {"routing/decide", "routing/inspect", "routing/ofrep", "net/http"};
 
 const std::vector<Ban>& bans() {
   static const std::vector<Ban> list = {

@@ -13,17 +13,20 @@
 #include <cstring>
 #include <utility>
 
+#include "core/huge_pages.h"
+
 namespace weir::core {
 namespace {
 
 constexpr size_t kReadBytes = 64 * 1024;
+constexpr const char* kReplacementSuffix = ".new";
 
 std::unexpected<std::string> cannot(const char* verb, const std::string& path, int error) {
   return std::unexpected(std::string("cannot ") + verb + " " + path + ": " + std::strerror(error));
 }
 
 bool is_regular(int descriptor) {
-  struct stat status {};
+  struct stat status{};
   return ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
 }
 
@@ -37,17 +40,19 @@ int open_for_append(const std::string& path) {
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (descriptor < 0) return cannot("read", path, errno);
-  struct stat status {};
+  struct stat status{};
   std::string text;
   const auto too_large = [&] {
-    return std::unexpected("cannot read " + path + ": it is larger than " + std::to_string(max_bytes) + " bytes");
+    return std::unexpected("cannot read " + path + ": it is larger than " + std::to_string(max_bytes) +
+                           " bytes");
   };
   if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
     if (static_cast<uint64_t>(status.st_size) > max_bytes) {
       ::close(descriptor);
       return too_large();
     }
-    text.reserve(static_cast<uint64_t>(status.st_size) + 1);
+    text.reserve(static_cast<uint64_t>(status.st_size) + kReadBytes + 1);  // the last read asks for more
+    advise_huge_pages(text.data(), text.capacity());
   }
   while (true) {
     const size_t have = text.size();
@@ -63,6 +68,75 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
       return text;
     }
   }
+}
+
+std::expected<std::unique_ptr<InputFile>, std::string> InputFile::open(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (descriptor < 0) return cannot("read", path, errno);
+  struct stat status{};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    return std::unexpected("cannot read " + path + ": it is no regular file");
+  }
+  return std::unique_ptr<InputFile>(new InputFile(descriptor, path, static_cast<uint64_t>(status.st_size)));
+}
+
+InputFile::~InputFile() {
+  ::close(descriptor_);
+}
+
+std::expected<void, std::string> InputFile::read(std::span<std::byte> to) {
+  while (!to.empty()) {
+    const ssize_t count = ::pread(descriptor_, to.data(), to.size(), static_cast<off_t>(at_));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return cannot("read", path_, errno);
+    if (count == 0) return std::unexpected("cannot read " + path_ + ": it ends too early");
+    at_ += static_cast<uint64_t>(count);
+    to = to.subspan(static_cast<size_t>(count));
+  }
+  return {};
+}
+
+std::expected<std::unique_ptr<ReplacementFile>, std::string> ReplacementFile::create(
+    const std::string& path) {
+  const std::string temporary = path + kReplacementSuffix;
+  ::unlink(temporary.c_str());  // of a writer that died, perhaps with other rights
+  const int descriptor =
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (descriptor < 0) return cannot("write", temporary, errno);
+  return std::unique_ptr<ReplacementFile>(new ReplacementFile(descriptor, path));
+}
+
+ReplacementFile::~ReplacementFile() {
+  ::close(descriptor_);
+  if (!committed_) ::unlink((path_ + kReplacementSuffix).c_str());
+}
+
+std::expected<void, std::string> ReplacementFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return cannot("write", path_ + kReplacementSuffix, count < 0 ? errno : ENOSPC);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return {};
+}
+
+std::expected<void, std::string> ReplacementFile::commit() {
+  const std::string temporary = path_ + kReplacementSuffix;
+  if (::fsync(descriptor_) != 0) return cannot("write", temporary, errno);
+  if (::rename(temporary.c_str(), path_.c_str()) != 0) return cannot("replace", path_, errno);
+  committed_ = true;
+  // The new name is durable when the folder is.
+  const size_t slash = path_.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return cannot("open", folder, errno);
+  const bool synced = ::fsync(directory) == 0;
+  const int error = errno;
+  ::close(directory);
+  if (!synced) return cannot("write", folder, error);
+  return {};
 }
 
 std::expected<void, std::string> make_folder(const std::string& path) {
@@ -172,7 +246,7 @@ void AppendFile::fail(int error, std::string_view partial_line) {
   reason_ =
       "cannot append to " + (path_.empty() ? std::string("stdout") : path_) + ": " + std::strerror(error);
   if (!mid_line_) return;
-  struct stat status {};
+  struct stat status{};
   const auto size = static_cast<off_t>(partial_line.size());
   // Not stdout: it may be written at an offset, which would leave a hole.
   const bool taken_back = regular_ && !path_.empty() && ::fstat(descriptor_, &status) == 0 &&

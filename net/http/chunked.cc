@@ -32,6 +32,7 @@ bool is_text(uint8_t byte) {
 
 core::Result<BodyStep> ChunkedDecoder::next(std::span<const uint8_t> in) {
   BodyStep step;
+  if (at_chunk_boundary() && take_whole_chunk(in, step)) return step;
   size_t at = 0;
   while (at < in.size() && state_ != State::done) {
     if (state_ == State::data) {
@@ -45,11 +46,33 @@ core::Result<BodyStep> ChunkedDecoder::next(std::span<const uint8_t> in) {
     }
     if (!take(in[at])) return std::unexpected(error_here(in[at]));
     ++at;
-    if (step.payload_size != 0 && at_chunk_boundary()) break;  // exactly one chunk, which may be relayed as it is
+    if (step.payload_size != 0 && at_chunk_boundary())
+      break;  // exactly one chunk, which may be relayed as it is
   }
   step.consumed = at;
   step.done = state_ == State::done;
   return step;
+}
+
+bool ChunkedDecoder::take_whole_chunk(std::span<const uint8_t> in, BodyStep& step) {
+  constexpr size_t kMostDigits = 8, kLineEnd = 2;
+  size_t digits = 0;
+  uint64_t size = 0;
+  for (; digits < in.size() && digits < kMostDigits; ++digits) {
+    const int value = hex_value(in[digits]);
+    if (value < 0) break;
+    size = size << 4 | static_cast<uint64_t>(value);
+  }
+  const size_t begin = digits + kLineEnd;
+  // Size 0 ends the body, and what may not be or is not all here is for the bytewise way to tell.
+  if (digits == 0 || size == 0 || size > allowed_ || in.size() < begin + size + kLineEnd) return false;
+  const uint8_t* const after = in.data() + begin + size;
+  if (in[digits] != '\r' || in[digits + 1] != '\n' || after[0] != '\r' || after[1] != '\n') return false;
+  allowed_ -= size;
+  step.payload_offset = begin;
+  step.payload_size = size;
+  step.consumed = begin + size + kLineEnd;
+  return true;
 }
 
 bool ChunkedDecoder::take(uint8_t byte) {

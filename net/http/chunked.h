@@ -81,6 +81,9 @@ class ChunkedDecoder {
     done,
   };
 
+  // The step of one whole chunk in its plainest form at the front of `in`; false (and nothing is changed) if
+  // it is anything else.
+  bool take_whole_chunk(std::span<const uint8_t> in, BodyStep& step);
   // Each takes one byte of framing and returns false if it may not stand there.
   bool take(uint8_t byte);
   bool take_size(uint8_t byte);

@@ -137,6 +137,12 @@ struct LineEnd {
 template <class Class>
 inline size_t find_first(const uint8_t* bytes, size_t from, size_t size) {
   size_t at = from;
+  // Long runs 64 at a time, one branch for four loads.
+  for (; at + 64 <= size; at += 64) {
+    const Lanes any = (Class::of(load_lanes(bytes + at)) | Class::of(load_lanes(bytes + at + 16))) |
+                      (Class::of(load_lanes(bytes + at + 32)) | Class::of(load_lanes(bytes + at + 48)));
+    if (lane_bits(any) != 0) break;
+  }
   for (; at + 16 <= size; at += 16) {
     const uint32_t bits = lane_bits(Class::of(load_lanes(bytes + at)));
     if (bits != 0) return at + static_cast<size_t>(std::countr_zero(bits));
@@ -149,6 +155,31 @@ inline size_t find_first(const uint8_t* bytes, size_t from, size_t size) {
   for (; at < size; ++at)
     if (Class::of(bytes[at])) return at;
   return size;
+}
+
+// Whether any of the bytes is of the class. Short runs are covered by two loads that overlap.
+template <class Class>
+inline bool holds_any(const uint8_t* bytes, size_t size) {
+  if (size >= 16) return find_first<Class>(bytes, 0, size) != size;
+  if (size >= 4) {
+    uint64_t halves[2];
+    if (size >= 8) {
+      std::memcpy(&halves[0], bytes, 8);
+      std::memcpy(&halves[1], bytes + size - 8, 8);
+    } else {
+      uint32_t first;
+      uint32_t last;
+      std::memcpy(&first, bytes, 4);
+      std::memcpy(&last, bytes + size - 4, 4);
+      halves[0] = halves[1] = uint64_t{last} << 32 | first;
+    }
+    Lanes lanes;
+    std::memcpy(&lanes, halves, sizeof lanes);
+    return lane_bits(Class::of(lanes)) != 0;
+  }
+  for (size_t at = 0; at < size; ++at)
+    if (Class::of(bytes[at])) return true;
+  return false;
 }
 
 // Enumerates every byte of a class in order, 64 at a time: the positions depend on each other only through

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/limits.h"
 #include "net/http/scan.h"
@@ -66,6 +67,7 @@ core::Result<size_t> SseSplitter::find_event_end(std::span<const uint8_t> bytes)
     if (end != at) line_empty_ = false;
     if (end == size) break;
     const bool blank = line_empty_;
+    if (!blank) ++lines_;
     line_empty_ = true;
     at = end + 1;
     if (bytes[end] == '\r') {
@@ -77,6 +79,7 @@ core::Result<size_t> SseSplitter::find_event_end(std::span<const uint8_t> bytes)
     if (blank) {
       if (event_bytes_ + at > kMaxSseEventBytes) return fail(ErrorCode::upstream_frame_too_large);
       event_bytes_ = 0;
+      event_lines_ = std::exchange(lines_, 0);
       return at;
     }
   }
@@ -85,7 +88,16 @@ core::Result<size_t> SseSplitter::find_event_end(std::span<const uint8_t> bytes)
   return npos;
 }
 
-SseEvent parse_event(std::span<const uint8_t> bytes, EventPosition position) {
+SseEvent parse_event(std::span<const uint8_t> bytes, EventPosition position, EventLines line_count) {
+  if (line_count == EventLines::one) {
+    // "data: …\n\n", the way everybody writes it; anything else is read line by line below.
+    constexpr std::string_view kBegin = "data: ", kEnd = "\n\n";
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (text.size() > kBegin.size() + kEnd.size() && text.starts_with(kBegin) && text.ends_with(kEnd)) {
+      const std::string_view data = text.substr(kBegin.size(), text.size() - kBegin.size() - kEnd.size());
+      if (data.back() != '\r') return {.data = data, .name = {}, .has_data = true};
+    }
+  }
   if (position == EventPosition::first && bytes.size() >= kByteOrderMark.size() &&
       std::memcmp(bytes.data(), kByteOrderMark.data(), kByteOrderMark.size()) == 0)
     bytes = bytes.subspan(kByteOrderMark.size());

@@ -31,6 +31,9 @@ class SseSplitter {
   // True if no byte of an unfinished event has been seen.
   bool at_event_boundary() const { return event_bytes_ == 0; }
 
+  // The event found last was one line and the blank line: what nearly all are. See EventLines.
+  bool single_line() const { return event_lines_ == 1; }
+
   // Bytes of the unfinished event so far.
   size_t event_bytes() const { return event_bytes_; }
 
@@ -38,11 +41,17 @@ class SseSplitter {
 
  private:
   size_t event_bytes_ = 0;
-  bool line_empty_ = true;  // no byte of the current line has been seen
-  bool after_cr_ = false;   // the last byte was a CR: an LF now is the rest of that line end
+  uint32_t lines_ = 0;        // of the unfinished event that are not blank
+  uint32_t event_lines_ = 0;  // of the event found last
+  bool line_empty_ = true;    // no byte of the current line has been seen
+  bool after_cr_ = false;     // the last byte was a CR: an LF now is the rest of that line end
 };
 
 enum class EventPosition : uint8_t { first, later };
+enum class EventLines : uint8_t {
+  any,
+  one
+};  // one: SseSplitter::single_line() said so; saves looking for more
 
 // All views point into the bytes given to parse_event.
 struct SseEvent {
@@ -56,7 +65,8 @@ struct SseEvent {
 };
 
 // Reads one whole event. Only the first of a stream may begin with a byte order mark, which is skipped.
-SseEvent parse_event(std::span<const uint8_t> bytes, EventPosition position = EventPosition::later);
+SseEvent parse_event(std::span<const uint8_t> bytes, EventPosition position = EventPosition::later,
+                     EventLines lines = EventLines::any);
 
 // The data lines of an event joined by LF, copied to `out`; nothing if it is too small.
 std::optional<std::string_view> join_data(std::span<const uint8_t> bytes, std::span<char> out);

@@ -32,8 +32,7 @@ struct NotValue {
 
 // Copies a value, dropping what may not stand in one. Nearly every value is plain and copied whole.
 char* copy_value(std::string_view value, char* out) {
-  if (find_first<NotPlainText>(bytes_of(value), 0, value.size()) != value.size())
-    return copy_without<NotValue>(value, out);
+  if (holds_any<NotPlainText>(bytes_of(value), value.size())) return copy_without<NotValue>(value, out);
   return copy(value, out);
 }
 
@@ -82,7 +81,12 @@ void HeadWriter::field(FieldName name, std::string_view value) {
 void HeadWriter::field(FieldName name, uint64_t value) {
   char digits[kMaxDecimalBytes];
   const char* const digits_end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  field(name, std::string_view(digits, static_cast<size_t>(digits_end - digits)));
+  const std::string_view text(digits, static_cast<size_t>(digits_end - digits));
+  if (!reserve(name.text().size() + 2 + text.size() + 2)) return;
+  cursor_ = copy(name.text(), cursor_);
+  cursor_ = copy(": ", cursor_);
+  cursor_ = copy(text, cursor_);  // digits need no check
+  cursor_ = copy("\r\n", cursor_);
 }
 
 void HeadWriter::parsed_field(std::string_view name, std::string_view value) {

@@ -23,47 +23,46 @@ std::string time_text(int64_t wall_ns) {
   return std::string(core::timestamp(wall_ns).view());
 }
 
-// The key whose defaults apply: the one named, else the tenant's first. None when there is none.
-std::optional<KeyIndex> find_key(const TableBody& body, std::string_view id,
+// The key whose defaults apply: the one named, else the one of the tenant whose id sorts first. None when
+// there is none.
+std::optional<KeyIndex> find_key(const TenantTable& tenants, std::string_view id,
                                  std::optional<TenantIndex> tenant) {
-  for (uint32_t i = 0; i < body.keys.size(); ++i) {
-    if (id.empty() ? body.keys[i].tenant == tenant : body.keys[i].id == id) return KeyIndex{i};
-  }
-  return std::nullopt;
+  if (!id.empty()) return tenants.find_key(id);
+  return tenant ? tenants[*tenant].first_key() : std::nullopt;
 }
 
 std::unexpected<ExplainRefusal> refuse(int status, std::string message, std::string param) {
   return std::unexpected(ExplainRefusal{status, std::move(message), std::move(param)});
 }
 
-std::expected<DecideInput, ExplainRefusal> explain_input(const TableBody& body, const Target& target,
+std::expected<DecideInput, ExplainRefusal> explain_input(const Table& table, const Target& target,
                                                          AttributeValues& attributes) {
+  const TableBody& body = *table.body;
+  const TenantTable& tenants = *table.tenants;
   DecideInput input;
   std::optional<TenantIndex> tenant;
   const std::string_view tenant_id = target["tenant"], key_id = target["key"];
   if (tenant_id.empty() && key_id.empty())
     return refuse(400, "Name the tenant whose request is to be explained.", "tenant");
   if (!tenant_id.empty()) {
-    const auto found = body.tenant_names.find(tenant_id);
-    if (!found) return refuse(404, "The table holds no such tenant.", "tenant");
-    tenant = TenantIndex{*found};
+    tenant = tenants.find(tenant_id);
+    if (!tenant) return refuse(404, "The table holds no such tenant.", "tenant");
   }
   input.scenario_header = target["scenario"];
   input.model = target["model"];
   input.conversation = target["conversation"];
   input.user = target["user"];
-  if (const auto key = find_key(body, key_id, tenant)) {
+  if (const auto key = find_key(tenants, key_id, tenant)) {
     input.key = *key;
   } else if (!key_id.empty()) {
     return refuse(404, "The table holds no such key.", "key");
-  } else if (body.keys.empty() || input.scenario_header.empty()) {
+  } else if (tenants.key_end() == 0 || input.scenario_header.empty()) {
     // With a scenario named, no default of a key is ever looked at.
     return refuse(400, "The tenant has no key, so no default scenario; name the scenario.", "scenario");
   }
-  const Key& key = body[input.key];
-  input.tenant = tenant.value_or(key.tenant);
-  if (!key_id.empty() && input.tenant != key.tenant &&
-      !std::ranges::binary_search(key.act_as, input.tenant)) {
+  const Key key = table[input.key];
+  input.tenant = tenant.value_or(key.tenant());
+  if (!key_id.empty() && !key.may_act_for(input.tenant)) {
     return refuse(403, std::string(core::describe(core::ErrorCode::tenant_not_allowed).sentence), "tenant");
   }
   for (const auto& [name, value] : target.parameters()) {
@@ -141,11 +140,11 @@ Json status_view(const ControlThread& control, const Process& process) {
           {"published", time_text(table.published_wall_ns)},
           {"shards", gateway.options.shards},
           {"table",
-           {{"tenants", body.tenants.size()},
+           {{"tenants", table.tenants->tenant_count()},
             {"scenarios", body.scenarios.size()},
             {"flags", body.flags.size()},
             {"units", body.units.size()},
-            {"keys", body.keys.size()}}},
+            {"keys", table.tenants->key_count()}}},
           {"kills", std::move(kills)},
           {"unresolved", std::move(unresolved)},
           {"connections", connections},
@@ -157,7 +156,7 @@ std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const T
   const Table& table = control.table();
   const TableBody& body = *table.body;
   AttributeValues attributes;
-  auto given = explain_input(body, target, attributes);
+  auto given = explain_input(table, target, attributes);
   if (!given) return std::unexpected(std::move(given.error()));
   DecideInput& input = *given;
   input.wall_now_ns = control.loop().wall_now_ns();
@@ -165,7 +164,7 @@ std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const T
   const auto choice = choose_scenario(table, input);
   if (choice && choice->scenario && !input.conversation.empty()) {
     PinTable& pins = control.gateway().pins;
-    const uint64_t key = pins.key(body[input.tenant].id, body[*choice->scenario].name, input.conversation);
+    const uint64_t key = pins.key(table[input.tenant].id(), body[*choice->scenario].name, input.conversation);
     input.pinned_unit = pins.lookup(key, control.loop().now_ns());
   }
 
@@ -174,7 +173,7 @@ std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const T
   for (const ExplainStep& step : explanation.steps) {
     steps.push_back({{"rule", step.rule}, {"matched", step.matched}, {"detail", step.detail}});
   }
-  Json view{{"tenant", body[input.tenant].id}, {"revision", explanation.revision}};
+  Json view{{"tenant", table[input.tenant].id()}, {"revision", explanation.revision}};
   const bool has_scenario = choice && choice->scenario;
   view["scenario"] = has_scenario ? Json(body[*choice->scenario].name) : Json();
   if (explanation.decision) {

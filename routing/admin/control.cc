@@ -38,8 +38,8 @@ ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBoo
       worker_(worker),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile),
-          [&worker](const TableBody* body) { worker.run([body] { delete body; }); }, gateway.arena)),
+          std::move(options.compile), [&worker](std::function<void()> job) { worker.run(std::move(job)); },
+          gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -137,7 +137,7 @@ bool ControlThread::names_something(KillScope scope, const std::string& name) co
     case KillScope::flag:
       return body.flag_names.find(name).has_value();
     case KillScope::tenant:
-      return body.tenant_names.find(name).has_value();
+      return current_.tenants->find(name).has_value();
   }
   return false;
 }
@@ -177,22 +177,25 @@ void ControlThread::reload_trust() {
                   }
                   // A table that was published meanwhile was loaded before this, with the old anchors.
                   if (loaded->body != current_.body) return reload_trust();
-                  current_ = std::move(*loaded);
+                  current_.trust = std::move(loaded->trust);
                   publish("trust anchors read again");
                 });
 }
 
 uint64_t ControlThread::publish(std::string_view reason) {
+  WEIR_ASSERT(current_.tenants->basis() == current_.body->basis);
   auto table = std::make_unique<Table>();
   table->revision = ++revision_;
   table->published_wall_ns = loop_.wall_now_ns();
   table->body = current_.body;
-  table->kills = kills_.resolve(*current_.body);
+  table->tenants = current_.tenants;
+  table->kills = kills_.resolve(*current_.body, *current_.tenants);
   table->trust = current_.trust;
   table->guards = current_.guards;
   const uint64_t version = gateway_.tables.publish(std::move(table));
-  publish_log.log(loop_.now_ns(), core::LogLevel::info, "table_published",
-                  {{"revision", revision_}, {"tenants", current_.body->tenants.size()}, {"reason", reason}});
+  publish_log.log(
+      loop_.now_ns(), core::LogLevel::info, "table_published",
+      {{"revision", revision_}, {"tenants", current_.tenants->tenant_count()}, {"reason", reason}});
   return version;
 }
 

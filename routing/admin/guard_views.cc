@@ -29,21 +29,25 @@ std::string window_name(uint64_t window_ns) {
 
 // A scope's owner by name, and the tenant it belongs to.
 struct Owner {
-  std::string name;
+  std::string_view name;
   std::string_view tenant;
 };
-Owner owner_of(const TableBody& body, const ScopeGuard& guard) {
+Owner owner_of(const Table& table, const ScopeGuard& guard) {
   switch (guard.scope) {
     case GuardScope::global:
       return {};
     case GuardScope::scenario:
-      return {body.scenarios[guard.owner].name, {}};
+      return {table.body->scenarios[guard.owner].name, {}};
     case GuardScope::tenant:
     case GuardScope::user:
-    case GuardScope::pilot:
-      return {body.tenants[guard.owner].id, body.tenants[guard.owner].id};
-    case GuardScope::key:
-      return {body.keys[guard.owner].id, body[body.keys[guard.owner].tenant].id};
+    case GuardScope::pilot: {
+      const std::string_view id = table[TenantIndex{guard.owner}].id();
+      return {id, id};
+    }
+    case GuardScope::key: {
+      const Key key = table[KeyIndex{guard.owner}];
+      return {key.id(), table[key.tenant()].id()};
+    }
   }
   return {};
 }
@@ -53,7 +57,7 @@ template <typename Row>
 bool each_shown(const Table& table, const GuardFilter& filter, Row&& row) {
   if (table.guards == nullptr) return true;
   for (const ScopeGuard& guard : table.guards->scopes()) {
-    const Owner owner = owner_of(*table.body, guard);
+    const Owner owner = owner_of(table, guard);
     if (!filter.tenant.empty() && owner.tenant != filter.tenant) continue;
     if (!row(guard, owner)) return false;
   }
@@ -105,7 +109,7 @@ Json limits_view(const Table& table, const GuardFilter& filter, const GuardTime&
 Json budgets_view(const Table& table, const GuardFilter& filter, const GuardTime& now) {
   Json rows = Json::array();
   const bool all = each_shown(table, filter, [&](const ScopeGuard& guard, const Owner& owner) {
-    for (const BudgetGuard& budget : table.guards->budgets(guard)) {
+    for (const BudgetGuard& budget : guard.budgets) {
       Json row = row_of(guard, owner);
       row["window"] = window_name(budget.spec.window_ns);
       row["usd"] = usd(budget.spec.limit);

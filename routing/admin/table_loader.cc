@@ -5,28 +5,51 @@
 #include <utility>
 
 namespace weir::routing {
+namespace {
+
+Problem too_many_guards(const GuardArena& arena) {
+  return {.path = "",
+          .message = fmt::format("declares more limits and budgets than the {} there is memory for",
+                                 arena.max_lines())};
+}
+
+}  // namespace
+
+template <typename T>
+std::shared_ptr<const T> TableLoader::share(std::unique_ptr<T> made) const {
+  if (!dispose_) return made;
+  return {made.release(), [dispose = dispose_](const T* unused) { dispose([unused] { delete unused; }); }};
+}
 
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string text, TableFormat format) {
-  auto body = compile_text(std::move(text), format, options_);
-  if (!body) return std::unexpected(std::move(body.error()));
+  auto compiled = compile_text(std::move(text), format, options_);
+  if (!compiled) return std::unexpected(std::move(compiled.error()));
   LoadedTable table;
-  if (dispose_) {
-    table.body = std::shared_ptr<const TableBody>(body->release(), dispose_);
-  } else {
-    table.body = std::move(*body);
-  }
-  table.guards = GuardPlan::bind(*table.body, arena_);
-  if (table.guards == nullptr) {
-    return std::unexpected(std::vector<Problem>{
-        {.path = "", .message = fmt::format("declares more limits and budgets than the {} there is memory for",
-                                            arena_->max_lines())}});
-  }
+  table.body = share(std::move(compiled->body));
+  table.tenants = share(std::move(compiled->tenants));
+  if (!bind_guards(table, nullptr)) return std::unexpected(std::vector{too_many_guards(*arena_)});
   if (auto problems = load_trust(table); !problems.empty()) return std::unexpected(std::move(problems));
   for (const Provider& provider : table.body->providers) {
     table.hosts.push_back(
         {.name = provider.host, .port = provider.port, .allow_link_local = provider.allow_link_local});
   }
   return table;
+}
+
+std::expected<LoadedTable, std::vector<Problem>> TableLoader::change(LoadedTable table,
+                                                                     std::span<const ObjectChange> changes) {
+  auto changed = change_tenants(*table.body, *table.tenants, changes);
+  if (!changed) return std::unexpected(std::move(changed.error()));
+  table.tenants = share(*std::move(changed));
+  const std::shared_ptr<const GuardPlan> before = table.guards;
+  if (!bind_guards(table, before.get())) return std::unexpected(std::vector{too_many_guards(*arena_)});
+  return table;
+}
+
+bool TableLoader::bind_guards(LoadedTable& table, const GuardPlan* base) const {
+  if (arena_ == nullptr) return true;
+  table.guards = GuardPlan::bind(*table.body, *table.tenants, arena_, base);
+  return table.guards != nullptr;
 }
 
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::reload_trust(LoadedTable table) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,13 @@
 #include "net/tls/tls_client_context.h"
 #include "routing/guard/guard_plan.h"
 #include "routing/table/compile.h"
+#include "routing/table/compile_change.h"
 
 namespace weir::routing {
 
 struct LoadedTable {
   std::shared_ptr<const TableBody> body;
+  std::shared_ptr<const TenantTable> tenants;
   std::vector<std::shared_ptr<net::TlsClientContext>> trust;  // as Table::trust
   std::vector<net::AddressBook::Host> hosts;
   std::shared_ptr<const GuardPlan> guards;  // as Table::guards
@@ -28,13 +31,18 @@ struct LoadedTable {
 
 class TableLoader {
  public:
-  // `dispose` frees a body that nobody uses any more; none = delete it where the last user is.
-  // Guards keep their state in `arena`.
-  TableLoader(CompileOptions options, std::function<void(const TableBody*)> dispose, std::shared_ptr<GuardArena> arena)
+  // `dispose` runs what frees a body or tenant table that nobody uses any more; none = where the last user
+  // is. Guards keep their state in `arena`; none = they are not bound, for a check.
+  using Dispose = std::function<void(std::function<void()>)>;
+  TableLoader(CompileOptions options, Dispose dispose, std::shared_ptr<GuardArena> arena)
       : options_(std::move(options)), dispose_(std::move(dispose)), arena_(std::move(arena)) {}
 
   // All problems of the table, or what to publish.
   std::expected<LoadedTable, std::vector<Problem>> load(std::string text, TableFormat format);
+  // The same table with other tenants and keys (routing/table/compile_change.h). Shares all else with
+  // `table`, which may be in use.
+  std::expected<LoadedTable, std::vector<Problem>> change(LoadedTable table,
+                                                          std::span<const ObjectChange> changes);
   // Reads the trust anchors of a body anew, as if they had changed.
   std::expected<LoadedTable, std::vector<Problem>> reload_trust(LoadedTable table);
 
@@ -42,7 +50,11 @@ class TableLoader {
   std::vector<Problem> load_trust(LoadedTable& table);
 
   const CompileOptions options_;
-  const std::function<void(const TableBody*)> dispose_;
+  bool bind_guards(LoadedTable& table, const GuardPlan* base) const;  // false: too many
+  template <typename T>
+  std::shared_ptr<const T> share(std::unique_ptr<T> made) const;
+
+  const Dispose dispose_;
   const std::shared_ptr<GuardArena> arena_;
   std::map<std::string, std::shared_ptr<net::TlsClientContext>> trust_;  // by file; "" = the system's
 };

@@ -58,8 +58,8 @@ FlagStanding flag_standing(const Table& table, const DecideInput& input, const D
 core::Result<Decision> past_pilot_limit(const Table& table, const DecideInput& input,
                                         const Decision& decision, FlagIndex flag) {
   const TableBody& body = *table.body;
-  const TenantFlag* row = find_row(body, decision.tenant, flag);
-  WEIR_ASSERT(row != nullptr && decision.scenario.has_value());
+  const std::optional<TenantRow> row = find_row(body, table[decision.tenant], flag);
+  WEIR_ASSERT(row.has_value() && decision.scenario.has_value());
   const Scenario& scenario = body[*decision.scenario];
 
   Decision previous;

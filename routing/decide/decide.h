@@ -163,11 +163,11 @@ struct FlagStanding {
   bool has_row = false;
   FlagState state = FlagState::off;  // of the tenant's row
   uint32_t milli_percent = 0;        // of the tenant's row
-  Reason reason = Reason::no_row;    // killed, pinned, or a reason of the flag's own
+  Reason reason = Reason::no_row;    // killed, pinned, pilot_limit, or a reason of the flag's own
 };
 
-// `decision` comes from decide() with the same table and input and is about the flag's scenario; null: it was
-// refused (killed).
+// `decision` comes from decide() or past_pilot_limit() with the same table and input and is about the flag's
+// scenario; null: it was refused (killed).
 FlagStanding flag_standing(const Table& table, const DecideInput& input, const Decision* decision,
                            FlagIndex flag);
 

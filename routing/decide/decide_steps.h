@@ -70,11 +70,11 @@ struct StickyChoice {
   std::string_view key;
 };
 
-inline StickyChoice choose_sticky(const TableBody& body, const Scenario& scenario, const DecideInput& input) {
+inline StickyChoice choose_sticky(const Table& table, const Scenario& scenario, const DecideInput& input) {
   for (const StickyKey kind : scenario.sticky_by) {
     if (kind == StickyKey::conversation && !input.conversation.empty()) return {kind, input.conversation};
     if (kind == StickyKey::user && !input.user.empty()) return {kind, input.user};
-    if (kind == StickyKey::tenant) return {kind, body[input.tenant].id};
+    if (kind == StickyKey::tenant) return {kind, table[input.tenant].id()};
   }
   return {};
 }
@@ -89,13 +89,13 @@ class FlagWalk {
         scenario_(body_[scenario]),
         input_(input),
         trace_(trace),
-        rows_(find_rows(body_, input.tenant, scenario)) {}
+        rows_(find_rows(body_, table[input.tenant], scenario)) {}
 
   // Sets flag, state, arm, unit, reason, combination, limited.
   void run(Decision& decision) {
     if (input_.pinned_unit && follow_pin(decision)) return;
     decision.restart = restart_;
-    const StickyChoice sticky = choose_sticky(body_, scenario_, input_);
+    const StickyChoice sticky = choose_sticky(table_, scenario_, input_);
     const PackedRow* told = nullptr;  // the row that explains the outcome
     Reason reason = Reason::no_row;
     uint32_t combination = 0;
@@ -104,7 +104,7 @@ class FlagWalk {
     uint32_t rows = 0;
     // Rows are sorted by bit, as flags are. Outcomes are as good as random from one row to the next, so they
     // are gathered without branching on them: a wrong guess costs as much as a murmur.
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present == 0) continue;
       rows++;
       const FlagIndex flag = scenario_.flags[row.bit];
@@ -154,9 +154,12 @@ class FlagWalk {
     if (decision->reason == Reason::pinned) {
       standing.reason = Reason::pinned;
     } else if (row != nullptr) {
-      const Outcome outcome = judge(index, *row, choose_sticky(body_, scenario_, input_));
-      // It would apply, and does not: the unit it leads to is killed.
-      standing.reason = outcome.applies && !standing.applies ? Reason::killed : outcome.reason;
+      const Outcome outcome = judge(index, *row, choose_sticky(table_, scenario_, input_));
+      // Where it would apply and does not, a pilot has ended, or the unit is killed.
+      const bool ended = decision->reason == Reason::pilot_limit;
+      standing.reason = !outcome.applies || standing.applies ? outcome.reason
+                        : ended                              ? Reason::pilot_limit
+                                                             : Reason::killed;
     }
     return standing;
   }
@@ -170,7 +173,7 @@ class FlagWalk {
   bool is_flag_killed(FlagIndex flag) const { return table_.kills.any && is_set(table_.kills.flags, flag); }
 
   static FlagState state_of(const PackedRow& row) { return FlagState{static_cast<uint8_t>(row.state)}; }
-  const RowTerms& terms_of(const PackedRow& row) const { return body_.rows.terms[row.terms]; }
+  const RowTerms& terms_of(const PackedRow& row) const { return rows_.terms(row); }
 
   // Why the row does not run at this moment; none if it does.
   std::optional<Reason> stopped(const PackedRow& row) {
@@ -200,9 +203,7 @@ class FlagWalk {
     if (const std::optional<Reason> reason = stopped(row)) return {false, *reason};
     if (matches_any(flag.exclude, "exclude")) return {false, Reason::excluded};
     if (state_of(row) == FlagState::production) return {true, Reason::production};
-    const RowTerms& terms = terms_of(row);
-    const std::span segments(body_.rows.segments.data() + terms.first_segment, terms.segment_count);
-    if (matches_any(segments, "segment")) return {true, Reason::segment};
+    if (matches_any(terms_of(row).segments(), "segment")) return {true, Reason::segment};
     if (!sticky.kind) {
       trace_.step("sticky_key", false, [&] { return std::string(sentence(Reason::no_sticky_key)); });
       return {false, Reason::no_sticky_key};
@@ -278,8 +279,8 @@ class FlagWalk {
                            over ? "at or past" : "before", body_[flag].name, until_ns);
       });
       if (!over) continue;
-      const TenantFlag* whole = find_row(body_, input_.tenant, flag);
-      WEIR_ASSERT(whole != nullptr);
+      const std::optional<TenantRow> whole = find_row(body_, table_[input_.tenant], flag);
+      WEIR_ASSERT(whole.has_value());
       decision.flag = flag;
       decision.state = FlagState::pilot;
       decision.arm = Arm::stable;
@@ -292,14 +293,14 @@ class FlagWalk {
   }
 
   const PackedRow* first_row() const {
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present != 0) return &row;
     }
     return nullptr;
   }
 
   const PackedRow* row_of(uint8_t bit) const {
-    for (const PackedRow& row : rows_) {
+    for (const PackedRow& row : rows_.rows) {
       if (row.present != 0 && row.bit == bit) return &row;
     }
     return nullptr;
@@ -352,7 +353,7 @@ class FlagWalk {
   const Scenario& scenario_;
   const DecideInput& input_;
   Trace& trace_;
-  const std::span<const PackedRow> rows_;
+  const ScenarioRows rows_;
   bool restart_ = false;  // by follow_pin()
 };
 
@@ -420,13 +421,13 @@ core::Result<ScenarioChoice> choose_scenario_steps(const Table& table, const Dec
   if (!input.model.empty()) {
     if (const auto index = body.scenario_names.find(input.model)) return found(*index, "the model field");
   }
-  if (const std::optional<ScenarioIndex> own = body[input.key].scenario) {
+  if (const std::optional<ScenarioIndex> own = table[input.key].scenario()) {
     return found(static_cast<uint32_t>(*own), "the key");
   }
   if (!input.model.empty()) {
     if (const auto index = body.model_names.find(input.model)) {
       const ModelIndex model{*index};
-      for (const ModelIndex allowed : body[input.tenant].models) {
+      for (const ModelIndex allowed : table[input.tenant].models()) {
         if (allowed != model) continue;
         trace.step("scenario", true,
                    [&] { return fmt::format("model {}, named directly", body[model].name); });
@@ -457,7 +458,7 @@ core::Result<Decision> decide_steps(const Table& table, const ScenarioChoice& ch
     trace.step("kill", refused, [&] {
       return kills.global      ? std::string("everything is switched off")
              : scenario_killed ? fmt::format("scenario {} is switched off", body[*choice.scenario].name)
-             : refused         ? fmt::format("tenant {} is switched off", body[input.tenant].id)
+             : refused         ? fmt::format("tenant {} is switched off", table[input.tenant].id())
                                : std::string("neither all, nor the scenario, nor the tenant is switched off");
     });
     if (refused) return core::fail(core::ErrorCode::killed);

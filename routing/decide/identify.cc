@@ -118,12 +118,13 @@ core::Result<KeyIndex> Identifier::identify_token(const Table& table, std::strin
 }
 
 core::Result<KeyIndex> Identifier::find(const Table& table, std::string_view token, const char* field) {
-  const TableBody& body = *table.body;
+  const TenantTable& tenants = *table.tenants;
   const core::Hash128 tag = core::siphash128(secret_, token);
   Entry& entry = cache_[tag.low & (kCacheEntries - 1)];
   const bool cached = same_tag(entry.tag, tag);
-  if (cached && entry.key < body.keys.size() &&
-      CRYPTO_memcmp(body.keys[entry.key].hash.data(), entry.digest.data(), entry.digest.size()) == 0) {
+  if (cached && entry.key < tenants.key_end() &&
+      CRYPTO_memcmp(tenants[KeyIndex{entry.key}].hash().data(), entry.digest.data(), entry.digest.size()) ==
+          0) {
     return KeyIndex{entry.key};
   }
 
@@ -134,24 +135,21 @@ core::Result<KeyIndex> Identifier::find(const Table& table, std::string_view tok
     digest = hasher_.hash(token);
     cache_misses_++;
   }
-  const std::optional<uint32_t> key = body.key_hashes.find(digest);
+  const std::optional<KeyIndex> key = tenants.find_key(digest);
   if (!key) {
     if (cached) entry = Entry{};
     return core::fail(ErrorCode::unknown_key, field);
   }
-  entry = Entry{.tag = tag, .digest = digest, .key = *key};
-  return KeyIndex{*key};
+  entry = Entry{.tag = tag, .digest = digest, .key = static_cast<uint32_t>(*key)};
+  return *key;
 }
 
-core::Result<TenantIndex> acting_tenant(const TableBody& body, KeyIndex key, std::string_view named) {
-  const Key& row = body[key];
-  if (named.empty()) return row.tenant;
-  const std::optional<uint32_t> index = body.tenant_names.find(named);
-  const bool allowed =
-      index && (TenantIndex{*index} == row.tenant ||
-                std::binary_search(row.act_as.begin(), row.act_as.end(), TenantIndex{*index}));
-  if (!allowed) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
-  return TenantIndex{*index};
+core::Result<TenantIndex> acting_tenant(const Table& table, KeyIndex key, std::string_view named) {
+  const Key row = table[key];
+  if (named.empty()) return row.tenant();
+  const std::optional<TenantIndex> tenant = table.tenants->find(named);
+  if (!tenant || !row.may_act_for(*tenant)) return core::fail(ErrorCode::tenant_not_allowed, "x-weir-tenant");
+  return *tenant;
 }
 
 }  // namespace weir::routing

@@ -2,7 +2,7 @@
 //
 //   "Bearer sk-..." ─▶ SipHash under the process's secret ─▶ cache ──hit──▶ digest, index ─▶ KeyIndex
 //                                                             │miss                            ▲
-//                                                             └▶ HMAC-SHA-256 ─▶ key_hashes ───┘
+//                                                             └▶ HMAC-SHA-256 ─▶ find_key() ───┘
 //
 // Invariants
 //   1. No token is kept: the cache holds its SipHash under a secret of this process and its HMAC, no more.
@@ -82,6 +82,6 @@ class Identifier {
 
 // The tenant a request is for: the key's own, or the one it names and may act for (x-weir-tenant; empty = names
 // none). Errors: tenant_not_allowed.
-core::Result<TenantIndex> acting_tenant(const TableBody& body, KeyIndex key, std::string_view named);
+core::Result<TenantIndex> acting_tenant(const Table& table, KeyIndex key, std::string_view named);
 
 }  // namespace weir::routing

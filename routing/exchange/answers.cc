@@ -44,7 +44,7 @@ std::string json_string(std::string_view text) {
   return room;
 }
 
-bool may_retry(ErrorCode code) { return code == ErrorCode::rate_limited || code == ErrorCode::repeated_request; }
+bool may_retry(ErrorCode code) { return code == ErrorCode::rate_limited; }
 
 // A length of time as Go prints it, which is what clients of OpenAI parse: "0s", "120ms", "6m0s", "2m59.56s". Rounded
 // up to a millisecond.

@@ -19,7 +19,8 @@ using core::ErrorCode;
 using net::HeaderId;
 
 std::optional<Endpoint> endpoint_of(uint8_t path) {
-  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path)) : std::nullopt;
+  return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path))
+                                                           : std::nullopt;
 }
 
 uint16_t small_number(std::string_view text) {
@@ -48,7 +49,8 @@ core::Result<KeyIndex> DataPlane::identify(const net::RequestHead& head, const u
   return shard_.identifier().identify(shard_.table(), head.fields.value(HeaderId::authorization, base));
 }
 
-core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
+core::Result<void> DataPlane::on_head(net::ServerSession&, const net::RequestHead& head,
+                                      const uint8_t* base) {
   const std::string_view target = head.target.view(base);
   const Path path = path_of(target);
   if (path == Path::unknown) {
@@ -92,7 +94,8 @@ core::Result<void> DataPlane::read_steering(const net::RequestHead& head, const 
     if (field.id != HeaderId::weir_attribute) continue;
     std::string_view name = field.name(base);
     name.remove_prefix(net::kWeirAttributePrefix.size());
-    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed) return parsed;
+    if (auto parsed = parse_attribute(body, name, field.value(base), steering.attributes); !parsed)
+      return parsed;
   }
   return {};
 }
@@ -131,12 +134,12 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   auto key = identify(head, base);
   if (!key) return std::unexpected(key.error());
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  record.tenant = static_cast<uint32_t>(table[*key].tenant());
   record.client_retry = small_number(head.fields.value(HeaderId::stainless_retry_count, base));
 
   Steering& steering = steering_;
   if (auto read = read_steering(head, base, steering); !read) return read;
-  const auto acting = acting_tenant(body, *key, steering.tenant);
+  const auto acting = acting_tenant(table, *key, steering.tenant);
   if (!acting) return std::unexpected(acting.error());
   const TenantIndex tenant = *acting;
   record.tenant = static_cast<uint32_t>(tenant);
@@ -162,7 +165,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   uint64_t pin_key = 0;
   if (choice->scenario && !input.conversation.empty() && !body[*choice->scenario].flags.empty()) {
     PinTable& pins = shard_.gateway().pins;
-    pin_key = pins.key(body[tenant].id, body[*choice->scenario].name, input.conversation);
+    pin_key = pins.key(table[tenant].id(), body[*choice->scenario].name, input.conversation);
     input.pinned_unit = pins.lookup(pin_key, shard_.loop().now_ns());
   }
   auto decision = decide(table, *choice, input);
@@ -196,7 +199,8 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
 }
 
 // Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.
-core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input, Decision& decision) {
+core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input,
+                                                Decision& decision) {
   const Scenario& scenario = (*table.body)[*decision.scenario];
   for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
     const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
@@ -214,17 +218,19 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
   const auto key = identify(request.head, request.base);
   if (!key) return answer_error(session, key.error(), record);
   const TableBody& body = *shard_.table().body;
-  const Tenant& tenant = body[body[*key].tenant];
+  const TenantIndex tenant = shard_.table()[*key].tenant();
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  record.tenant = static_cast<uint32_t>(tenant);
   const int64_t created = shard_.table().published_wall_ns / 1'000'000'000;
   std::string json = "{\"object\":\"list\",\"data\":[";
   const auto add = [&](std::string_view id, std::string_view owner) {
     if (json.back() == '}') json += ',';
-    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id, created, owner);
+    json += fmt::format("{{\"id\":\"{}\",\"object\":\"model\",\"created\":{},\"owned_by\":\"{}\"}}", id,
+                        created, owner);
   };
   for (const Scenario& scenario : body.scenarios) add(scenario.name, "weir");
-  for (const ModelIndex model : tenant.models) add(body[model].name, body[body[model].provider].name);
+  for (const ModelIndex model : shard_.table()[tenant].models())
+    add(body[model].name, body[body[model].provider].name);
   json += "]}";
   record.status = 200;
   const auto table = shard_.pin_table();
@@ -238,8 +244,8 @@ void DataPlane::answer_models(net::ServerSession& session, const net::Request& r
 // Probes come often and say little: they are answered, and not recorded.
 void DataPlane::answer_health(net::ServerSession& session, Path path, Record& record) {
   const Gateway& gateway = shard_.gateway();
-  const bool ready = gateway.ready.load(std::memory_order_relaxed) && !gateway.draining.load(std::memory_order_relaxed) &&
-                     shard_.has_table();
+  const bool ready = gateway.ready.load(std::memory_order_relaxed) &&
+                     !gateway.draining.load(std::memory_order_relaxed) && shard_.has_table();
   const bool good = path == Path::health || ready;
   send_answer(session, shard_.loop().buffers(), good ? 200 : 503, "application/json",
               good ? "{\"status\":\"ok\"}" : "{\"status\":\"not ready\"}", {record, nullptr, 0, {}});

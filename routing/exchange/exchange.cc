@@ -65,9 +65,13 @@ Exchange::Exchange(Shard& shard, net::ServerSession& session, const RequestFacts
   record_.wall_ns = shard.loop().wall_now_ns();
 }
 
-Exchange::~Exchange() { WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullptr && !waiting()); }
+Exchange::~Exchange() {
+  WEIR_ASSERT(phase_ == Phase::ended && upstream_ == nullptr && !waiting());
+}
 
-const Unit& Exchange::unit() const { return (*table().body)[unit_]; }
+const Unit& Exchange::unit() const {
+  return (*table().body)[unit_];
+}
 
 void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
                      const AttributeValues& attributes) {
@@ -186,12 +190,12 @@ void Exchange::send_request(const Inspection& inspection) {
   PromptValues values{};
   char user_json[6 * core::limits::kMaxIdentifierBytes];
   if (!unit().rewrite.prompt.empty()) {
-    const Tenant& tenant = (*now_table.body)[decision_.tenant];
+    const Tenant tenant = now_table[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
       values.of[static_cast<unsigned>(variable)] = text;
     };
-    put(PromptVariable::tenant_id, tenant.id);
-    put(PromptVariable::tenant_name, tenant.display_name_json);
+    put(PromptVariable::tenant_id, tenant.id());
+    put(PromptVariable::tenant_name, tenant.display_name_json());
     if (decision_.scenario) put(PromptVariable::scenario, (*now_table.body)[*decision_.scenario].name);
     put(PromptVariable::model, (*now_table.body)[unit().model].name);
     put(PromptVariable::date, shard_.date());
@@ -202,7 +206,8 @@ void Exchange::send_request(const Inspection& inspection) {
     values.request = request.data();
   }
 
-  // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the table.
+  // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the
+  // table.
   core::Slice block;
   PieceList pieces;
   core::Result<RewriteResult> rewrite = core::fail(ErrorCode::rewrite_too_large);
@@ -281,7 +286,8 @@ void Exchange::on_timer(core::Timer& timer) {
     code = ErrorCode::connect_timeout;
   } else if (self.phase_ == Phase::waiting_head) {
     const Timeouts& timeouts = self.unit().timeouts;
-    code = timeouts.first_token_ns < timeouts.header_ns ? ErrorCode::first_token_timeout : ErrorCode::header_timeout;
+    code = timeouts.first_token_ns < timeouts.header_ns ? ErrorCode::first_token_timeout
+                                                        : ErrorCode::header_timeout;
   } else if (self.record_.first_token_ns == 0) {
     code = ErrorCode::first_token_timeout;
   } else if (self.upstream_paused_) {
@@ -303,17 +309,21 @@ void Exchange::end_attempt(Reuse reuse) {
   pool_ = nullptr;
 }
 
-void Exchange::on_response_failed(core::Error error) { fail_attempt(error, 0); }
+void Exchange::on_response_failed(core::Error error) {
+  fail_attempt(error, 0);
+}
 
 // The attempt is over without a usable answer. For a provider's own error answer see on_response_head().
 AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status) {
   const bool before_answer = phase_ == Phase::waiting_head && error.code != ErrorCode::header_timeout &&
-                             error.code != ErrorCode::first_token_timeout && error.code != ErrorCode::total_timeout;
+                             error.code != ErrorCode::first_token_timeout &&
+                             error.code != ErrorCode::total_timeout;
   AttemptFailure failure{.code = error.code};
   failure.upstream_status = upstream_status;
   failure.committed = committed_;
-  failure.stale_connection = before_answer && reused_session_ && upstream_status == 0 &&
-                             (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
+  failure.stale_connection =
+      before_answer && reused_session_ && upstream_status == 0 &&
+      (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
   report(error, upstream_status);
   // A provider that wants to be left alone for longer is not waited for.
@@ -410,8 +420,9 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
   // A stream that may still fall back on a missed first token holds back what comes before it.
   uint32_t hop = next_hop_;
-  const bool may_fall_back = mode_ == Mode::events && decision_.scenario &&
-                             next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
+  const bool may_fall_back =
+      mode_ == Mode::events && decision_.scenario &&
+      next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
   phase_ = may_fall_back ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
@@ -460,9 +471,11 @@ void Exchange::on_release(core::TurnTask& task) {
   self.shard_.exchanges().release(&self);
 }
 
-// The request is kept for further attempts, but not at the price of the block it came in. Without memory for a
-// copy it stays where it is.
-void Exchange::on_memory_short(core::TurnTask& task) { task.owner<Exchange>().session_.move_request_to_own_block(); }
+// The request is kept for further attempts, but not at the price of the block it came in. Without memory for
+// a copy it stays where it is.
+void Exchange::on_memory_short(core::TurnTask& task) {
+  task.owner<Exchange>().session_.move_request_to_own_block();
+}
 
 void Exchange::abandon() {
   if (phase_ == Phase::ended) return;  // settled in this very turn

@@ -43,7 +43,7 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Ins
   if (facts_.endpoint == Endpoint::responses) return std::nullopt;
   const TableBody& body = *table().body;
   const Unit& unit = body[unit_index];
-  core::Hash128 key = core::siphash128(shard_.gateway().cache_key, body[decision_.tenant].id);
+  core::Hash128 key = core::siphash128(shard_.gateway().cache_key, table()[decision_.tenant].id());
   key = core::siphash128(as_key(key), as_text(unit.hash));
   const char endpoint = static_cast<char>(facts_.endpoint);
   key = core::siphash128(as_key(key), {&endpoint, 1});
@@ -140,7 +140,7 @@ void Exchange::store_capture() {
   const auto key = record_.error || record_.status != 200 ? std::nullopt : cache_key(unit_);
   if (!key) return cache.drop(draft_);
   const TableBody& body = *table().body;
-  const CacheLabels labels{.tenant = hash_name(body[decision_.tenant].id),
+  const CacheLabels labels{.tenant = hash_name(table()[decision_.tenant].id()),
                            .unit = hash_name(unit().name),
                            .scenario = decision_.scenario ? hash_name(body[*decision_.scenario].name) : 0};
   cache.store(draft_, *key, labels, unit().cache_ttl_ns, shard_.loop().now_ns());

@@ -32,7 +32,7 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
   for (const PromptPart& part : unit.rewrite.prompt) {
     if (part.variable == PromptVariable::none) continue;
     usage.input += part.variable == PromptVariable::tenant_name
-                       ? static_cast<int64_t>((*table().body)[decision_.tenant].display_name.size())
+                       ? static_cast<int64_t>(table()[decision_.tenant].display_name_json().size())
                        : int64_t{core::limits::kMaxIdentifierBytes};
   }
   if (facts_.endpoint != Endpoint::embeddings) {
@@ -115,7 +115,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tenant = decision_.tenant,
                              .key = KeyIndex{record_.key},
                              .scenario = decision_.scenario,
-                             .tenant_id = body[decision_.tenant].id,
+                             .tenant_id = now_table[decision_.tenant].id(),
                              .user = user,
                              .tokens = free ? 0 : expected_tokens(inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};

@@ -38,14 +38,15 @@ uint8_t* value_end(uint8_t* at, const uint8_t* end) {
 // Providers that were asked for usage put `"usage":null` on every other chunk, some the numbers on one with
 // choices; a client that did not ask must not see the key. Blanks of the same length are legal JSON white space,
 // so nothing moves. The quotes of a key cannot stand unescaped inside a string, so the text is a member wherever
-// it is found.
-void blank_usage(std::span<uint8_t> event) {
-  constexpr std::string_view kKey = "\"usage\"";
+// it is found: at `key`, or if that is not known wherever it is.
+constexpr std::string_view kUsageKey = "\"usage\"";
+
+void blank_usage(std::span<uint8_t> event, uint8_t* key) {
   uint8_t* const first = event.data();
   uint8_t* const last = first + event.size();
-  auto* key = static_cast<uint8_t*>(memmem(first, event.size(), kKey.data(), kKey.size()));
+  if (key == nullptr) key = static_cast<uint8_t*>(memmem(first, event.size(), kUsageKey.data(), kUsageKey.size()));
   if (key == nullptr || key == first || key[-1] == '\\') return;
-  uint8_t* at = key + kKey.size();
+  uint8_t* at = key + kUsageKey.size();
   while (at != last && is_blank(*at)) ++at;
   if (at == last || *at != ':') return;
   do ++at;
@@ -71,7 +72,8 @@ void blank_usage(std::span<uint8_t> event) {
 // Looks at one whole event; false: it must not reach the client.
 bool Exchange::take_event(std::span<uint8_t> bytes) {
   const auto position = std::exchange(first_event_, false) ? net::EventPosition::first : net::EventPosition::later;
-  const net::SseEvent event = net::parse_event(bytes, position);
+  const net::SseEvent event = net::parse_event(
+      bytes, position, splitter_.single_line() ? net::EventLines::one : net::EventLines::any);
   if (event.comment_only()) return true;
   if (net::is_done(event.data)) {
     saw_done_ = true;
@@ -93,7 +95,11 @@ bool Exchange::take_event(std::span<uint8_t> bytes) {
   if (facts.terminal) saw_terminal_ = true;
   if (!usage_hidden_) return true;
   if (facts.usage_only) return false;
-  blank_usage(bytes);
+  if (event.multi_line_data) {
+    blank_usage(bytes, nullptr);
+  } else if (const uint32_t key = usage_.usage_key(); key != UsageReader::kNoUsageKey) {
+    blank_usage(bytes, bytes.data() + (data.data() - bytes.data()) + key);
+  }
   return true;
 }
 

@@ -27,7 +27,7 @@ LabelViews labels_of(const Record& record) {
   LabelViews labels;
   if (record.table == nullptr) return labels;
   const TableBody& body = *record.table->body;
-  if (record.tenant != Record::kNone) labels.tenant = body.tenants[record.tenant].id;
+  if (record.tenant != Record::kNone) labels.tenant = (*record.table)[TenantIndex{record.tenant}].id();
   if (record.scenario != Record::kNone) labels.scenario = body.scenarios[record.scenario].name;
   if (record.decided_unit == Record::kNone) return labels;
   const Unit& unit = body.units[record.unit != Record::kNone ? record.unit : record.decided_unit];

@@ -77,14 +77,14 @@ class ShardMetrics {
   core::Counter attempts;
   core::Counter records_dropped;          // the queue to the control thread was full
   core::Counter pins_written;
-  core::Counter breakers_opened;
-  core::Counter cache_hits, cache_misses, cache_stores;
-  // Requests that a limit or budget refused or led elsewhere, by what decided.
-  std::array<std::array<core::Counter, kLimitKinds>, kGuardScopes> limited;
   core::Counter evaluations;              // OFREP requests answered with an evaluation, or that nothing changed
   core::Counter evaluations_unchanged;    // of those, the latter
   core::Counter events_sent;
   core::Gauge event_streams;              // open
+  core::Counter breakers_opened;
+  core::Counter cache_hits, cache_misses, cache_stores;
+  // Requests that a limit or budget refused or led elsewhere, by what decided.
+  std::array<std::array<core::Counter, kLimitKinds>, kGuardScopes> limited;
   core::Gauge exchanges;                  // open
   // Set once per turn from counts that are kept elsewhere on the shard.
   core::Gauge connections, accepted, connections_refused;

@@ -55,7 +55,7 @@ core::Result<KeyIndex> OfrepPlane::identify(const net::RequestHead& head, const 
 
 core::Result<void> OfrepPlane::admit_stream(const OfrepTarget& target, const net::RequestHead& head,
                                             const uint8_t* base) {
-  if (is_event_ticket(shard_.key_hasher(), *shard_.table().body, target.ticket,
+  if (is_event_ticket(shard_.key_hasher(), *shard_.table().tenants, target.ticket,
                       shard_.loop().wall_now_ns())) {
     return {};
   }
@@ -93,11 +93,11 @@ std::expected<void, OfrepError> OfrepPlane::evaluate(net::ServerSession& session
   const auto key = identify(request.head, request.base);
   if (!key) return fail(key.error());
   record.key = static_cast<uint32_t>(*key);
-  record.tenant = static_cast<uint32_t>(body[*key].tenant);
+  record.tenant = static_cast<uint32_t>(table[*key].tenant());
   if (fields.count(HeaderId::weir_tenant) > 1) {
     return fail({ErrorCode::duplicate_control_header, "x-weir-tenant"});
   }
-  const auto tenant = acting_tenant(body, *key, fields.value(HeaderId::weir_tenant, request.base));
+  const auto tenant = acting_tenant(table, *key, fields.value(HeaderId::weir_tenant, request.base));
   if (!tenant) return fail(tenant.error());
   record.tenant = static_cast<uint32_t>(*tenant);
 
@@ -123,7 +123,7 @@ std::expected<void, OfrepError> OfrepPlane::evaluate(net::ServerSession& session
   if (all) {
     events.append(kEventsPath);
     events.append("?ticket=");
-    render_event_ticket(shard_.key_hasher(), body[*tenant].id, input.wall_now_ns, events);
+    render_event_ticket(shard_.key_hasher(), table[*tenant].id(), input.wall_now_ns, events);
     WEIR_ASSERT(!events.overflowed());
   }
   for (uint32_t bytes = kFirstAnswerBytes; bytes <= limits::kMaxOfrepAnswerBytes; bytes *= 2) {

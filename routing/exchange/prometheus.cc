@@ -230,15 +230,15 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_records_dropped_total", counter, "Records lost because the control thread's queue was full.",
        &M::records_dropped);
   each("weir_pins_written_total", counter, "Conversations pinned to a unit.", &M::pins_written);
-  each("weir_cache_hits_total", counter, "Answers given from the cache.", &M::cache_hits);
-  each("weir_cache_misses_total", counter, "Requests that the cache had no answer for.", &M::cache_misses);
-  each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
-  each("weir_breakers_opened_total", counter, "Times that a failing provider was left alone.", &M::breakers_opened);
   each("weir_flag_evaluations_total", counter, "Flag evaluations (OFREP) answered.", &M::evaluations);
   each("weir_flag_evaluations_unchanged_total", counter, "Of those, the ones answered with 304.",
        &M::evaluations_unchanged);
   each("weir_event_streams", gauge, "Event streams (OFREP) open.", &M::event_streams);
   each("weir_events_total", counter, "Events sent to all of them.", &M::events_sent);
+  each("weir_breakers_opened_total", counter, "Times that a failing provider was left alone.", &M::breakers_opened);
+  each("weir_cache_hits_total", counter, "Answers given from the cache.", &M::cache_hits);
+  each("weir_cache_misses_total", counter, "Requests that the cache had no answer for.", &M::cache_misses);
+  each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
   each("weir_loop_turns_total", counter, "Turns of the shard's loop.", &M::turns);
   each("weir_kernel_enters_total", counter, "Entries into the kernel.", &M::kernel_enters);
   each("weir_ring_operations_total", counter, "Operations submitted to the ring.", &M::operations);

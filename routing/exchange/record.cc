@@ -108,8 +108,8 @@ void append_json(const Record& record, std::string& out) {
   line.plain("request_id", {id.data(), id.size()});
   record.has_endpoint ? line.plain("endpoint", endpoint_name(record.endpoint)) : line.null("endpoint");
   name(line, "tenant", known(record.tenant),
-       [&] { return std::string_view(body->tenants[record.tenant].id); });
-  name(line, "key", known(record.key), [&] { return std::string_view(body->keys[record.key].id); });
+       [&] { return (*record.table)[TenantIndex{record.tenant}].id(); });
+  name(line, "key", known(record.key), [&] { return (*record.table)[KeyIndex{record.key}].id(); });
   name(line, "scenario", known(record.scenario),
        [&] { return std::string_view(body->scenarios[record.scenario].name); });
   name(line, "flag", known(record.flag), [&] { return std::string_view(body->flags[record.flag].name); });

@@ -63,7 +63,7 @@ bool GuardHold::each_budget(Visit&& visit) const {
   for (unsigned i = 0; i < part_count_; ++i) {
     const ScopeGuard& guard = *parts_[i].guard;
     const bool of_user = guard.scope == GuardScope::user;
-    const auto budgets = plan_->budgets(guard);
+    const auto budgets = guard.budgets;
     for (size_t at = 0; at < budgets.size(); ++at) {
       BudgetLine& line = of_user ? *user_budgets_[at] : *budgets[at].line;
       if (!visit(guard, budgets[at].spec, line)) return false;
@@ -87,7 +87,7 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
         nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); });
     if (user_limits_ == nullptr) return false;
   }
-  const auto budgets = plan_->budgets(*guard);
+  const auto budgets = guard->budgets;
   for (size_t at = 0; at < budgets.size(); ++at) {
     const BudgetSpec& spec = budgets[at].spec;
     // A line per rule: its window is part of the tag, for two rules of one user are two sums.
@@ -295,6 +295,13 @@ bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
   }
   if (!outcome) pilot.line->refused.fetch_add(1, std::memory_order_relaxed);
   return static_cast<bool>(outcome);
+}
+
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {
+  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+  const RateSpec& rate = pilot.limits.rates[kMinute];
+  if (rate.any() && view(pilot.line->rates[kMinute], rate, now_ns).remaining == 0) return false;
+  return pilot.limits.total == 0 || pilot.line->total.load(std::memory_order_relaxed) < pilot.limits.total;
 }
 
 }  // namespace weir::routing

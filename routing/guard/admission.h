@@ -135,5 +135,7 @@ class GuardHold {
 // A pilot's own limits (requests per minute and in all), asked beside the others: past them the previous unit
 // answers. Counts the request if it is within.
 bool within_pilot(const ScopeGuard& pilot, const GuardTime& now);
+// Whether it would be, now; nothing is counted.
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
 
 }  // namespace weir::routing

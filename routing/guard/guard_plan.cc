@@ -1,7 +1,10 @@
 #include "routing/guard/guard_plan.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
+
+#include "routing/decide/row_index.h"
 
 namespace weir::routing {
 
@@ -10,14 +13,14 @@ std::string_view token(GuardScope scope) {
   return kTokens[static_cast<unsigned>(scope)];
 }
 
-// Collects while `full` is false; what it has made is of no use once the arena was full.
+// Fills a part. What it has made is of no use once the arena was full.
 struct GuardPlan::Builder {
-  GuardPlan& plan;
+  Part& part;
   bool full = false;
 
   template <typename Line>
   Line* line(LineKind kind, GuardScope scope, std::string_view name, uint64_t detail) {
-    Line* found = plan.leases_.find<Line>(kind, static_cast<uint8_t>(scope), name, detail);
+    Line* found = part.leases.find<Line>(kind, static_cast<uint8_t>(scope), name, detail);
     full |= found == nullptr;
     return found;
   }
@@ -34,14 +37,14 @@ struct GuardPlan::Builder {
 
   // Index + 1 of the new scope; 0 when it declares nothing.
   uint32_t add(GuardScope scope, uint32_t owner, std::string_view name, const LimitSpecs& limits,
-               const std::vector<Budget>& budgets) {
+               std::span<const Budget> budgets) {
     if (!limits.any() && budgets.empty()) return 0;
-    ScopeGuard& guard = plan.scopes_.emplace_back();
-    guard = {.scope = scope, .owner = owner, .limits = limits};
+    ScopeGuard& guard = part.scopes.emplace_back();
+    guard.scope = scope;
+    guard.owner = owner;
+    guard.limits = limits;
     const bool declared = scope != GuardScope::user;
     if (declared && limits.any()) guard.line = line<LimitLine>(LineKind::limits, scope, name, 0);
-    guard.first_budget = static_cast<uint32_t>(plan.budgets_.size());
-    guard.budget_count = static_cast<uint32_t>(budgets.size());
     for (size_t i = 0; i < budgets.size(); ++i) {
       const Budget& budget = budgets[i];
       BudgetGuard made;
@@ -56,10 +59,29 @@ struct GuardPlan::Builder {
       }
       const uint64_t detail = budget.window_ns << 8 ^ static_cast<uint64_t>(budget.on_exceed) << 4 ^ same;
       if (declared) made.line = line<BudgetLine>(LineKind::budget, scope, name, detail);
-      plan.budgets_.push_back(made);
+      part.budgets.push_back(made);
     }
-    return static_cast<uint32_t>(plan.scopes_.size());
+    counts.push_back(budgets.size());
+    return static_cast<uint32_t>(part.scopes.size());
   }
+
+  // When all is added: budgets stay where they are from now on.
+  void end() {
+    const BudgetGuard* next = part.budgets.data();
+    for (size_t i = 0; i < part.scopes.size(); ++i) {
+      part.scopes[i].budgets = {next, counts[i]};
+      next += counts[i];
+    }
+  }
+
+  std::vector<size_t> counts = {};  // of budgets, by scope
+
+  // What the tenants, or keys, of a block declare; null if nothing, or if the arena is full.
+  static std::shared_ptr<const TenantPart> tenants(const TableBody& body, const TenantTable& table,
+                                                   uint32_t block, const std::shared_ptr<GuardArena>& arena,
+                                                   bool& full);
+  static std::shared_ptr<const KeyPart> keys(const TenantTable& table, uint32_t block,
+                                             const std::shared_ptr<GuardArena>& arena, bool& full);
 };
 
 namespace {
@@ -84,37 +106,62 @@ UnitIndex cheapest(const TableBody& body, const Scenario& scenario) {
 
 }  // namespace
 
-std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, std::shared_ptr<GuardArena> arena) {
-  std::shared_ptr<GuardPlan> plan(new GuardPlan(std::move(arena)));
-  Builder builder{*plan};
+std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
+    const TableBody& body, const TenantTable& table, uint32_t block, const std::shared_ptr<GuardArena>& arena,
+    bool& full) {
+  const auto part = std::make_shared<TenantPart>(arena);
+  Builder builder{*part};
+  const uint32_t end = std::min(table.tenant_end(), (block + 1) * kPerBlock);
+  for (uint32_t i = block * kPerBlock; i < end; ++i) {
+    const Tenant tenant = table[TenantIndex{i}];
+    part->own.push_back(
+        builder.add(GuardScope::tenant, i, tenant.id(), specs(tenant.limits()), tenant.budgets()));
+    part->users.push_back(
+        builder.add(GuardScope::user, i, tenant.id(), specs(tenant.user_limits()), tenant.user_budgets()));
+    if (tenant.row_limits().empty()) continue;
+    const size_t first = part->pilots.size();
+    for_each_flag(body, tenant, [&](FlagIndex flag) {
+      const std::optional<TenantRow> row = find_row(body, tenant, flag);
+      if (row->limit_rpm == 0 && row->limit_total_requests == 0) return;
+      LimitSpecs limits = specs({.rpm = row->limit_rpm});
+      limits.total = row->limit_total_requests;
+      // '/' is in no name.
+      const std::string name = std::string(tenant.id()) + "/" + body[flag].name;
+      part->pilots.push_back({TenantIndex{i}, flag, builder.add(GuardScope::pilot, i, name, limits, {})});
+    });
+    std::sort(part->pilots.begin() + static_cast<ptrdiff_t>(first), part->pilots.end(),
+              [](const Pilot& a, const Pilot& b) { return a.flag < b.flag; });
+  }
+  builder.end();
+  full |= builder.full;
+  return part->scopes.empty() ? nullptr : part;
+}
+
+std::shared_ptr<const GuardPlan::KeyPart> GuardPlan::Builder::keys(const TenantTable& table, uint32_t block,
+                                                                   const std::shared_ptr<GuardArena>& arena,
+                                                                   bool& full) {
+  const auto part = std::make_shared<KeyPart>(arena);
+  Builder builder{*part};
+  const uint32_t end = std::min(table.key_end(), (block + 1) * kPerBlock);
+  for (uint32_t i = block * kPerBlock; i < end; ++i) {
+    const Key key = table[KeyIndex{i}];
+    part->own.push_back(builder.add(GuardScope::key, i, key.id(), specs(key.limits()), key.budgets()));
+  }
+  builder.end();
+  full |= builder.full;
+  return part->scopes.empty() ? nullptr : part;
+}
+
+std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const TenantTable& tenants,
+                                                 std::shared_ptr<GuardArena> arena, const GuardPlan* base) {
+  std::shared_ptr<GuardPlan> plan(new GuardPlan(tenants));
+  const auto part = std::make_shared<Part>(arena);
+  Builder builder{*part};
   plan->global_ = builder.add(GuardScope::global, 0, "", Builder::specs(body.limits), body.budgets);
   for (uint32_t i = 0; i < body.scenarios.size(); ++i) {
     const Scenario& scenario = body.scenarios[i];
     plan->scenarios_.push_back(builder.add(GuardScope::scenario, i, scenario.name, {}, scenario.budgets));
     plan->economy_.push_back(cheapest(body, scenario));
-  }
-  plan->tenants_.reserve(body.tenants.size());
-  plan->users_.reserve(body.tenants.size());
-  for (uint32_t i = 0; i < body.tenants.size(); ++i) {
-    const Tenant& tenant = body.tenants[i];
-    plan->tenants_.push_back(
-        builder.add(GuardScope::tenant, i, tenant.id, Builder::specs(tenant.limits), tenant.budgets));
-    plan->users_.push_back(
-        builder.add(GuardScope::user, i, tenant.id, Builder::specs(tenant.user_limits), tenant.user_budgets));
-    for (const TenantFlag& row : tenant.flags) {
-      if (row.limit_rpm == 0 && row.limit_total_requests == 0) continue;
-      LimitSpecs limits = Builder::specs({.rpm = row.limit_rpm});
-      limits.total = row.limit_total_requests;
-      // '/' is in no name.
-      const std::string name = tenant.id + "/" + body[row.flag].name;
-      plan->pilots_.push_back(
-          {TenantIndex{i}, row.flag, builder.add(GuardScope::pilot, i, name, limits, {})});
-    }
-  }
-  plan->keys_.reserve(body.keys.size());
-  for (uint32_t i = 0; i < body.keys.size(); ++i) {
-    const Key& key = body.keys[i];
-    plan->keys_.push_back(builder.add(GuardScope::key, i, key.id, Builder::specs(key.limits), key.budgets));
   }
   for (const Model& model : body.models) {
     // A model that moves to another provider is another one, as far as health goes. '/' is in no name.
@@ -122,18 +169,55 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, std::sha
     plan->models_.push_back({builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name, 0),
                              builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name, 0)});
   }
-  if (builder.full) return nullptr;
+  builder.end();
+  plan->empty_ = part->scopes.empty();
+  plan->body_ = part;
+
+  bool full = builder.full;
+  if (base != nullptr && base->basis_ != plan->basis_) base = nullptr;
+  // Calls make(block) for those that the base has not.
+  const auto fill = [&](auto& parts, const auto& blocks, const auto* base_parts, const auto* base_blocks,
+                        auto&& make) {
+    parts.reserve(blocks.size());
+    for (size_t i = 0; i < blocks.size() && !full; ++i) {
+      const bool shared =
+          base_blocks != nullptr && i < base_blocks->size() && base_blocks->block(i) == blocks.block(i);
+      parts.push_back(shared ? (*base_parts)[i] : make(static_cast<uint32_t>(i)));
+      plan->empty_ &= parts.back() == nullptr;
+    }
+  };
+  fill(plan->tenants_, plan->tenant_blocks_, base == nullptr ? nullptr : &base->tenants_,
+       base == nullptr ? nullptr : &base->tenant_blocks_,
+       [&](uint32_t block) { return Builder::tenants(body, tenants, block, arena, full); });
+  fill(plan->keys_, plan->key_blocks_, base == nullptr ? nullptr : &base->keys_,
+       base == nullptr ? nullptr : &base->key_blocks_,
+       [&](uint32_t block) { return Builder::keys(tenants, block, arena, full); });
+  if (full) return nullptr;
   return plan;
 }
 
+std::vector<ScopeGuard> GuardPlan::scopes() const {
+  std::vector<ScopeGuard> all = body_->scopes;
+  const auto append = [&](const auto& parts) {
+    for (const auto& part : parts) {
+      if (part != nullptr) all.insert(all.end(), part->scopes.begin(), part->scopes.end());
+    }
+  };
+  append(tenants_);
+  append(keys_);
+  return all;
+}
+
 const ScopeGuard* GuardPlan::pilot(TenantIndex tenant, FlagIndex flag) const {
+  const TenantPart* part = tenants_[static_cast<uint32_t>(tenant) / kPerBlock].get();
+  if (part == nullptr) return nullptr;
   const auto found =
-      std::lower_bound(pilots_.begin(), pilots_.end(), std::pair(tenant, flag),
+      std::lower_bound(part->pilots.begin(), part->pilots.end(), std::pair(tenant, flag),
                        [](const Pilot& pilot, const std::pair<TenantIndex, FlagIndex>& wanted) {
                          return std::pair(pilot.tenant, pilot.flag) < wanted;
                        });
-  if (found == pilots_.end() || found->tenant != tenant || found->flag != flag) return nullptr;
-  return at(found->index_plus_one);
+  if (found == part->pilots.end() || found->tenant != tenant || found->flag != flag) return nullptr;
+  return part->at(found->index_plus_one);
 }
 
 }  // namespace weir::routing

@@ -1,7 +1,13 @@
 // The guards of one table: every limit and budget that its objects declare, with the memory that keeps their
 // state. Built when a table is bound, immutable from then on, read by every shard without locks.
 //
-//   TableBody ── limits, budgets ──▶ GuardPlan ── pointers ──▶ lines of the GuardArena (shared by all plans)
+//   TableBody, TenantTable ── limits, budgets ──▶ GuardPlan ── pointers ──▶ lines of the GuardArena (shared
+//   by
+//                                                                          all plans)
+//
+// What a block of tenants or keys declares is a part of the plan. A plan for a table of which some blocks
+// were changed (change_tenants()) shares the parts of all others with the plan before, so it costs little
+// more than they do.
 //
 // Looked up by index: a request touches one entry per scope that has any guard, and none for those that have
 // not. Users are not declared: their plan is that of their tenant, their lines are found per request
@@ -14,6 +20,7 @@
 #include <expected>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,45 +49,63 @@ struct ScopeGuard {
   uint32_t owner = 0;  // index of the tenant, key or scenario it belongs to
   LimitSpecs limits;
   LimitLine* line = nullptr;  // null: no limits, or a user's
-  uint32_t first_budget = 0;  // into GuardPlan::budgets()
-  uint32_t budget_count = 0;
+  std::span<const BudgetGuard> budgets;
 };
 
 class GuardPlan {
  public:
-  // Null: the arena is full.
-  static std::shared_ptr<const GuardPlan> bind(const TableBody& body, std::shared_ptr<GuardArena> arena);
+  // `tenants` belongs to `body`. `base`: a plan of the same arena, to share with; null: none. Null: the arena
+  // is full.
+  static std::shared_ptr<const GuardPlan> bind(const TableBody& body, const TenantTable& tenants,
+                                               std::shared_ptr<GuardArena> arena,
+                                               const GuardPlan* base = nullptr);
 
   GuardPlan(const GuardPlan&) = delete;
   GuardPlan& operator=(const GuardPlan&) = delete;
 
   // Null where nothing is declared.
-  const ScopeGuard* global() const { return at(global_); }
-  const ScopeGuard* of(ScenarioIndex index) const { return at(scenarios_[static_cast<uint32_t>(index)]); }
-  const ScopeGuard* of(TenantIndex index) const { return at(tenants_[static_cast<uint32_t>(index)]); }
-  const ScopeGuard* of(KeyIndex index) const { return at(keys_[static_cast<uint32_t>(index)]); }
-  const ScopeGuard* user_of(TenantIndex index) const { return at(users_[static_cast<uint32_t>(index)]); }
-  const ScopeGuard* pilot(TenantIndex tenant, FlagIndex flag) const;
-  std::span<const BudgetGuard> budgets(const ScopeGuard& guard) const {
-    return {budgets_.data() + guard.first_budget, guard.budget_count};
+  const ScopeGuard* global() const { return body_->at(global_); }
+  const ScopeGuard* of(ScenarioIndex index) const {
+    return body_->at(scenarios_[static_cast<uint32_t>(index)]);
   }
+  const ScopeGuard* of(TenantIndex index) const { return find(tenants_, static_cast<uint32_t>(index)); }
+  const ScopeGuard* of(KeyIndex index) const { return find(keys_, static_cast<uint32_t>(index)); }
+  const ScopeGuard* user_of(TenantIndex index) const {
+    const auto at = static_cast<uint32_t>(index);
+    const TenantPart* part = tenants_[at / kPerBlock].get();
+    return part == nullptr ? nullptr : part->at(part->users[at % kPerBlock]);
+  }
+  const ScopeGuard* pilot(TenantIndex tenant, FlagIndex flag) const;
   EstimateLine& estimate(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].estimate; }
   BreakerLine& breaker(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].breaker; }
   // No limit and no budget is declared.
-  bool empty() const { return scopes_.empty(); }
+  bool empty() const { return empty_; }
 
   // What the budget action `economy` answers with: of the units that the scenario may use, the cheapest of
   // the lowest tier.
   UnitIndex economy_unit(ScenarioIndex index) const { return economy_[static_cast<uint32_t>(index)]; }
 
-  const std::vector<ScopeGuard>& scopes() const { return scopes_; }
+  // All of them, for people and tests.
+  std::vector<ScopeGuard> scopes() const;
 
  private:
-  explicit GuardPlan(std::shared_ptr<GuardArena> arena) : leases_(std::move(arena)) {}
+  static constexpr uint32_t kPerBlock = TenantTable::kPerBlock;
+
+  explicit GuardPlan(const TenantTable& tenants)
+      : basis_(tenants.basis()), tenant_blocks_(tenants.parts().tenants), key_blocks_(tenants.parts().keys) {}
+
+  // Scopes that come and go together.
+  struct Part {
+    explicit Part(std::shared_ptr<GuardArena> arena) : leases(std::move(arena)) {}
+    const ScopeGuard* at(uint32_t index_plus_one) const {
+      return index_plus_one == 0 ? nullptr : &scopes[index_plus_one - 1];
+    }
+
+    GuardLeases leases;
+    std::vector<ScopeGuard> scopes;
+    std::vector<BudgetGuard> budgets;
+  };
   struct Builder;
-  const ScopeGuard* at(uint32_t index_plus_one) const {
-    return index_plus_one == 0 ? nullptr : &scopes_[index_plus_one - 1];
-  }
 
   struct Pilot {
     TenantIndex tenant;
@@ -93,12 +118,34 @@ class GuardPlan {
     BreakerLine* breaker;
   };
 
-  GuardLeases leases_;
-  std::vector<ScopeGuard> scopes_;
-  std::vector<BudgetGuard> budgets_;
+  // Of one block. Numbers are index + 1 into the part's scopes; 0 = none.
+  struct TenantPart : Part {
+    using Part::Part;
+    std::vector<uint32_t> own, users;  // by the tenant's place in the block
+    std::vector<Pilot> pilots;         // sorted by tenant, flag
+  };
+  struct KeyPart : Part {
+    using Part::Part;
+    std::vector<uint32_t> own;
+  };
+
+  template <typename BlockPart>
+  static const ScopeGuard* find(const std::vector<std::shared_ptr<const BlockPart>>& parts, uint32_t at) {
+    const BlockPart* part = parts[at / kPerBlock].get();
+    return part == nullptr ? nullptr : part->at(part->own[at % kPerBlock]);
+  }
+
+  // What base's parts are of: they are good for the same blocks of a table with the same basis.
+  const Digest basis_;
+  const BlockList<TenantBlock> tenant_blocks_;
+  const BlockList<KeyBlock> key_blocks_;
+
+  std::shared_ptr<const Part> body_;  // global, scenarios, models
   uint32_t global_ = 0;
-  std::vector<uint32_t> scenarios_, tenants_, keys_, users_;  // index + 1 into scopes_; 0 = none
-  std::vector<Pilot> pilots_;                                 // sorted by tenant, flag
+  std::vector<uint32_t> scenarios_;
+  std::vector<std::shared_ptr<const TenantPart>> tenants_;  // by block; null: it declares nothing
+  std::vector<std::shared_ptr<const KeyPart>> keys_;
+  bool empty_ = true;
   std::vector<UnitIndex> economy_;
   std::vector<ModelLines> models_;
 };

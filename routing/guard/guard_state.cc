@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "routing/guard/guard_plan.h"
 #include "routing/table/properties.h"
 
 namespace weir::routing {
@@ -15,14 +16,14 @@ namespace {
 constexpr std::string_view kHeader = "weir-guards 1\n";
 constexpr std::string_view kNobody = "-";  // the name of what has none; not a name by itself in any table
 
-std::string_view name_of(const TableBody& body, const ScopeGuard& guard) {
+std::string_view name_of(const Table& table, const ScopeGuard& guard) {
   switch (guard.scope) {
     case GuardScope::scenario:
-      return body.scenarios[guard.owner].name;
+      return table.body->scenarios[guard.owner].name;
     case GuardScope::tenant:
-      return body.tenants[guard.owner].id;
+      return table[TenantIndex{guard.owner}].id();
     case GuardScope::key:
-      return body.keys[guard.owner].id;
+      return table[KeyIndex{guard.owner}].id();
     default:
       return kNobody;
   }
@@ -30,9 +31,10 @@ std::string_view name_of(const TableBody& body, const ScopeGuard& guard) {
 
 // Calls visit(rule's name as text, line) for every rule that keeps its state in the arena.
 template <typename Visit>
-void each_rule(const GuardPlan& plan, const TableBody& body, Visit&& visit) {
-  for (const ScopeGuard& guard : plan.scopes()) {
-    const auto budgets = plan.budgets(guard);
+void each_rule(const Table& table, Visit&& visit) {
+  if (table.guards == nullptr) return;
+  for (const ScopeGuard& guard : table.guards->scopes()) {
+    const auto budgets = guard.budgets;
     for (size_t i = 0; i < budgets.size(); ++i) {
       if (budgets[i].line == nullptr) continue;
       const BudgetSpec& spec = budgets[i].spec;
@@ -40,7 +42,7 @@ void each_rule(const GuardPlan& plan, const TableBody& body, Visit&& visit) {
       for (size_t j = 0; j < i; ++j) {
         same += budgets[j].spec.window_ns == spec.window_ns && budgets[j].spec.action == spec.action;
       }
-      visit(fmt::format("{} {} {} {} {}", token(guard.scope), name_of(body, guard), spec.window_ns,
+      visit(fmt::format("{} {} {} {} {}", token(guard.scope), name_of(table, guard), spec.window_ns,
                         kBudgetActions[static_cast<size_t>(spec.action)], same),
             *budgets[i].line);
     }
@@ -67,9 +69,9 @@ bool read(std::string_view text, Number& value) {
 
 }  // namespace
 
-std::string save_budgets(const GuardPlan& plan, const TableBody& body) {
+std::string save_budgets(const Table& table) {
   std::string text(kHeader);
-  each_rule(plan, body, [&](const std::string& rule, const BudgetLine& line) {
+  each_rule(table, [&](const std::string& rule, const BudgetLine& line) {
     const BudgetState state = snapshot(line);
     if (state == BudgetState{.window = state.window}) return;
     text += fmt::format("{} {} {} {} {}\n", rule, state.window, state.spent, state.reserved,
@@ -78,7 +80,7 @@ std::string save_budgets(const GuardPlan& plan, const TableBody& body) {
   return text;
 }
 
-size_t restore_budgets(const GuardPlan& plan, const TableBody& body, std::string_view text) {
+size_t restore_budgets(const Table& table, std::string_view text) {
   if (!text.starts_with(kHeader)) return 0;
   text.remove_prefix(kHeader.size());
   std::unordered_map<std::string_view, BudgetState> states;
@@ -97,7 +99,7 @@ size_t restore_budgets(const GuardPlan& plan, const TableBody& body, std::string
     states[rule] = state;
   }
   size_t found = 0;
-  each_rule(plan, body, [&](const std::string& rule, BudgetLine& line) {
+  each_rule(table, [&](const std::string& rule, BudgetLine& line) {
     const auto state = states.find(rule);
     if (state == states.end() || line.committed.load(std::memory_order_relaxed) != 0) return;
     restore(line, state->second);

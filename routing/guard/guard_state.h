@@ -19,13 +19,13 @@
 #include <string>
 #include <string_view>
 
-#include "routing/guard/guard_plan.h"
+#include "routing/table/table.h"
 
 namespace weir::routing {
 
 // Rules that have counted nothing are left out.
-std::string save_budgets(const GuardPlan& plan, const TableBody& body);
+std::string save_budgets(const Table& table);
 // How many rules found their state. Rules that have counted something already keep it.
-size_t restore_budgets(const GuardPlan& plan, const TableBody& body, std::string_view text);
+size_t restore_budgets(const Table& table, std::string_view text);
 
 }  // namespace weir::routing

@@ -49,7 +49,8 @@ class CalendarClock {
 
  private:
   void find_month() {
-    using namespace std::chrono;
+    using std::chrono::days, std::chrono::months, std::chrono::nanoseconds, std::chrono::sys_days, std::chrono::sys_time,
+        std::chrono::year_month, std::chrono::year_month_day;
     const auto day = floor<days>(sys_time<nanoseconds>(nanoseconds(time_.wall_ns)));
     const year_month_day date(day);
     const year_month month = date.year() / date.month();

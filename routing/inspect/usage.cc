@@ -59,6 +59,33 @@ uint32_t find_quoted(const uint8_t* data, uint32_t from, uint32_t size) {
   return size;
 }
 
+// Calls visit(at) for all of them, in order. Inspector::kPadding bytes must be readable after the data, so
+// that every block is whole.
+template <typename Visit>
+inline void for_each_quoted(std::span<const uint8_t> data, Visit visit) {
+  const auto size = static_cast<uint32_t>(data.size());
+#if defined(__SSE2__)
+  if (size < kKeyBytes) return;
+  const uint32_t last = size - kKeyBytes;  // where one may stand
+  const __m128i quote = _mm_set1_epi8('"');
+  for (uint32_t at = 0; at <= last; at += 16) {
+    const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(data.data() + at));
+    const __m128i second =
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(data.data() + at + kKeyBytes - 1));
+    auto both = static_cast<uint32_t>(
+        _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, quote), _mm_cmpeq_epi8(second, quote))));
+    for (; both != 0; both &= both - 1) {
+      const uint32_t found = at + static_cast<uint32_t>(std::countr_zero(both));
+      if (found <= last) visit(found);
+    }
+  }
+#else
+  for (uint32_t at = find_quoted(data.data(), 0, size); at < size;
+       at = find_quoted(data.data(), at + 1, size))
+    visit(at);
+#endif
+}
+
 bool is_blank(uint8_t byte) {
   return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
 }
@@ -74,9 +101,16 @@ uint32_t value_after(std::span<const uint8_t> data, uint32_t at) {
   return at;
 }
 
+// Whether the string that ends just before `at` is a key.
+bool names_a_value(std::span<const uint8_t> data, uint32_t at) {
+  while (at < data.size() && is_blank(data[at])) ++at;
+  return at < data.size() && data[at] == ':';
+}
+
 // What a document holds, by its unescaped five-letter keys at any depth.
 struct Hints {
   uint32_t usage_keys = 0;
+  uint32_t usage_key_at = 0;  // the opening quote of the first one
   uint32_t usage_objects = 0;
   uint32_t usage_at = 0;  // the '{' of the last one
   uint32_t models = 0;
@@ -87,22 +121,22 @@ struct Hints {
 Hints find_hints(std::span<const uint8_t> data) {
   Hints hints;
   const auto size = static_cast<uint32_t>(data.size());
-  for (uint32_t at = find_quoted(data.data(), 0, size); at < size;
-       at = find_quoted(data.data(), at + 1, size)) {
+  for_each_quoted(data, [&](uint32_t at) {
     const uint64_t key = load_key(data.data() + at);
-    if (key != kUsageKey && key != kErrorKey && key != kModelKey) continue;
-    if (at != 0 && data[at - 1] == '\\') continue;
+    if (key != kUsageKey && key != kErrorKey && key != kModelKey) return;
+    if (at != 0 && data[at - 1] == '\\') return;
     const uint32_t value_at = value_after(data, at + kKeyBytes);
     const uint8_t value = value_at < size ? data[value_at] : uint8_t{0};
     if (key == kErrorKey) {
       hints.error |= value != 'n';
     } else if (key == kUsageKey) {
-      ++hints.usage_keys;
+      if (!names_a_value(data, at + kKeyBytes)) return;  // the text "usage"
+      if (hints.usage_keys++ == 0) hints.usage_key_at = at;
       if (value == '{') ++hints.usage_objects, hints.usage_at = value_at;
     } else if (value == '"') {
       ++hints.models, hints.model_at = value_at;
     }
-  }
+  });
   return hints;
 }
 
@@ -312,8 +346,11 @@ bool UsageReader::read_exactly(std::span<const uint8_t> data, EventFacts& facts)
 
 EventFacts UsageReader::read_event(std::span<const uint8_t> data) {
   EventFacts facts;
-  if (data.empty() || data.front() != '{') return facts;
+  usage_key_ = kNoUsageKey;
+  if (data.empty()) return facts;
   const Hints hints = find_hints(data);
+  if (hints.usage_keys != 0) usage_key_ = hints.usage_key_at;
+  if (data.front() != '{') return facts;
   const bool lifecycle = endpoint_ == Endpoint::responses && hints.usage_keys != 0;
   if (saw_content_ && hints.usage_objects == 0 && !hints.error && !lifecycle) return facts;
   read_exactly(data, facts);

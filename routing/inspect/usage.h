@@ -71,6 +71,10 @@ class UsageReader {
   // Reads the data of one stream event ("[DONE]" included), after which Inspector::kPadding bytes must be
   // readable.
   EventFacts read_event(std::span<const uint8_t> data);
+  // Where in the last event's data the first `"usage"` begins that is no part of a string; kNoUsageKey if
+  // there is none. Most providers that were asked for usage put one, null, into every event.
+  uint32_t usage_key() const { return usage_key_; }
+  static constexpr uint32_t kNoUsageKey = UINT32_MAX;
 
   enum class Position : uint8_t { first, middle, last, whole };
   // Reads the next piece of a plain JSON body. Padding is needed for `whole` only.
@@ -113,6 +117,7 @@ class UsageReader {
   Endpoint endpoint_;
   bool saw_content_ = false;
   bool saw_error_ = false;
+  uint32_t usage_key_ = kNoUsageKey;
 
   // ---- searching a plain body; see the picture ----
   Phase phase_ = Phase::searching;

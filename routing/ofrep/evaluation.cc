@@ -1,11 +1,13 @@
 #include "routing/ofrep/evaluation.h"
 
+#include <bit>
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include "core/strong.h"
 #include "routing/decide/row_index.h"
+#include "routing/guard/admission.h"
 #include "routing/ofrep/ofrep_error.h"
 
 namespace weir::routing {
@@ -46,11 +48,12 @@ class ScenarioAnswer {
     question_.wall_now_ns = input.wall_now_ns;
     if (!question_.conversation.empty()) {
       const uint64_t key =
-          input.pins.key(body_[input.tenant].id, body_[scenario].name, question_.conversation);
+          input.pins.key(input.table[input.tenant].id(), body_[scenario].name, question_.conversation);
       question_.pinned_unit = input.pins.peek(key, input.now_ns);
     }
     auto decided = decide(input.table, {.scenario = scenario, .model = std::nullopt}, question_);
     if (decided) decision_ = *decided;
+    if (decision_ && decision_->limited && input.table.guards != nullptr) keep_within_pilot();
   }
 
   core::Result<void> has_value(const FlagKey& asked) const {
@@ -83,6 +86,20 @@ class ScenarioAnswer {
   const Unit* unit_if_any() const { return answers() ? &unit() : nullptr; }
 
  private:
+  // As the data plane does, without counting.
+  void keep_within_pilot() {
+    const Decision decision = *decision_;
+    const Scenario& scenario = body_[scenario_];
+    for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+      const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
+      const ScopeGuard* pilot = input_.table.guards->pilot(decision.tenant, flag);
+      if (pilot == nullptr || would_be_within_pilot(*pilot, input_.now_ns)) continue;
+      const auto previous = past_pilot_limit(input_.table, question_, decision, flag);
+      decision_ = previous ? std::optional(*previous) : std::nullopt;
+      return;
+    }
+  }
+
   const Unit& unit() const { return body_[decision_->unit]; }
 
   // A unit does, not a static text.
@@ -192,7 +209,7 @@ class ScenarioAnswer {
 
   void metadata(const FlagKey& asked, const std::optional<FlagStanding>& standing, Reason reason,
                 ScratchWriter& out) const {
-    text_member("{", "tenant", body_[input_.tenant].id, out);
+    text_member("{", "tenant", input_.table[input_.tenant].id(), out);
     text_member(",", "scenario", body_[scenario_].name, out);
     const std::optional<FlagIndex> flag = told_flag(asked);
     if (flag) text_member(",", "flag", body_[*flag].name, out);
@@ -312,24 +329,25 @@ core::Result<void> render_evaluation(const EvaluationInput& input, const FlagKey
 void render_all_evaluations(const EvaluationInput& input, std::string_view events_target,
                             ScratchWriter& out) {
   const TableBody& body = *input.table.body;
+  const Tenant tenant = input.table[input.tenant];
   // The first of the tenant's rows on the scenario, by bit; none if it has none.
   const auto first_bit = [&](ScenarioIndex scenario) -> std::optional<uint8_t> {
-    for (const PackedRow& row : find_rows(body, input.tenant, scenario)) {
+    for (const PackedRow& row : find_rows(body, tenant, scenario).rows) {
       if (row.present != 0) return static_cast<uint8_t>(row.bit);
     }
     return std::nullopt;
   };
   out.append("{\"flags\":[");
   AllEvaluations all(input, out);
-  for (const TenantFlag& row : body[input.tenant].flags) all.flag(row.flag);
-  for (const TenantFlag& row : body[input.tenant].flags) {
-    const Flag& flag = body[row.flag];
+  for_each_flag(body, tenant, [&](FlagIndex flag) { all.flag(flag); });
+  for_each_flag(body, tenant, [&](FlagIndex index) {
+    const Flag& flag = body[index];
     if (first_bit(flag.scenario) == flag.bit) all.scenario(flag.scenario);
-  }
-  const std::optional<ScenarioIndex> own = body[input.key].scenario;
+  });
+  const std::optional<ScenarioIndex> own = input.table[input.key].scenario();
   if (own && !first_bit(*own)) all.scenario(*own);
   member("],", "metadata", out);
-  text_member("{", "tenant", body[input.tenant].id, out);
+  text_member("{", "tenant", tenant.id(), out);
   member(",", "revision", out);
   append_number(input.table.revision, out);
   text_member("},\"eventStreams\":[{\"type\":\"sse\",\"endpoint\":{", "requestUri", events_target, out);

@@ -1,5 +1,7 @@
 // From a flag's name and a context to the answer of the OpenFeature Remote Evaluation Protocol 0.3
-// (open-feature/protocol, service/openapi.yaml), by the decision that the router would take.
+// (open-feature/protocol, service/openapi.yaml), by the decision that the router would take: kills, pins,
+// rows and their pilots' limits included. What only happens once a request is made (a budget that is used up,
+// a breaker, a fallback) is not foreseen.
 //
 //   {"key":"support-v2","value":{"name":"support-41",…},"reason":"SPLIT","variant":"support-41",
 //    "metadata":{"tenant":"bank-17","scenario":"support-chat","flag":"support-v2","state":"pilot",
@@ -21,7 +23,7 @@
 //   TARGETING_MATCH   segment, excluded, pinned
 //   SPLIT             split_in, split_out
 //   DISABLED          off, not_started, expired, killed
-//   DEFAULT           no_row, no_sticky_key
+//   DEFAULT           no_row, no_sticky_key, pilot_limit
 //
 // Invariants
 //   1. Nothing is changed by asking: no pin is written or kept alive, no pilot's limit is used up.

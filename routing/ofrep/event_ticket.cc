@@ -48,14 +48,14 @@ void render_event_ticket(const KeyHasher& hasher, std::string_view tenant, int64
   out.append(std::string_view(mac.data(), mac.size()));
 }
 
-bool is_event_ticket(const KeyHasher& hasher, const TableBody& body, std::string_view ticket,
+bool is_event_ticket(const KeyHasher& hasher, const TenantTable& tenants, std::string_view ticket,
                      int64_t wall_now_ns) {
   const size_t first = ticket.find('.');
   const size_t last = ticket.rfind('.');
   if (first == last || ticket.size() - last - 1 != kMacDigits) return false;
   const std::string_view day_text = ticket.substr(0, first);
   const std::string_view tenant = ticket.substr(first + 1, last - first - 1);
-  if (day_text.size() > 10 || !body.tenant_names.find(tenant)) return false;
+  if (day_text.size() > 10 || !tenants.find(tenant)) return false;
   int64_t day = 0;
   const auto [end, error] = std::from_chars(day_text.data(), day_text.data() + day_text.size(), day);
   const int64_t today = wall_now_ns / kNsPerUtcDay;

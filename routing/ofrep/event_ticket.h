@@ -24,7 +24,7 @@ void render_event_ticket(const KeyHasher& hasher, std::string_view tenant, int64
                          ScratchWriter& out);
 
 // Whether it is one of ours, of today or yesterday, for a tenant that the table still has. In constant time.
-bool is_event_ticket(const KeyHasher& hasher, const TableBody& body, std::string_view ticket,
+bool is_event_ticket(const KeyHasher& hasher, const TenantTable& tenants, std::string_view ticket,
                      int64_t wall_now_ns);
 
 }  // namespace weir::routing

@@ -14,7 +14,6 @@
 #include "routing/table/compile_state.h"
 
 namespace weir::routing {
-namespace {
 
 Digest sha256(std::string_view text) {
   Digest digest;
@@ -23,6 +22,8 @@ Digest sha256(std::string_view text) {
   WEIR_ASSERT(done == 1 && size == digest.size());
   return digest;
 }
+
+namespace {
 
 std::string to_hex(const Digest& digest) {
   std::string text;

@@ -6,8 +6,36 @@
 
 namespace weir::routing {
 
+namespace {
+
+// Everything that an index, rank, bit or default of a tenant or key stands for, and that its checks look at.
+std::string describe_basis(const TableBody& body) {
+  std::string text;
+  const auto list = [&](std::string_view kind, const auto& items, size_t count) {
+    text.append(kind);
+    for (size_t i = 0; i < count; i++) text.append(" ").append(items[i].name);
+    text += '\n';
+  };
+  list("models", body.models, body.models.size());
+  list("units", body.units, body.declared_units);
+  list("segments", body.segments, body.segments.size());
+  list("scenarios", body.scenarios, body.scenarios.size());
+  list("flags", body.flags, body.flags.size());
+  for (const Flag& flag : body.flags) {
+    text += fmt::format("{} {} {} ", static_cast<uint32_t>(flag.scenario), flag.bit,
+                        flag.candidate_unit ? static_cast<int64_t>(*flag.candidate_unit) : -1);
+  }
+  // A row's previous unit is stored only where it differs from it.
+  for (const Scenario& scenario : body.scenarios)
+    text += fmt::format("{} ", static_cast<uint32_t>(scenario.stable));
+  return text;
+}
+
+}  // namespace
+
 CompileResult compile(Document document, const CompileOptions& options) {
   auto body = std::make_unique<TableBody>();
+  std::unique_ptr<TenantTable> tenants;
   CompileState state(options, *body);
   const Path nowhere;
   const Root root(state.problems, nowhere, document.root());
@@ -21,8 +49,6 @@ CompileResult compile(Document document, const CompileOptions& options) {
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);
-    read_tenants(state, root);
-    read_keys(state, root);
     if (root.has(RootProperty::limits)) {
       body->limits = read_limits(state.problems, root.at(RootProperty::limits), root[RootProperty::limits]);
     }
@@ -33,12 +59,20 @@ CompileResult compile(Document document, const CompileOptions& options) {
     if (const auto source = root.choice(RootProperty::prompt_source, kPromptSources)) {
       body->prompt_source = static_cast<PromptSource>(*source);
     }
+    body->declared_units = static_cast<uint32_t>(state.units.size());
+    if (state.problems.empty()) rank_flags(*body);
+    TenantTableBuilder builder(*body);
+    read_tenants(state, root, builder);
+    if (state.problems.empty()) {
+      build_units(state);
+      index_flags(*body);
+      body->basis = sha256(describe_basis(*body));
+      tenants = builder.take();
+    }
   }
   if (!state.problems.empty()) return std::unexpected(state.problems.take());
-  build_units(state);
-  body->source_json = document.take_json();
-  index_rows(*body);
-  return body;
+  if (options.keep_source) body->source_json = document.take_json();
+  return CompiledTable{std::move(body), std::move(tenants)};
 }
 
 CompileResult compile_text(std::string text, TableFormat format, const CompileOptions& options) {
@@ -48,10 +82,10 @@ CompileResult compile_text(std::string text, TableFormat format, const CompileOp
 }
 
 void declare_name(CompileState& state, const Path& path, std::string_view name, uint32_t value,
-                  Names& names) {
+                  NewNames& names) {
   check_name(state.problems, path, name);
   if (name.size() > UINT16_MAX) return;
-  if (!names.index->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
+  if (!names.to->insert(name, value)) return state.problems.add(path, "appears twice; keep one");
   if (names.list.size() <= Names::kMaxSuggested) names.list.push_back(name);
 }
 
@@ -70,16 +104,20 @@ std::optional<uint32_t> read_reference_because(Problems& problems, const Path& p
                                                const Names& names, std::string_view why) {
   const auto name = read_string(problems, path, element);
   if (!name) return std::nullopt;
-  const auto index = names.index->find(*name);
-  if (index) return index;
+  const auto index = names.find(*name);
+  if (!index) report_unknown(problems, path, names.kind, *name, names.list, why);
+  return index;
+}
+
+void report_unknown(Problems& problems, const Path& path, std::string_view kind, std::string_view name,
+                    std::span<const std::string_view> known, std::string_view why) {
   std::string hint;
-  if (names.list.empty()) {
-    hint = fmt::format("; the table declares no {}", names.kind);
-  } else if (names.list.size() <= Names::kMaxSuggested) {
-    hint = did_you_mean(*name, names.list);
+  if (known.empty()) {
+    hint = fmt::format("; the table declares no {}", kind);
+  } else if (known.size() <= Names::kMaxSuggested) {
+    hint = did_you_mean(name, known);
   }
-  problems.add(path, fmt::format("unknown {} {}{}{}", names.kind, quote(*name), why, hint));
-  return std::nullopt;
+  problems.add(path, fmt::format("unknown {} {}{}{}", kind, quote(name), why, hint));
 }
 
 std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element) {
@@ -123,7 +161,9 @@ Approvals read_approvals(Problems& problems, const Path& path, Element element) 
 
 Limits read_limits(Problems& problems, const Path& path, Element element) {
   const Object<LimitsProperty> object(problems, path, element);
-  const auto count = [&](LimitsProperty property) { return object.count(property, 1, kMaxLimit).value_or(0); };
+  const auto count = [&](LimitsProperty property) {
+    return object.count(property, 1, kMaxLimit).value_or(0);
+  };
   return {.rps = count(LimitsProperty::rps),
           .rpm = count(LimitsProperty::rpm),
           .rph = count(LimitsProperty::rph),
@@ -143,7 +183,8 @@ std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element e
     Budget& budget = budgets.emplace_back();
     std::string_view window;
     const bool month = object.has(BudgetProperty::window) &&
-                       object[BudgetProperty::window].get_string().get(window) == simdjson::SUCCESS && window == "month";
+                       object[BudgetProperty::window].get_string().get(window) == simdjson::SUCCESS &&
+                       window == "month";
     if (!month) {
       budget.window_ns =
           object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);

@@ -33,10 +33,16 @@ struct CompileOptions {
   // are cut off. None: credentials are not read, and providers have no authorization; for checks away from a
   // node.
   std::function<std::expected<std::string, std::string>(const SecretReference&)> resolve_secret;
+  bool keep_source = true;  // TableBody::source_json
+};
+
+struct CompiledTable {
+  std::unique_ptr<TableBody> body;
+  std::unique_ptr<TenantTable> tenants;  // of the same basis
 };
 
 // All problems, in the document's order within a kind; at most limits::kMaxTableProblems and a count.
-using CompileResult = std::expected<std::unique_ptr<TableBody>, std::vector<Problem>>;
+using CompileResult = std::expected<CompiledTable, std::vector<Problem>>;
 
 CompileResult compile(Document document, const CompileOptions& options);
 

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "routing/table/name_index.h"
 #include "routing/table/reader.h"
 #include "routing/table/table.h"
+#include "routing/table/tenant_builder.h"
 
 namespace weir::routing {
 
@@ -23,8 +26,20 @@ struct Names {
   static constexpr size_t kMaxSuggested = 1000;  // comparing a typing error with more names takes too long
 
   std::string_view kind;  // "unit"
-  NameIndex* index;
+  const NameIndex* index;
   std::vector<std::string_view> list;  // for suggestions; the first kMaxSuggested + 1
+  uint32_t end = UINT32_MAX;           // from this number on they are not declared, but derived
+
+  std::optional<uint32_t> find(std::string_view name) const {
+    const auto found = index->find(name);
+    return found && *found < end ? found : std::nullopt;
+  }
+};
+
+// Names while they are declared.
+struct NewNames : Names {
+  NewNames(std::string_view names_kind, NameIndex* target) : Names{names_kind, target, {}}, to(target) {}
+  NameIndex* to;
 };
 
 struct PromptTemplate {
@@ -81,17 +96,30 @@ struct CompileState {
   std::vector<PromptTemplate> prompts;
   std::vector<UnitSpec> units;        // declared ones; the same indices as in body.units
   std::vector<Candidate> candidates;  // by FlagIndex
-  NameIndex prompt_index, unit_index, segment_index;
+  NameIndex prompt_index, unit_index;
 
-  Names provider_names{"provider", &body.provider_names, {}};
-  Names model_names{"model", &body.model_names, {}};
-  Names prompt_names{"prompt", &prompt_index, {}};
-  Names unit_names{"unit", &unit_index, {}};
-  Names attribute_names{"attribute", &body.attribute_names, {}};
-  Names segment_names{"segment", &segment_index, {}};
-  Names scenario_names{"scenario", &body.scenario_names, {}};
-  Names flag_names{"flag", &body.flag_names, {}};
-  Names tenant_names{"tenant", &body.tenant_names, {}};
+  NewNames provider_names{"provider", &body.provider_names};
+  NewNames model_names{"model", &body.model_names};
+  NewNames prompt_names{"prompt", &prompt_index};
+  NewNames unit_names{"unit", &unit_index};
+  NewNames attribute_names{"attribute", &body.attribute_names};
+  NewNames segment_names{"segment", &body.segment_names};
+  NewNames scenario_names{"scenario", &body.scenario_names};
+  NewNames flag_names{"flag", &body.flag_names};
+};
+
+// What tenants and keys are read with: in a compile what came before them, in a change of some of them a body
+// that is there.
+struct TenantReading {
+  Problems& problems;
+  const TableBody& body;
+  const Names& model_names;
+  const Names& unit_names;
+  const Names& segment_names;
+  const Names& scenario_names;
+  const Names& flag_names;
+  std::vector<std::string_view> tenant_list = {};  // for suggestions; as Names::list
+  std::function<std::optional<TenantIndex>(std::string_view id)> find_tenant = {};
 };
 
 using Root = Object<RootProperty>;
@@ -105,17 +133,28 @@ void read_attributes(CompileState& state, const Root& root);
 void read_segments(CompileState& state, const Root& root);
 void read_scenarios(CompileState& state, const Root& root);
 void read_flags(CompileState& state, const Root& root);
-void read_tenants(CompileState& state, const Root& root);
-void read_keys(CompileState& state, const Root& root);
+void read_tenants(CompileState& state, const Root& root, TenantTableBuilder& tenants);
+
+// One tenant or key; `spec` as made. The path of a key holds its position or a checked id, never what could
+// be a key pasted by mistake.
+void read_tenant(TenantReading& state, const Path& path, Element element, TenantSpec& spec);
+void read_key(TenantReading& state, const Path& path, Element element, KeySpec& spec);
 
 // Builds body.units from the specifications: declared, combinations, direct; and their indices. Only on a
 // state without problems.
 void build_units(CompileState& state);
 
+Digest sha256(std::string_view text);
+
 // ---- shared by the kinds ----
 
 // Adds a name to its kind. Reports a name that is none or that is there already.
-void declare_name(CompileState& state, const Path& path, std::string_view name, uint32_t value, Names& names);
+void declare_name(CompileState& state, const Path& path, std::string_view name, uint32_t value,
+                  NewNames& names);
+
+// "unknown unit "x"", with what it may have been meant to be.
+void report_unknown(Problems& problems, const Path& path, std::string_view kind, std::string_view name,
+                    std::span<const std::string_view> known, std::string_view why = "");
 
 // Index of what a string refers to.
 std::optional<uint32_t> read_reference(Problems& problems, const Path& path, Element element,
@@ -128,8 +167,8 @@ std::optional<uint32_t> read_reference_because(Problems& problems, const Path& p
 std::optional<std::string_view> read_person(Problems& problems, const Path& path, Element element);
 
 // A list of references without repetition, sorted by index.
-template <typename Index, typename Property>
-std::vector<Index> read_references(CompileState& state, const Object<Property>& object, Property property,
+template <typename Index, typename State, typename Property>
+std::vector<Index> read_references(State& state, const Object<Property>& object, Property property,
                                    const Names& names);
 
 // In a layer null removes what stable sets.
@@ -146,14 +185,6 @@ std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element e
 // Largest value of a rate or count.
 inline constexpr uint64_t kMaxLimit = 1'000'000'000'000;
 
-inline std::string& name_of(Tenant& tenant) {
-  return tenant.id;
-}
-template <typename Item>
-std::string& name_of(Item& item) {
-  return item.name;
-}
-
 // Reports a section with more items than accepted.
 void check_section_size(CompileState& state, const Root& root, RootProperty section, size_t count,
                         size_t limit);
@@ -161,7 +192,7 @@ void check_section_size(CompileState& state, const Root& root, RootProperty sect
 // Walks a section that maps names to objects: appends an item for each, declares its name, then calls
 // each(path, element, item, index). Items keep their address afterwards.
 template <typename Item, typename Each>
-void read_section(CompileState& state, const Root& root, RootProperty section, Names& names,
+void read_section(CompileState& state, const Root& root, RootProperty section, NewNames& names,
                   std::vector<Item>& items, Each each) {
   if (!root.has(section) || root[section].is_null()) return;
   const Path path = root.at(section);
@@ -170,19 +201,19 @@ void read_section(CompileState& state, const Root& root, RootProperty section, N
   size_t count = 0;
   for (auto at = object->begin(); at != object->end(); ++at) count++;
   items.reserve(count);
-  names.index->reserve(count);
+  names.to->reserve(count);
   for (const auto [key, element] : *object) {
     const Path at(path, key);
     const auto index = static_cast<uint32_t>(items.size());
     Item& item = items.emplace_back();
-    name_of(item) = key;
-    declare_name(state, at, name_of(item), index, names);
+    item.name = key;
+    declare_name(state, at, item.name, index, names);
     each(at, element, item, index);
   }
 }
 
-template <typename Index, typename Property>
-std::vector<Index> read_references(CompileState& state, const Object<Property>& object, Property property,
+template <typename Index, typename State, typename Property>
+std::vector<Index> read_references(State& state, const Object<Property>& object, Property property,
                                    const Names& names) {
   std::vector<Index> indices;
   object.for_each(property, [&](const Path& path, Element element) {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/huge_pages.h"
 #include "core/limits.h"
 #include "routing/table/yaml.h"
 
@@ -85,14 +86,17 @@ std::expected<Document, std::vector<Problem>> Document::parse(std::string text, 
                                                core::limits::kMaxTableBytes)});
   }
   if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
-  const auto valid = simdjson::get_active_implementation()->validate_utf8(text.data(), text.size());
-  if (!valid) return one_problem({.path = "", .message = "not valid UTF-8; save the file as UTF-8"});
+  const auto is_utf8 = [](std::string_view bytes) {
+    return simdjson::get_active_implementation()->validate_utf8(bytes.data(), bytes.size());
+  };
+  const Problem no_utf8{.path = "", .message = "not valid UTF-8; save the file as UTF-8"};
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
     return one_problem({.path = "", .message = "empty; an empty table is written {}"});
   }
 
   Document document;
   if (format == TableFormat::yaml) {
+    if (!is_utf8(text)) return one_problem(no_utf8);
     auto json = yaml_to_json(text);
     if (!json) return one_problem(std::move(json.error()));
     document.json_ = std::move(*json);
@@ -104,10 +108,17 @@ std::expected<Document, std::vector<Problem>> Document::parse(std::string text, 
   const simdjson::error_code allocated =
       document.parser_->allocate(document.json_.size(), core::limits::kMaxJsonDepth);
   if (allocated != simdjson::SUCCESS) return one_problem(describe_json_error(document.json_, allocated));
+  if (const auto error = document.parser_->doc.allocate(document.json_.size()); error != simdjson::SUCCESS) {
+    return one_problem(describe_json_error(document.json_, error));
+  }
+  // What a large table fills for the first time: about as much as the text of each.
+  core::advise_huge_pages(document.parser_->doc.tape.get(), document.json_.size());
+  core::advise_huge_pages(document.parser_->doc.string_buf.get(), document.json_.size());
+  core::advise_huge_pages(document.parser_->implementation->structural_indexes.get(), document.json_.size());
   const auto error =
       document.parser_->parse(document.json_.data(), document.json_.size(), false).get(document.root_);
-  if (error != simdjson::SUCCESS) return one_problem(describe_json_error(document.json_, error));
-  return document;
+  if (error == simdjson::SUCCESS) return document;  // the parser has checked that it is UTF-8
+  return one_problem(is_utf8(document.json_) ? describe_json_error(document.json_, error) : no_utf8);
 }
 
 }  // namespace weir::routing

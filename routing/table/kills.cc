@@ -38,7 +38,7 @@ bool KillList::remove(KillScope scope, std::string_view name) {
          0;
 }
 
-Kills KillList::resolve(const TableBody& body) const {
+Kills KillList::resolve(const TableBody& body, const TenantTable& tenants) const {
   Kills resolved;
   if (kills_.empty()) return resolved;
   resolved.any = true;
@@ -64,9 +64,7 @@ Kills KillList::resolve(const TableBody& body) const {
         mark(resolved.flags, body.flag_names, kill.name);
         break;
       case KillScope::tenant:
-        if (const auto index = body.tenant_names.find(kill.name)) {
-          resolved.tenants.push_back(static_cast<TenantIndex>(*index));
-        }
+        if (const auto tenant = tenants.find(kill.name)) resolved.tenants.push_back(*tenant);
         break;
     }
   }

@@ -39,8 +39,8 @@ class KillList {
   // In the order they were added.
   const std::vector<Kill>& kills() const { return kills_; }
 
-  // The kills as indices of `body`. Killing a unit kills what is layered over it.
-  Kills resolve(const TableBody& body) const;
+  // The kills as indices of `body` and `tenants`. Killing a unit kills what is layered over it.
+  Kills resolve(const TableBody& body, const TenantTable& tenants) const;
 
  private:
   std::vector<Kill> kills_;

@@ -1,16 +1,17 @@
-// Hash indices of the compiled table: name -> index, key digest -> index, short unit hash -> index.
+// Hash indices of the compiled table: name -> index, short unit hash -> index. (Tenants and keys have indices
+// that change in parts: routing/table/hash_index.h.)
 //
 // Open addressing with linear probing at a load of at most one half, 16-byte slots: a hit costs one miss for
 // the slot and one for the object it names, which the caller reads next anyway.
 //
 // Invariants
 //   1. Built by one thread before the table is published; then only read, by any number of shards.
-//   2. NameIndex and KeyHashIndex hold pointers to the caller's bytes, never copies: what was inserted must
-//      not move or die before the index (TableBody's vectors are final before its indices are built).
+//   2. NameIndex holds pointers to the caller's bytes, never copies: what was inserted must not move or die
+//   before
+//      the index (TableBody's vectors are final before its indices are built).
 //   3. find() never allocates. A slot's tag is a part of the hash; equality is always decided on all bytes.
 #pragma once
 
-#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -20,11 +21,9 @@
 #include <vector>
 
 #include "core/assert.h"
+#include "routing/table/tenant_spec.h"
 
 namespace weir::routing {
-
-// SHA-256 or HMAC-SHA-256.
-using Digest = std::array<uint8_t, 32>;
 
 // 64-bit hash of a name: fast on short strings, not for strangers' input (nobody but the operator inserts).
 uint64_t hash_name(std::string_view name);
@@ -32,7 +31,7 @@ uint64_t hash_name(std::string_view name);
 // 64-bit hash of a digest. Real ones spread by themselves; those of a made-up table may count upwards.
 uint64_t hash_digest(const Digest& digest);
 
-// The probing shared by the three indices. Entry: a 16-byte value with `uint32_t value` and hash().
+// The probing shared by the indices. Entry: a 16-byte value with `uint32_t value` and hash().
 template <typename Entry>
 class ProbeTable {
  public:
@@ -121,56 +120,6 @@ class NameIndex {
     return table_.find(hash, [&](const Entry& entry) {
       return entry.tag == tag(hash) && entry.length == name.size() &&
              (name.empty() || std::memcmp(entry.data, name.data(), name.size()) == 0);
-    });
-  }
-
-  ProbeTable<Entry> table_;
-};
-
-// Keyed digest of a client's API key -> index. The digest is an HMAC under weir's secret, so a client can
-// neither choose the probe path nor learn anything from its length; equality reads all 32 bytes whatever
-// they hold (DESIGN section 6).
-class KeyHashIndex {
- public:
-  void reserve(size_t count) { table_.reserve(count); }
-  size_t size() const { return table_.size(); }
-
-  // False, and nothing changes, when the digest is there already. `digest` must outlive the index.
-  bool insert(const Digest& digest, uint32_t value) {
-    if (lookup(digest) != nullptr) return false;
-    table_.add(Entry{&digest, value, tag(hash_digest(digest))});
-    return true;
-  }
-
-  std::optional<uint32_t> find(const Digest& digest) const {
-    const Entry* entry = lookup(digest);
-    if (entry == nullptr) return std::nullopt;
-    return entry->value;
-  }
-
- private:
-  struct Entry {
-    const Digest* digest = nullptr;
-    uint32_t value = UINT32_MAX;
-    uint32_t tag = 0;
-    uint64_t hash() const { return hash_digest(*digest); }
-  };
-  static_assert(sizeof(Entry) == 16);
-
-  static uint64_t word(const Digest& digest, size_t index) {
-    uint64_t value;
-    std::memcpy(&value, digest.data() + index * 8, 8);
-    return value;
-  }
-  static uint32_t tag(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
-
-  const Entry* lookup(const Digest& digest) const {
-    const uint64_t hash = hash_digest(digest);
-    return table_.find(hash, [&](const Entry& entry) {
-      if (entry.tag != tag(hash)) return false;
-      uint64_t difference = 0;
-      for (size_t i = 0; i < 4; i++) difference |= word(*entry.digest, i) ^ word(digest, i);
-      return difference == 0;
     });
   }
 

@@ -167,6 +167,7 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
   state.candidates.emplace_back();
   if (object.has(candidate)) {
     state.candidates.back() = read_candidate(state, object.at(candidate), object[candidate]);
+    if (const auto unit = state.candidates.back().unit) flag.candidate_unit = static_cast<UnitIndex>(*unit);
   }
   flag.exclude = read_references<SegmentIndex>(state, object, exclude, state.segment_names);
   if (object.has(shadow)) {

@@ -16,12 +16,12 @@ void read_pilot_limits(Problems& problems, const Path& path, Element element, Te
 }
 
 // The unit a row returns to.
-void read_previous(CompileState& state, const Path& path, Element element, TenantFlag& row) {
+void read_previous(TenantReading& state, const Path& path, Element element, TenantFlag& row) {
   const auto index =
       read_reference_because(state.problems, path, element, state.unit_names,
                              ", to which this row must be able to return: keep it, or name another");
   if (!index) return;
-  if (state.candidates[static_cast<size_t>(row.flag)].unit == *index) {
+  if (state.body[row.flag].candidate_unit == static_cast<UnitIndex>(*index)) {
     state.problems.add(path,
                        "is the flag's own candidate, so a rollback would change nothing; name the unit that "
                        "answered before");
@@ -31,7 +31,7 @@ void read_previous(CompileState& state, const Path& path, Element element, Tenan
 
 // A tenant's standing on a flag. Owner, approver and reason are for people: they are checked here and stay in
 // the document.
-TenantFlag read_row(CompileState& state, const Path& path, Element element, FlagIndex flag) {
+TenantFlag read_row(TenantReading& state, const Path& path, Element element, FlagIndex flag) {
   using P = TenantFlagProperty;
   TenantFlag row;
   row.flag = flag;
@@ -64,7 +64,7 @@ TenantFlag read_row(CompileState& state, const Path& path, Element element, Flag
   return row;
 }
 
-void read_rows(CompileState& state, const Path& path, Element element, Tenant& tenant) {
+void read_rows(TenantReading& state, const Path& path, Element element, TenantSpec& tenant) {
   const auto object = read_object(state.problems, path, element);
   if (!object) return;
   tenant.flags.reserve(object->size());
@@ -85,24 +85,6 @@ void read_rows(CompileState& state, const Path& path, Element element, Tenant& t
   const auto twice = std::ranges::adjacent_find(tenant.flags, {}, &TenantFlag::flag);
   if (twice != tenant.flags.end())
     state.problems.add(Path(path, state.body[twice->flag].name), "appears twice; keep one");
-}
-
-void read_tenant(CompileState& state, const Path& path, Element element, Tenant& tenant) {
-  using enum TenantProperty;
-  const Object<TenantProperty> object(state.problems, path, element);
-  tenant.display_name = object.text(name).value_or(tenant.id);
-  append_json_string_body(tenant.display_name_json, tenant.display_name);
-  if (object.has(flags)) read_rows(state, object.at(flags), object[flags], tenant);
-  if (object.has(models))
-    tenant.models = read_references<ModelIndex>(state, object, models, state.model_names);
-  if (object.has(limits)) tenant.limits = read_limits(state.problems, object.at(limits), object[limits]);
-  if (object.has(budgets)) tenant.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
-  if (object.has(user_limits)) {
-    tenant.user_limits = read_limits(state.problems, object.at(user_limits), object[user_limits]);
-  }
-  if (object.has(user_budgets)) {
-    tenant.user_budgets = read_budgets(state.problems, object.at(user_budgets), object[user_budgets]);
-  }
 }
 
 // Value of a hexadecimal digit; 16 for any other character.
@@ -130,78 +112,143 @@ std::optional<Digest> parse_key_hash(std::string_view text) {
   return digest;
 }
 
-// The name of the key is in the path by position only: what stands at `hash` could be a key pasted by
-// mistake.
-void read_key(CompileState& state, const Path& path, Element element, Key& key, uint32_t index,
-              NameIndex& ids) {
+std::optional<TenantIndex> read_tenant_reference(TenantReading& state, const Path& path, Element element) {
+  const auto id = read_string(state.problems, path, element);
+  if (!id) return std::nullopt;
+  const auto found = state.find_tenant(*id);
+  if (!found) report_unknown(state.problems, path, "tenant", *id, state.tenant_list);
+  return found;
+}
+
+void read_act_as(TenantReading& state, const Object<KeyProperty>& object, KeySpec& key) {
+  object.for_each(KeyProperty::act_as, [&](const Path& at, Element name) {
+    std::string_view text;
+    if (name.get_string().get(text) == simdjson::SUCCESS && text == "*") {
+      return state.problems.add(at, "a key cannot act for every tenant; list the tenants");
+    }
+    const auto tenant = read_tenant_reference(state, at, name);
+    if (tenant) key.act_as.push_back(*tenant);
+  });
+  std::ranges::sort(key.act_as);
+  if (std::ranges::adjacent_find(key.act_as) != key.act_as.end()) {
+    state.problems.add(object.at(KeyProperty::act_as), "holds a tenant twice; keep one");
+  }
+}
+
+bool is_there(const Root& root, RootProperty section) {
+  return root.has(section) && !root[section].is_null();
+}
+
+void read_tenant_section(CompileState& state, TenantReading& reading, const Root& root,
+                         TenantTableBuilder& tenants) {
+  if (!is_there(root, RootProperty::tenants)) return;
+  const Path path = root.at(RootProperty::tenants);
+  const auto object = read_object(state.problems, path, root[RootProperty::tenants]);
+  if (!object) return;
+  tenants.reserve_tenants(object->size());
+  TenantSpec spec;
+  for (const auto [id, element] : *object) {
+    const Path at(path, id);
+    check_name(state.problems, at, id);
+    spec.clear();
+    read_tenant(reading, at, element, spec);
+    // A table with a problem is only read on to find the others: flags may have no rank, lists be too long.
+    if (!state.problems.empty()) spec.clear();
+    spec.id = id;
+    tenants.add(spec);
+    if (reading.tenant_list.size() <= Names::kMaxSuggested) reading.tenant_list.push_back(id);
+  }
+}
+
+void read_key_section(CompileState& state, TenantReading& reading, const Root& root,
+                      TenantTableBuilder& tenants) {
+  if (!is_there(root, RootProperty::keys)) return;
+  const Path path = root.at(RootProperty::keys);
+  const auto array = read_array(state.problems, path, root[RootProperty::keys]);
+  if (!array) return;
+  tenants.reserve_keys(array->size());
+  KeySpec spec;
+  uint32_t position = 0;
+  for (const Element element : *array) {
+    spec.clear();
+    read_key(reading, Path(path, position++), element, spec);
+    if (!state.problems.empty())
+      spec.budgets.clear();  // too many, perhaps; it is only read on for other problems
+    tenants.add(spec);
+  }
+  const auto [ids, hashes] = tenants.end_keys();
+  for (const KeyIndex key : ids) {
+    state.problems.add(Path(Path(path, static_cast<uint32_t>(key)), "id"),
+                       fmt::format("{} is the id of an earlier key; ids are unique", quote(tenants.id(key))));
+  }
+  for (const KeyIndex key : hashes) {
+    state.problems.add(Path(Path(path, static_cast<uint32_t>(key)), "hash"),
+                       "is the hash of an earlier key; a key belongs to one tenant");
+  }
+}
+
+}  // namespace
+
+void read_tenant(TenantReading& state, const Path& path, Element element, TenantSpec& tenant) {
+  using enum TenantProperty;
+  const Object<TenantProperty> object(state.problems, path, element);
+  tenant.display_name = object.text(name).value_or(std::string_view());
+  if (object.has(flags)) read_rows(state, object.at(flags), object[flags], tenant);
+  if (object.has(models))
+    tenant.models = read_references<ModelIndex>(state, object, models, state.model_names);
+  if (object.has(limits)) tenant.limits = read_limits(state.problems, object.at(limits), object[limits]);
+  if (object.has(budgets)) tenant.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+  if (object.has(user_limits)) {
+    tenant.user_limits = read_limits(state.problems, object.at(user_limits), object[user_limits]);
+  }
+  if (object.has(user_budgets)) {
+    tenant.user_budgets = read_budgets(state.problems, object.at(user_budgets), object[user_budgets]);
+  }
+}
+
+void read_key(TenantReading& state, const Path& path, Element element, KeySpec& key) {
   using enum KeyProperty;
   const Object<KeyProperty> object(state.problems, path, element);
   if (const auto text = object.string(id)) {
     key.id = *text;
     check_name(state.problems, object.at(id), key.id);
-    if (key.id.size() <= UINT16_MAX && !ids.insert(key.id, index)) {
-      state.problems.add(object.at(id),
-                         fmt::format("{} is the id of an earlier key; ids are unique", quote(key.id)));
-    }
   }
-  if (const auto tenant_index = object.read(tenant, read_reference, state.tenant_names)) {
-    key.tenant = static_cast<TenantIndex>(*tenant_index);
+  if (object.has(tenant)) {
+    if (const auto found = read_tenant_reference(state, object.at(tenant), object[tenant])) {
+      key.tenant = *found;
+    }
   }
   if (const auto text = object.string(hash)) {
     const auto digest = parse_key_hash(*text);
-    if (!digest) {
-      state.problems.add(object.at(hash), "must be hmac-sha256: and 64 hexadecimal digits");
-    } else {
+    if (digest) {
       key.hash = *digest;
-      if (!state.body.key_hashes.insert(key.hash, index)) {
-        state.problems.add(object.at(hash), "is the hash of an earlier key; a key belongs to one tenant");
-      }
+    } else {
+      state.problems.add(object.at(hash), "must be hmac-sha256: and 64 hexadecimal digits");
     }
   }
   if (const auto scenario_index = object.read(scenario, read_reference, state.scenario_names)) {
     key.scenario = static_cast<ScenarioIndex>(*scenario_index);
   }
-  if (object.has(act_as)) {
-    const size_t before = state.problems.count();
-    object.for_each(act_as, [&](const Path& at, Element name) {
-      std::string_view text;
-      if (name.get_string().get(text) == simdjson::SUCCESS && text == "*") {
-        state.problems.add(at, "a key cannot act for every tenant; list the tenants");
-      }
-    });
-    if (state.problems.count() == before) {
-      key.act_as = read_references<TenantIndex>(state, object, act_as, state.tenant_names);
-    }
-  }
+  if (object.has(act_as)) read_act_as(state, object, key);
   if (object.has(limits)) key.limits = read_limits(state.problems, object.at(limits), object[limits]);
   if (object.has(budgets)) key.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
 }
 
-}  // namespace
-
-void read_tenants(CompileState& state, const Root& root) {
-  read_section(state, root, RootProperty::tenants, state.tenant_names, state.body.tenants,
-               [&](const Path& path, Element element, Tenant& tenant, uint32_t) {
-                 read_tenant(state, path, element, tenant);
-               });
-}
-
-void read_keys(CompileState& state, const Root& root) {
-  if (!root.has(RootProperty::keys) || root[RootProperty::keys].is_null()) return;
-  const Path path = root.at(RootProperty::keys);
-  const auto array = read_array(state.problems, path, root[RootProperty::keys]);
-  if (!array) return;
-  size_t count = 0;
-  for (auto at = array->begin(); at != array->end(); ++at) count++;
-  state.body.keys.reserve(count);
-  state.body.key_hashes.reserve(count);
-  NameIndex ids;
-  ids.reserve(count);
-  for (const Element element : *array) {
-    const auto index = static_cast<uint32_t>(state.body.keys.size());
-    Key& key = state.body.keys.emplace_back();
-    read_key(state, Path(path, index), element, key, index, ids);
+void read_tenants(CompileState& state, const Root& root, TenantTableBuilder& tenants) {
+  TenantReading reading{.problems = state.problems,
+                        .body = state.body,
+                        .model_names = state.model_names,
+                        .unit_names = state.unit_names,
+                        .segment_names = state.segment_names,
+                        .scenario_names = state.scenario_names,
+                        .flag_names = state.flag_names};
+  read_tenant_section(state, reading, root, tenants);
+  for (const TenantIndex repeated : tenants.end_tenants()) {
+    const Path path = root.at(RootProperty::tenants);
+    state.problems.add(Path(path, tenants.id(repeated)), "appears twice; keep one");
   }
+  reading.find_tenant = [&](std::string_view id) { return tenants.find(id); };
+  read_key_section(state, reading, root, tenants);
 }
 
 }  // namespace weir::routing

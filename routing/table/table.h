@@ -1,9 +1,11 @@
 // The compiled flag table (DESIGN section 4): immutable, validated, read by every shard without locks.
 //
-//   text (YAML/JSON) --load--> document --validate--> (all problems | ok) --compile--> TableBody
-//   TableBody + Kills + revision --> Table, published through core::SnapshotPublisher<Table>
+//   text (YAML/JSON) --load--> document --validate--> (all problems | ok) --compile--> TableBody +
+//   TenantTable TableBody + TenantTable + Kills + revision --> Table, published through
+//   core::SnapshotPublisher<Table>
 //
-// A kill or unkill makes a new Table over the same TableBody, so it costs the same with a million tenants.
+// A kill or unkill makes a new Table over the same TableBody and TenantTable, a change of single tenants or
+// keys one over the same TableBody, so both cost the same with a million tenants.
 //
 // Invariants
 //   1. Immutable after compile. Everything a shard reads from it during an exchange stays valid while
@@ -22,23 +24,16 @@
 #include <string_view>
 #include <vector>
 
-#include "net/tls/tls_client_context.h"
 #include "core/murmur3.h"
+#include "net/tls/tls_client_context.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
+#include "routing/table/indices.h"
 #include "routing/table/name_index.h"
+#include "routing/table/tenant_spec.h"
+#include "routing/table/tenant_table.h"
 
 namespace weir::routing {
-
-enum class ProviderIndex : uint32_t {};
-enum class ModelIndex : uint32_t {};
-enum class UnitIndex : uint32_t {};
-enum class ScenarioIndex : uint32_t {};
-enum class FlagIndex : uint32_t {};
-enum class TenantIndex : uint32_t {};
-enum class KeyIndex : uint32_t {};
-enum class SegmentIndex : uint32_t {};
-enum class AttributeIndex : uint32_t {};
 
 // A provider's credential. Readable only on purpose.
 class Secret {
@@ -75,7 +70,7 @@ struct Model {
   ProviderIndex provider{};
   std::string provider_model;  // what the provider calls it; default: the name
   Tier tier = Tier::standard;
-  Price price;  // nano-USD per million tokens
+  Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
 };
 
@@ -129,15 +124,6 @@ struct FallbackHop {
   std::string text;  // Kind::static_text
 };
 
-enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill };
-
-// At most this much money in any window of this length.
-struct Budget {
-  uint64_t window_ns = 0;  // 0: a calendar month
-  int64_t limit_nano_usd = 0;
-  BudgetAction on_exceed = BudgetAction::reject;
-};
-
 // Changes that wait for the approval of others; bits of Approvals::causes.
 enum class ApprovalCause : uint8_t {
   production = 1,  // a tenant's row goes to production; another candidate or stable unit
@@ -146,20 +132,15 @@ enum class ApprovalCause : uint8_t {
 };
 enum class ApprovalRole : uint8_t { operator_role, approver, admin };
 
-// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need what its
-// scenario asks for and what it asks for itself.
+// What a scenario or a flag asks for before it changes (routing/table/approvals.h). A flag's changes need
+// what its scenario asks for and what it asks for itself.
 struct Approvals {
-  uint8_t causes = 0;             // ApprovalCause bits; 0 = none needed
-  std::vector<ApprovalRole> by;   // in this order, each given by another person
+  uint8_t causes = 0;            // ApprovalCause bits; 0 = none needed
+  std::vector<ApprovalRole> by;  // in this order, each given by another person
 };
 
 // May prompts be changed through the admin API, or only by replacing the table from version control?
 enum class PromptSource : uint8_t { api, git };
-
-// Requests per second, minute, hour and day, tokens per minute, requests at the same time; 0 = none.
-struct Limits {
-  uint64_t rps = 0, rpm = 0, rph = 0, rpd = 0, tpm = 0, concurrency = 0;
-};
 
 enum class StickyKey : uint8_t { conversation, user, tenant };
 
@@ -167,71 +148,27 @@ struct Scenario {
   std::string name;
   UnitIndex stable{};
   std::vector<FallbackHop> fallback;
-  std::vector<StickyKey> sticky_by;       // first one present is the sticky key
-  std::vector<FlagIndex> flags;           // declared order; bit i of a combination = flags[i] applies
-  std::vector<UnitIndex> combinations;    // 2^flags.size() units; [0] == stable
-  std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_rows()
-  uint32_t first_rank = 0;                // rank of flags[0], all flags counted by scenario and bit; by index_rows()
+  std::vector<StickyKey> sticky_by;          // first one present is the sticky key
+  std::vector<FlagIndex> flags;              // declared order; bit i of a combination = flags[i] applies
+  std::vector<UnitIndex> combinations;       // 2^flags.size() units; [0] == stable
+  std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_flags()
+  uint32_t first_rank = 0;  // rank of flags[0], all flags counted by scenario and bit; by rank_flags()
   std::vector<Budget> budgets;
   Approvals approvals;
 };
 
 struct Flag {
   std::string name;
-  std::string salt;                       // default: the flag's name
-  core::Murmur3 split;                    // murmur3 state after salt ":"; by index_rows()
+  std::string salt;     // default: the flag's name
+  core::Murmur3 split;  // murmur3 state after salt ":"; by index_flags()
   ScenarioIndex scenario{};
   uint8_t bit = 0;  // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
+  std::optional<UnitIndex> candidate_unit;  // none: a layer over stable
   Approvals approvals;
-};
-
-enum class FlagState : uint8_t { off, pilot, production };
-// What happens at a row's expiry. Only `off` changes the decision: `freeze` refuses changes of the row until it is
-// renewed (frozen_rows() in routing/table/edit.h), `alert` lists it among the problems.
-enum class ExpiryAction : uint8_t { off, freeze, alert };
-enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
-
-// A tenant's standing on one flag.
-struct TenantFlag {
-  FlagIndex flag{};
-  FlagState state = FlagState::off;
-  uint32_t milli_percent = 0;  // 0 .. 100'000; grain 0.001 %
-  std::vector<SegmentIndex> segments;
-  int64_t start_ns = INT64_MIN;  // wall clock, ns since 1970; before it: stable
-  int64_t expires_ns = INT64_MAX;
-  int64_t review_ns = INT64_MAX;  // somebody looks at it again
-  ExpiryAction on_expiry = ExpiryAction::off;
-  OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};    // answers past the pilot's limits and after a rollback
-  uint64_t limit_rpm = 0;  // 0 = none
-  uint64_t limit_total_requests = 0;
-  int64_t until_ns = INT64_MAX;  // the pilot's last moment
-};
-
-struct Tenant {
-  std::string id;
-  std::string display_name;        // default: id
-  std::string display_name_json;   // the same as the inside of a JSON string
-  std::vector<TenantFlag> flags;   // sorted by flag index
-  std::vector<ModelIndex> models;  // models it may name directly, sorted
-  Limits limits;
-  std::vector<Budget> budgets;
-  Limits user_limits;                // of each of its users
-  std::vector<Budget> user_budgets;  // of each of its users
-};
-
-struct Key {
-  std::string id;
-  TenantIndex tenant{};
-  std::array<uint8_t, 32> hash{};  // HMAC-SHA-256(key hash secret, token)
-  std::optional<ScenarioIndex> scenario;
-  std::vector<TenantIndex> act_as;  // tenants it may name in x-weir-tenant, sorted
-  Limits limits;
-  std::vector<Budget> budgets;
 };
 
 enum class AttributeKind : uint8_t { enumeration, string, boolean, number };
@@ -273,72 +210,32 @@ struct Segment {
   std::vector<ConditionStep> steps;  // an absent attribute makes its step false
 };
 
-// A TenantFlag again, packed for decide(): eight bytes.
-struct PackedRow {
-  uint32_t terms = 0;                      // into PackedRows::terms
-  uint32_t milli_percent : 17 = 0;
-  uint32_t present : 1 = 0;                // 0: the tenant has no row on this flag
-  uint32_t limited : 1 = 0;                // a limit of the pilot is set (rpm, total_requests)
-  uint32_t timed : 1 = 0;                  // the pilot ends at RowTerms::until_ns
-  uint32_t state : 2 = 0;                  // FlagState
-  uint32_t on_rollback : 2 = 0;            // OnRollback
-  uint32_t bit : 8 = 0;                    // Flag::bit
-};
-
-// When a row runs and whom it admits beside its percentage. Rows of many tenants share the same.
-struct RowTerms {
-  int64_t start_ns = INT64_MIN;
-  int64_t expires_ns = INT64_MAX;
-  int64_t until_ns = INT64_MAX;
-  uint32_t first_segment = 0;              // into PackedRows::segments
-  uint16_t segment_count = 0;
-  ExpiryAction on_expiry = ExpiryAction::off;
-};
-
-// The rows of all tenants, laid out so that a decision reads one or two cache lines of them whatever the number of
-// tenants and flags. Built by index_rows() (routing/decide/row_index.h, which has the picture), the last step of
-// compile().
-struct PackedRows {
-  static constexpr uint32_t kDense = UINT32_MAX;
-  struct Block {
-    uint32_t first = 0;                    // into words
-    uint32_t groups = 0;                   // kDense: a row for every flag, by rank
-  };
-  struct Group {
-    ScenarioIndex scenario{};
-    uint32_t first : 24 = 0;               // its first row, from the start of the block
-    uint32_t count : 8 = 0;                // of its rows
-  };
-  std::vector<Block> blocks;               // by TenantIndex
-  std::vector<PackedRow> words;            // rows, and groups cast to rows
-  std::vector<RowTerms> terms;
-  std::vector<SegmentIndex> segments;
-};
-
-// Everything but the kills. Built once by compile() (routing/table/compile.h).
+// Everything but tenants, keys and kills. Built once by compile() (routing/table/compile.h).
 struct TableBody {
   std::vector<Provider> providers;
   std::vector<Model> models;
   std::vector<Unit> units;  // declared, then derived ones (combinations, direct models)
+  uint32_t declared_units = 0;
   std::vector<Attribute> attributes;
   std::vector<Segment> segments;
   std::vector<Scenario> scenarios;
   std::vector<Flag> flags;
-  std::vector<Tenant> tenants;
-  std::vector<Key> keys;
   std::vector<UnitIndex> direct_units;  // by ModelIndex: the plain unit used when a model is named directly
 
-  PackedRows rows;
+  NameIndex provider_names, model_names, unit_names, attribute_names, segment_names, scenario_names,
+      flag_names;
+  ShortHashIndex unit_hashes;  // Unit::short_hash -> UnitIndex
 
-  NameIndex provider_names, model_names, unit_names, attribute_names, scenario_names, flag_names, tenant_names;
-  KeyHashIndex key_hashes;                 // HMAC -> KeyIndex
-  ShortHashIndex unit_hashes;              // Unit::short_hash -> UnitIndex
-
-  Limits limits;                // of everything together
+  Limits limits;  // of everything together
   std::vector<Budget> budgets;
   PromptSource prompt_source = PromptSource::api;
 
-  std::string source_json;  // the document as JSON, secrets as references; GET /v1/table
+  // SHA-256 of all that tenants and keys refer to, names and order: a TenantTable with the same basis is good
+  // for this body, another is not.
+  Digest basis{};
+
+  // The document as JSON, secrets as references; empty unless CompileOptions::keep_source.
+  std::string source_json;
 
   const Provider& operator[](ProviderIndex i) const { return providers[static_cast<uint32_t>(i)]; }
   const Model& operator[](ModelIndex i) const { return models[static_cast<uint32_t>(i)]; }
@@ -347,8 +244,6 @@ struct TableBody {
   const Segment& operator[](SegmentIndex i) const { return segments[static_cast<uint32_t>(i)]; }
   const Scenario& operator[](ScenarioIndex i) const { return scenarios[static_cast<uint32_t>(i)]; }
   const Flag& operator[](FlagIndex i) const { return flags[static_cast<uint32_t>(i)]; }
-  const Tenant& operator[](TenantIndex i) const { return tenants[static_cast<uint32_t>(i)]; }
-  const Key& operator[](KeyIndex i) const { return keys[static_cast<uint32_t>(i)]; }
 };
 
 // What is switched off. Resolved to indices of one TableBody; names that it does not hold are kept by the
@@ -366,12 +261,17 @@ struct Table {
   uint64_t revision = 0;
   int64_t published_wall_ns = 0;
   std::shared_ptr<const TableBody> body;
+  std::shared_ptr<const TenantTable> tenants;  // of the same basis as the body
   Kills kills;
-  // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its own
-  // with for_another_shard().
+  // By ProviderIndex: trust for the providers that speak TLS, null for others. Prototypes: a shard makes its
+  // own with for_another_shard().
   std::vector<std::shared_ptr<net::TlsClientContext>> trust;
-  // The body's limits and budgets with the memory of their state (routing/guard/guard_plan.h); null: none is enforced.
+  // The body's limits and budgets with the memory of their state (routing/guard/guard_plan.h); null: none is
+  // enforced.
   std::shared_ptr<const GuardPlan> guards;
+
+  Tenant operator[](TenantIndex i) const { return (*tenants)[i]; }
+  Key operator[](KeyIndex i) const { return (*tenants)[i]; }
 };
 
 }  // namespace weir::routing

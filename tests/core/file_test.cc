@@ -9,6 +9,8 @@
 
 #include <climits>
 #include <csignal>
+#include <initializer_list>
+#include <span>
 #include <string>
 
 #include "tests/support/process.h"
@@ -183,6 +185,72 @@ TEST(AppendFile, EndsABrokenLineBeforeItGoesOn) {
   EXPECT_EQ(file->append("two\n").outcome, Outcome::done);
   got += pipe.read_some();
   EXPECT_EQ(got, long_line.substr(0, appended.bytes) + "\ntwo\n");
+}
+
+std::string read_in_pieces(InputFile& file, std::initializer_list<size_t> sizes) {
+  std::string text;
+  for (const size_t size : sizes) {
+    std::string piece(size, '?');
+    if (auto read = file.read(std::as_writable_bytes(std::span(piece))); !read) return read.error();
+    text += piece + "|";
+  }
+  return text;
+}
+
+TEST(InputFile, IsReadInPieces) {
+  TemporaryFolder folder;
+  const std::string path = folder.write("a", "hello world");
+  const auto file = InputFile::open(path);
+  ASSERT_TRUE(file.has_value()) << file.error();
+  EXPECT_EQ((*file)->size(), 11u);
+  EXPECT_EQ(read_in_pieces(**file, {5, 0, 6}), "hello|| world|");
+  EXPECT_EQ(read_in_pieces(**file, {1}), "cannot read " + path + ": it ends too early");
+}
+
+TEST(InputFile, IsARegularFile) {
+  TemporaryFolder folder;
+  EXPECT_THAT(InputFile::open(folder.path()).error(), HasSubstr("it is no regular file"));
+  EXPECT_THAT(InputFile::open(folder.file("none")).error(), HasSubstr("No such file"));
+}
+
+std::expected<void, std::string> replace(const std::string& path, std::string_view text) {
+  auto file = ReplacementFile::create(path);
+  if (!file) return std::unexpected(file.error());
+  if (auto written = (*file)->write(std::as_bytes(std::span(text))); !written) return written;
+  return (*file)->commit();
+}
+
+TEST(ReplacementFile, TakesThePathOverWhenItIsWhole) {
+  TemporaryFolder folder;
+  const std::string path = folder.write("a", "old");
+  {
+    auto file = ReplacementFile::create(path);
+    ASSERT_TRUE(file.has_value()) << file.error();
+    ASSERT_TRUE((*file)->write(std::as_bytes(std::span(std::string_view("new")))).has_value());
+    EXPECT_EQ(*read_file(path, kPlenty), "old");
+  }  // without commit()
+  EXPECT_EQ(*read_file(path, kPlenty), "old");
+  EXPECT_FALSE(read_file(path + ".new", kPlenty).has_value());
+  ASSERT_TRUE(replace(path, "new").has_value());
+  EXPECT_EQ(*read_file(path, kPlenty), "new");
+  EXPECT_FALSE(read_file(path + ".new", kPlenty).has_value());
+}
+
+TEST(ReplacementFile, IsItsOwnersAloneAndWritesOverWhatADeadWriterLeft) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("a");
+  folder.write("a.new", "half");
+  ASSERT_TRUE(replace(path, "whole").has_value());
+  EXPECT_EQ(*read_file(path, kPlenty), "whole");
+  struct stat status{};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+TEST(ReplacementFile, SaysWhyItCannot) {
+  TemporaryFolder folder;
+  EXPECT_THAT(replace(folder.file("no/folder"), "x").error(), HasSubstr("No such file or directory"));
+  EXPECT_THAT(replace(folder.path(), "x").error(), HasSubstr("cannot"));
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ struct Door {
                                           routing::hash_key(kSecret, kToken) + R"("}]})",
                                       routing::TableFormat::json, {});
     EXPECT_TRUE(body.has_value());
-    table.body = *std::move(body);
+    table.body = std::move(body->body);
+    table.tenants = std::move(body->tenants);
   }
   routing::KeyHasher hasher;
   routing::Identifier identifier;

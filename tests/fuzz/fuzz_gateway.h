@@ -116,7 +116,9 @@ class FuzzGateway final {
     gateway_ = std::make_unique<routing::Gateway>(options, addresses_, [] {});
     auto table = std::make_unique<routing::Table>();
     table->revision = 1;
-    table->body = compile(core::bound_address(provider_listener).port());
+    routing::CompiledTable compiled = compile(core::bound_address(provider_listener).port());
+    table->body = std::move(compiled.body);
+    table->tenants = std::move(compiled.tenants);
     gateway_->tables.publish(std::move(table));
     shard_ = std::make_unique<routing::Shard>(*gateway_loop_, *gateway_, 0);
     const int listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
@@ -170,7 +172,7 @@ class FuzzGateway final {
   }
 
  private:
-  static std::shared_ptr<const routing::TableBody> compile(uint16_t port) {
+  static routing::CompiledTable compile(uint16_t port) {
     const std::string text = R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" +
                              std::to_string(port) + R"(/v1"}},
         "models":{"m-1":{"provider":"p","price":{"input":1,"cached_input":0.5,"output":2}}},

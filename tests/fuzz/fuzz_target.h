@@ -24,6 +24,9 @@ struct Target {
   bool must_fail = false;  // the canary: proves that failures are seen
 };
 
+// For gtest: a target is its name.
+inline void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }
+
 // In the order they were linked.
 std::vector<Target>& targets();
 

@@ -10,19 +10,19 @@ WEIR_FUZZ_TARGET(table) {
   fuzz::Choices choices(input);
   const TableFormat format = choices.below(2) == 0 ? TableFormat::json : TableFormat::yaml;
   const std::string text(fuzz::text_of(choices.rest()));
-  const auto body = routing::compile_text(text, format, {});
-  if (!body) {
-    EXPECT_FALSE(body.error().empty());
+  const auto table = routing::compile_text(text, format, {});
+  if (!table) {
+    EXPECT_FALSE(table.error().empty());
     return;
   }
   auto document = routing::Document::parse(text, format);
   ASSERT_TRUE(document.has_value());
   const auto again = routing::compile_text(routing::canonical_json(document->root()), TableFormat::json, {});
   ASSERT_TRUE(again.has_value());
-  ASSERT_EQ((*again)->units.size(), (*body)->units.size());
-  for (const routing::Unit& unit : (*body)->units) {
-    const auto index = (*again)->unit_names.find(unit.name);
+  ASSERT_EQ(again->body->units.size(), table->body->units.size());
+  for (const routing::Unit& unit : table->body->units) {
+    const auto index = again->body->unit_names.find(unit.name);
     ASSERT_TRUE(index.has_value());
-    EXPECT_EQ((*again)->units[*index].hash_hex, unit.hash_hex);
+    EXPECT_EQ(again->body->units[*index].hash_hex, unit.hash_hex);
   }
 }

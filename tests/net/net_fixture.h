@@ -325,6 +325,7 @@ class EchoServer : public net::RequestHandler {
   uint16_t port = 0;
   std::vector<SeenRequest> requests;
   std::vector<core::ErrorCode> refused;
+  std::string refused_bytes;  // what had come of the last one
   std::vector<core::ErrorCode> gone;
 
  private:
@@ -340,6 +341,7 @@ class EchoServer : public net::RequestHandler {
   }
   void on_refused(net::ServerSession& session, core::Error error) override {
     refused.push_back(error.code);
+    refused_bytes = session.request_bytes().text();
     answer(session, core::describe(error.code).status, core::describe(error.code).token);
   }
   void on_client_gone(net::ServerSession&, core::Error error) override { gone.push_back(error.code); }

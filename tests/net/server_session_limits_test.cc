@@ -54,6 +54,26 @@ TEST_F(ServerSessionLimitsTest, RefusesWhatIsAmbiguousAndLooksAtNothingBehindIt)
   expect_refusal("GET / HTTP/1.1\r\n\r\n" + smuggled, 400, ErrorCode::missing_host);
 }
 
+TEST_F(ServerSessionLimitsTest, KeepsWhatCameOfARequestUntilItsRefusalIsAnswered) {
+  const std::string line = "POST /a HTTP/1.1\r\n";
+  const auto expect_kept = [&](const std::string& text, int status, ErrorCode code) {
+    expect_refusal(text, status, code);
+    EXPECT_TRUE(echo.refused_bytes.starts_with(line)) << echo.refused_bytes;
+  };
+  echo.server.settings().max_body_bytes = 1000;
+  echo.server.settings().head_timeout_ms = 20;
+  echo.server.settings().body_stall_timeout_ms = 20;
+  expect_kept(line + "no colon\r\n\r\n", 400, ErrorCode::bad_header_name);
+  expect_kept(line + "host:", 408, ErrorCode::head_timeout);
+  expect_kept(line + "host: x\r\ncontent-length: 1001\r\n\r\n", 413, ErrorCode::body_too_large);
+  expect_kept(line + "host: x\r\ncontent-length: 3\r\n\r\na", 408, ErrorCode::body_timeout);
+  expect_kept(line + "host: x\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", 400, ErrorCode::bad_chunk);
+  echo.accept_head = [](net::ServerSession&, const net::RequestHead&, const uint8_t*) -> core::Result<void> {
+    return core::fail(ErrorCode::unknown_key);
+  };
+  expect_kept(line + "host: x\r\ncontent-length: 3\r\n\r\nabc", 401, ErrorCode::unknown_key);
+}
+
 TEST_F(ServerSessionLimitsTest, RefusesAHeadAboveKMaxHeadBytes) {
   const std::string field = "x: " + std::string(1000, 'y') + "\r\n";
   std::string text = "GET / HTTP/1.1\r\nhost: x\r\n";

@@ -221,8 +221,9 @@ Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided =
     }
     auto table = std::make_unique<routing::Table>();
     table->revision = 1;
-    table->guards = routing::GuardPlan::bind(**body, gateway.arena);
-    table->body = std::move(*body);
+    table->guards = routing::GuardPlan::bind(*body->body, *body->tenants, gateway.arena);
+    table->body = std::move(body->body);
+    table->tenants = std::move(body->tenants);
     gateway.tables.publish(std::move(table));
     auto shard = std::make_unique<routing::Shard>(*gateway_loop, gateway, 0);
     const int listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
@@ -266,7 +267,7 @@ Outcome simulate(uint64_t seed, const Faults& faults, const Provided& provided =
     EXPECT_TRUE(shard->closed());
     const routing::GuardPlan& guards = *gateway.tables.newest()->guards;
     const routing::ScopeGuard& tenant = *guards.of(routing::TenantIndex{0});
-    const routing::BudgetLine& budget = *guards.budgets(tenant)[0].line;
+    const routing::BudgetLine& budget = *tenant.budgets[0].line;
     EXPECT_EQ(tenant.line->in_flight.load(), 0u) << "a place was not given back";
     EXPECT_EQ(budget.committed.load(), budget.spent.load()) << "a reservation was left";
     int64_t spent = 0;

@@ -142,8 +142,9 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
     }
     auto table = std::make_unique<routing::Table>();
     table->revision = ++revision_;
-    table->guards = routing::GuardPlan::bind(**body, gateway_->arena);
-    table->body = std::move(*body);
+    table->guards = routing::GuardPlan::bind(*body->body, *body->tenants, gateway_->arena);
+    table->body = std::move(body->body);
+    table->tenants = std::move(body->tenants);
     gateway_->tables.publish(std::move(table));
     settle();
   }
@@ -174,7 +175,7 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
 
   const routing::GuardPlan& plan() { return *shard_->table().guards; }
   routing::BudgetView tenant_budget() {
-    const routing::BudgetGuard& budget = plan().budgets(*plan().of(routing::TenantIndex{0}))[0];
+    const routing::BudgetGuard& budget = plan().of(routing::TenantIndex{0})->budgets[0];
     return view(*budget.line, budget.spec, shard_->guard_time());
   }
   void expect_nothing_reserved() {
@@ -184,7 +185,7 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
         EXPECT_EQ(guard.line->in_flight.load(), 0u) << token(guard.scope);
       }
       if (guard.scope == routing::GuardScope::user) continue;
-      for (const routing::BudgetGuard& budget : plan().budgets(guard)) {
+      for (const routing::BudgetGuard& budget : guard.budgets) {
         EXPECT_EQ(budget.line->committed.load(), budget.line->spent.load()) << token(guard.scope);
       }
     }

@@ -10,11 +10,13 @@
 #include <cstdio>
 #include <cstring>
 #include <iostream>
+#include <memory>
 
 #include "core/file.h"
 #include "net/tls/tls_server_context.h"
 #include "routing/admin/table_loader.h"
 #include "routing/decide/identify.h"
+#include "routing/guard/guard_arena.h"
 #include "routing/table/table_schema.h"
 #include "tools/weir/config.h"
 #include "tools/weir/credentials.h"
@@ -40,7 +42,8 @@ std::vector<routing::Problem> table_problems(const std::string& file, Credential
   const routing::TableFormat format = routing::detect_format(file, *text);
   const routing::CompileOptions options = compile_options(credentials, process_environment());
   if (credentials == Credentials::resolve) {
-    auto loaded = routing::TableLoader(options, nullptr).load(*std::move(text), format);
+    auto arena = std::make_shared<routing::GuardArena>(core::limits::kMaxGuardLines);
+    auto loaded = routing::TableLoader(options, nullptr, std::move(arena)).load(*std::move(text), format);
     return loaded ? std::vector<routing::Problem>() : std::move(loaded.error());
   }
   auto compiled = routing::compile_text(*std::move(text), format, options);

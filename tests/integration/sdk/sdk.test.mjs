@@ -12,6 +12,10 @@ let gateway;
 const client = (options = {}) => new OpenAI({ baseURL: gateway.baseURL, apiKey: kKeyA, maxRetries: 0, ...options });
 const hello = { model: 'chat', messages: [{ role: 'user', content: 'Hello there' }] };
 
+// Scenarios of one model each, for faults that make weir leave the model alone for a while.
+const kAlone = ['alone-1', 'alone-2', 'alone-3'];
+const each = (make) => Object.fromEntries(kAlone.map(make));
+
 before(async () => {
   gateway = await startGateway(({ mockPort, hash }) => ({
     providers: { mock: { dialect: 'openai', base_url: `http://127.0.0.1:${mockPort}/v1`, api_key: 'env:MOCK_KEY' } },
@@ -19,15 +23,18 @@ before(async () => {
       'model-old-2024-01-01': { provider: 'mock', tier: 'economy', price: { input: 1, cached_input: 0.5, output: 2 } },
       'model-new-2025-01-01': { provider: 'mock', tier: 'standard', price: { input: 3, cached_input: 1, output: 9 } },
       'embed-2024-01-01': { provider: 'mock', tier: 'economy', price: { input: 0.1, cached_input: 0.1, output: 0 } },
+      ...each((name) => [`model-${name}`, { provider: 'mock', price: { input: 1, output: 2 } }]),
     },
     prompts: { 'greet@1.0.0': { system: 'You serve {{tenant.name}}.' } },
     units: {
       old: { model: 'model-old-2024-01-01', params: { temperature: 0.2 }, timeouts: { first_token: '2s', idle: '2s', total: '20s' } },
       new: { model: 'model-new-2025-01-01', prompt: 'greet@1.0.0' },
+      ...each((name) => [name, { model: `model-${name}` }]),
       rescued: { model: 'model-new-2025-01-01', timeouts: { first_token: '500ms', idle: '2s', total: '20s' } },
     },
     scenarios: {
       chat: { stable: 'old', sticky_by: ['user'] },
+      ...each((name) => [name, { stable: name }]),
       'with-fallback': { stable: 'rescued', fallback: [{ unit: 'old', on: ['timeout', '5xx', '429', 'connect'] }, { static: 'A colleague will reply shortly.' }] },
     },
     flags: { launch: { scenario: 'chat', candidate: { unit: 'new' } } },
@@ -227,21 +234,21 @@ describe('errors, as the SDK classifies them', () => {
 
   test('429 keeps retry-after, and the SDK waits for it', async () => {
     await gateway.faults({ status: 429, retry_after: 7, count: 1 });
-    await assert.rejects(client().chat.completions.create(hello), (error) => {
+    await assert.rejects(client().chat.completions.create({ ...hello, model: 'alone-1' }), (error) => {
       assert.ok(error instanceof OpenAI.RateLimitError);
       assert.equal(error.headers.get('retry-after'), '7');
       return true;
     });
     await gateway.faults({ status: 429, retry_after: 1, count: 1 });
     const begin = performance.now();
-    const answer = await client({ maxRetries: 2 }).chat.completions.create(hello);
+    const answer = await client({ maxRetries: 2 }).chat.completions.create({ ...hello, model: 'alone-2' });
     assert.ok(answer.choices.length > 0);
     assert.ok(performance.now() - begin >= 900, 'the SDK came back before retry-after');
   });
 
   test('5xx does not invite a retry', async () => {
     await gateway.faults({ status: 503 });
-    await assert.rejects(client({ maxRetries: 2 }).chat.completions.create(hello), (error) => {
+    await assert.rejects(client({ maxRetries: 2 }).chat.completions.create({ ...hello, model: 'alone-3' }), (error) => {
       assert.ok(error instanceof OpenAI.InternalServerError);
       return true;
     });

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -85,6 +86,20 @@ TEST(Scan, SkipsTheSecondByteOfAPairWhereverABlockEnds) {
     }
     uint32_t at = 0;
     EXPECT_FALSE(scanner.next(at));
+  }
+}
+
+TEST(Scan, HoldsAnyAgreesWithALookAtEachByteAtEveryLengthAndPlace) {
+  for (size_t size = 0; size <= 80; ++size) {
+    // Exactly as large as it says, so that a sanitizer sees a load outside.
+    const std::unique_ptr<uint8_t[]> bytes(new uint8_t[size]);
+    std::memset(bytes.get(), 'x', size);
+    EXPECT_FALSE(holds_any<NotPlainText>(bytes.get(), size)) << size;
+    for (size_t at = 0; at < size; ++at) {
+      bytes[at] = '\n';
+      EXPECT_TRUE(holds_any<NotPlainText>(bytes.get(), size)) << size << " " << at;
+      bytes[at] = 'x';
+    }
   }
 }
 

@@ -201,5 +201,40 @@ TEST(SseEvent, KnowsTheEndMark) {
   EXPECT_FALSE(is_done(parse("data: {\"content\":\"[DONE]\"}\n\n").data));
 }
 
+TEST(Sse, AnEventOfOneLineIsReadTheSameWayByTheShortCut) {
+  for (const std::string_view event :
+       {"data: {}\n\n", "data: x\r\n\r\n", "data: x\n\r\n", "data: x\r\r", "data: x\r\n\n", "data:x\n\n",
+        "data: \n\n", "data:\n\n", "data\n\n", ": comment\n\n", "event: x\n\n", "data:  two\n\n",
+        "datas: x\n\n", "id: 1\n\n"}) {
+    SseSplitter splitter;
+    ASSERT_EQ(splitter.find_event_end(bytes_of(event)), event.size()) << event;
+    ASSERT_TRUE(splitter.single_line()) << event;
+    const SseEvent exact = parse_event(bytes_of(event));
+    const SseEvent quick = parse_event(bytes_of(event), EventPosition::later, EventLines::one);
+    EXPECT_EQ(quick.data, exact.data) << event;
+    EXPECT_EQ(quick.name, exact.name) << event;
+    EXPECT_EQ(quick.has_data, exact.has_data) << event;
+    EXPECT_EQ(quick.multi_line_data, exact.multi_line_data) << event;
+  }
+}
+
+TEST(Sse, TellsEventsOfOneLineFromOthersInWhateverPiecesTheyCome) {
+  const std::string stream =
+      "data: a\n\nevent: x\ndata: b\n\ndata: c\r\n\r\ndata: d\ndata: e\n\n\n\ndata: f\n\n";
+  const std::string expected = "1010001";  // blank lines alone end events of no line
+  for (size_t step = 1; step <= stream.size(); ++step) {
+    SseSplitter splitter;
+    std::string single;
+    for (size_t begin = 0; begin < stream.size();) {
+      const std::string_view piece = std::string_view(stream).substr(begin, step - begin % step);
+      const auto end = splitter.find_event_end(bytes_of(piece));
+      ASSERT_TRUE(end.has_value());
+      if (*end != SseSplitter::npos) single += splitter.single_line() ? '1' : '0';
+      begin += *end == SseSplitter::npos ? piece.size() : *end;
+    }
+    EXPECT_EQ(single, expected) << step;
+  }
+}
+
 }  // namespace
 }  // namespace weir::net

@@ -28,7 +28,7 @@ struct ControlTest : ::testing::Test {
   Record record(const Table& table) {
     Record made;
     made.table = &table;
-    made.tenant = *table.body->tenant_names.find("acme");
+    made.tenant = static_cast<uint32_t>(*table.tenants->find("acme"));
     made.status = 200;
     return made;
   }

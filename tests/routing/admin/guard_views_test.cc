@@ -11,8 +11,10 @@ namespace {
 
 struct World {
   World() {
-    table.body = tests::guarded_table();
-    table.guards = GuardPlan::bind(*table.body, std::make_shared<GuardArena>(64));
+    const tests::GuardedTable compiled = tests::guarded_table();
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.guards = compiled.bind(std::make_shared<GuardArena>(64));
     CalendarClock clock;
     now = clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
   }
@@ -53,7 +55,7 @@ TEST(LimitsView, ShowsOneTenantsWhenAsked) {
 
 TEST(BudgetsView, ShowsSpendAndReservations) {
   World world;
-  const BudgetGuard& budget = world.table.guards->budgets(*world.table.guards->of(KeyIndex{0}))[0];
+  const BudgetGuard& budget = world.table.guards->of(KeyIndex{0})->budgets[0];
   reserve(*budget.line, budget.spec, 3'000'000'000, world.now);
   reserve(*budget.line, budget.spec, 2'000'000'000, world.now);
   settle(*budget.line, budget.spec, 3'000'000'000, 1'500'000'000);

@@ -83,8 +83,13 @@ struct Expected {
 
 class Reference {
  public:
-  Reference(const Table& table, ScenarioIndex scenario, const DecideInput& input)
-      : table_(table), body_(*table.body), scenario_(body_[scenario]), index_(scenario), input_(input) {}
+  Reference(const Table& table, const TenantSpec& tenant, ScenarioIndex scenario, const DecideInput& input)
+      : table_(table),
+        body_(*table.body),
+        tenant_(tenant),
+        scenario_(body_[scenario]),
+        index_(scenario),
+        input_(input) {}
 
   Expected decide() {
     Expected expected;
@@ -140,7 +145,7 @@ class Reference {
   }
 
   const TenantFlag* row(FlagIndex flag) const {
-    for (const TenantFlag& row : body_[input_.tenant].flags) {
+    for (const TenantFlag& row : tenant_.flags) {
       if (row.flag == flag) return &row;
     }
     return nullptr;
@@ -178,7 +183,7 @@ class Reference {
     for (const StickyKey kind : scenario_.sticky_by) {
       const std::string value(kind == StickyKey::conversation ? input_.conversation
                               : kind == StickyKey::user       ? input_.user
-                                                              : std::string_view(body_[input_.tenant].id));
+                                                              : std::string_view(tenant_.id));
       if (!sticky && !value.empty()) sticky = value;
     }
     if (!sticky) return Reason::no_sticky_key;
@@ -250,6 +255,7 @@ class Reference {
 
   const Table& table_;
   const TableBody& body_;
+  const TenantSpec& tenant_;  // as it was written
   const Scenario& scenario_;
   const ScenarioIndex index_;
   const DecideInput& input_;
@@ -416,7 +422,7 @@ class World {
     const auto choice = choose_scenario(table_, input);
     ASSERT_TRUE(choice.has_value());
     ASSERT_EQ(choice->scenario, scenario);
-    Reference reference(table_, scenario, input);
+    Reference reference(table_, build_.at(input.tenant), scenario, input);
     const Expected expected = reference.decide();
     const auto decision = decide(table_, *choice, input);
     const Explanation explanation =
@@ -459,9 +465,10 @@ class World {
       }
       ASSERT_EQ(standing.applies, (decision->combination >> bit & 1) != 0);
       const bool in = own == Reason::production || own == Reason::segment || own == Reason::split_in;
-      const Reason expected = decision->reason == Reason::pinned ? Reason::pinned
-                              : in && !standing.applies          ? Reason::killed
-                                                                 : own;
+      const Reason expected = decision->reason == Reason::pinned        ? Reason::pinned
+                              : !in || standing.applies                 ? own
+                              : decision->reason == Reason::pilot_limit ? Reason::pilot_limit
+                                                                        : Reason::killed;
       ASSERT_EQ(token(standing.reason), token(expected));
     }
   }

@@ -1,83 +1,21 @@
 #include "routing/decide/decide.h"
 
-#include <gtest/gtest.h>
-
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "tests/routing/decide/table_builder.h"
+#include "tests/routing/decide/decide_fixture.h"
 
 namespace weir::routing {
 namespace {
 
 using core::ErrorCode;
 
-constexpr uint32_t kEverybody = 100'000;
-
-// One tenant, one key, one scenario with one flag; `stable` and `candidate` name the two units.
-class Decide : public ::testing::Test {
- protected:
-  Decide() {
-    stable = build.unit("stable");
-    chat = build.scenario("chat", stable);
-    flag = build.flag("v2", chat);
-    candidate = build.at(chat).combinations[1];
-    tenant = build.tenant("bank");
-    key = build.key(tenant);
-    staff = build.attribute("staff", AttributeKind::boolean);
-    internal = build.segment("internal", {number_step(ConditionStep::Kind::is_true, staff)});
-    input.key = key;
-    input.tenant = tenant;
-    input.scenario_header = "chat";
-    input.user = "u-1";
-    input.wall_now_ns = 1'000'000;
-  }
-
-  TenantFlag& row(FlagState state, uint32_t milli_percent = 0) {
-    return build.row(tenant, flag, state, milli_percent);
-  }
-
-  core::Result<Decision> run(const Table& table) const {
-    const core::Result<ScenarioChoice> choice = choose_scenario(table, input);
-    if (!choice) return std::unexpected(choice.error());
-    return decide(table, *choice, input);
-  }
-  Decision run() {
-    const core::Result<Decision> decision = run(build.build());
-    EXPECT_TRUE(decision.has_value());
-    return decision.value_or(Decision{});
-  }
-  uint64_t hash(UnitIndex unit) { return build.body()[unit].short_hash; }
-  void be_staff() {
-    values.set(staff, {.data = "true", .size = 4, .number = 0, .boolean = true});
-    input.attributes = &values;
-  }
-
-  void expect(const Decision& decision, Arm arm, UnitIndex unit, Reason reason) {
-    EXPECT_EQ(token(decision.arm), token(arm));
-    EXPECT_EQ(build.body()[decision.unit].name, build.body()[unit].name);
-    EXPECT_EQ(token(decision.reason), token(reason));
-  }
-
-  TableBuilder build;
-  UnitIndex stable{};
-  UnitIndex candidate{};
-  ScenarioIndex chat{};
-  FlagIndex flag{};
-  TenantIndex tenant{};
-  KeyIndex key{};
-  AttributeIndex staff{};
-  SegmentIndex internal{};
-  AttributeValues values;
-  DecideInput input;
-};
-
 // ---- which scenario ----
 
 TEST_F(Decide, TakesTheScenarioOfTheHeaderBeforeAllElse) {
   const ScenarioIndex other = build.scenario("other", build.unit("other-stable"));
-  build.body().keys[0].scenario = other;
+  build.at(KeyIndex{0}).scenario = other;
   input.model = "other";
   const Table table = build.build();
   EXPECT_EQ(choose_scenario(table, input)->scenario, chat);
@@ -96,7 +34,7 @@ TEST_F(Decide, RefusesAHeaderThatNamesNoScenarioEvenIfTheModelDoes) {
 
 TEST_F(Decide, TakesTheScenarioNamedByTheModelThenTheKeys) {
   const ScenarioIndex other = build.scenario("other", build.unit("other-stable"));
-  build.body().keys[0].scenario = other;
+  build.at(KeyIndex{0}).scenario = other;
   input.scenario_header = "";
   input.model = "chat";
   EXPECT_EQ(choose_scenario(build.build(), input)->scenario, chat);
@@ -336,161 +274,6 @@ TEST_F(Decide, HoldsAsManyCombinationsAsAllowed) {
   }
   ASSERT_EQ(build.at(chat).combinations.size(), core::limits::kMaxUnitCombinations);
   EXPECT_EQ(run().unit, build.at(chat).combinations.back());
-}
-
-// ---- pins ----
-
-TEST_F(Decide, PinsAConversationOnceUntilItsUnitChanges) {
-  row(FlagState::production);
-  EXPECT_FALSE(run().pin);
-  input.conversation = "c-1";
-  EXPECT_TRUE(run().pin);
-  input.pinned_unit = hash(candidate);
-  EXPECT_FALSE(run().pin);
-}
-
-TEST_F(Decide, KeepsAPinnedConversationThroughRampsUpAndDown) {
-  TenantFlag& flag_row = row(FlagState::pilot, 0);
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  expect(run(), Arm::candidate, candidate, Reason::pinned);
-  flag_row.state = FlagState::production;
-  input.pinned_unit = hash(stable);
-  const Decision decision = run();
-  expect(decision, Arm::stable, stable, Reason::pinned);
-  EXPECT_EQ(decision.flag, flag);
-  EXPECT_EQ(decision.state, FlagState::production);
-}
-
-TEST_F(Decide, KeepsAPinWhoseUserIsExcludedLater) {
-  row(FlagState::production);
-  build.at(flag).exclude = {internal};
-  be_staff();
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  expect(run(), Arm::candidate, candidate, Reason::pinned);
-}
-
-TEST_F(Decide, IgnoresAPinToAUnitThatTheScenarioNoLongerHas) {
-  row(FlagState::pilot, 0);
-  input.conversation = "c-1";
-  input.pinned_unit = hash(build.unit("from-another-time"));
-  const Decision decision = run();
-  expect(decision, Arm::stable, stable, Reason::split_out);
-  EXPECT_TRUE(decision.pin);
-}
-
-TEST_F(Decide, LeavesAPinAtTheNextTurnAfterARollback) {
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  expect(run(), Arm::stable, stable, Reason::no_row);  // the row was deleted
-  TenantFlag& flag_row = row(FlagState::off);
-  for (const OnRollback action : {OnRollback::switch_next_turn, OnRollback::restart}) {
-    flag_row.on_rollback = action;
-    flag_row.state = FlagState::off;
-    expect(run(), Arm::stable, stable, Reason::off);
-    flag_row.state = FlagState::production;
-    flag_row.expires_ns = 5;
-    expect(run(), Arm::stable, stable, Reason::expired);
-    flag_row.expires_ns = INT64_MAX;
-    flag_row.start_ns = INT64_MAX;
-    expect(run(), Arm::stable, stable, Reason::not_started);
-    flag_row.start_ns = INT64_MIN;
-  }
-}
-
-TEST_F(Decide, AsksForARestartIfTheRowSaysSoAndTheUnitChanges) {
-  TenantFlag& flag_row = row(FlagState::off);
-  flag_row.on_rollback = OnRollback::restart;
-  input.conversation = "c-1";
-  EXPECT_FALSE(run().restart) << "it has not begun";
-  input.pinned_unit = hash(stable);
-  EXPECT_FALSE(run().restart) << "it keeps its unit";
-  input.pinned_unit = hash(candidate);
-  const Decision decision = run();
-  EXPECT_TRUE(decision.restart);
-  EXPECT_TRUE(decision.pin);
-  expect(decision, Arm::stable, stable, Reason::off);
-  flag_row.on_rollback = OnRollback::switch_next_turn;
-  EXPECT_FALSE(run().restart);
-  flag_row.on_rollback = OnRollback::restart;
-  flag_row.state = FlagState::production;
-  EXPECT_FALSE(run().restart) << "nothing was rolled back";
-}
-
-TEST_F(Decide, AKillSwitchesWhateverTheRowSaysOfRollbacks) {
-  TenantFlag& flag_row = row(FlagState::off);
-  flag_row.on_rollback = OnRollback::restart;
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  Table table = build.build();
-  kill(table.kills.flags, table, flag);
-  EXPECT_FALSE(run(table)->restart);
-  EXPECT_EQ(run(table)->unit, stable);
-  table = build.build();
-  kill_unit(table, candidate);
-  EXPECT_FALSE(run(table)->restart);
-  EXPECT_EQ(run(table)->unit, stable);
-}
-
-TEST_F(Decide, TellsOfEachFlagHowItStands) {
-  const FlagIndex second = build.flag("second", chat);
-  const FlagIndex third = build.flag("third", chat);
-  row(FlagState::pilot, kEverybody);
-  build.row(tenant, second, FlagState::off, 7);
-  const Table table = build.build();
-  const auto choice = choose_scenario(table, input);
-  const Decision decision = *decide(table, *choice, input);
-  EXPECT_EQ(decision.reason, Reason::split_in);
-
-  const FlagStanding first_stands = flag_standing(table, input, &decision, flag);
-  EXPECT_TRUE(first_stands.applies);
-  EXPECT_EQ(first_stands.reason, Reason::split_in);
-  EXPECT_EQ(first_stands.milli_percent, kEverybody);
-  const FlagStanding second_stands = flag_standing(table, input, &decision, second);
-  EXPECT_FALSE(second_stands.applies);
-  EXPECT_EQ(second_stands.reason, Reason::off);
-  EXPECT_EQ(second_stands.milli_percent, 7u);
-  EXPECT_FALSE(flag_standing(table, input, &decision, third).has_row);
-  EXPECT_EQ(flag_standing(table, input, &decision, third).reason, Reason::no_row);
-  EXPECT_EQ(flag_standing(table, input, nullptr, flag).reason, Reason::killed);
-  EXPECT_FALSE(flag_standing(table, input, nullptr, flag).applies);
-}
-
-TEST_F(Decide, LetsOpenConversationsFinishIfTheRowSaysSo) {
-  TenantFlag& flag_row = row(FlagState::off);
-  flag_row.on_rollback = OnRollback::finish;
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  expect(run(), Arm::candidate, candidate, Reason::pinned);
-  flag_row.state = FlagState::production;
-  flag_row.expires_ns = 5;
-  expect(run(), Arm::candidate, candidate, Reason::pinned);
-}
-
-TEST_F(Decide, NeverLetsAPinWinOverAKilledFlag) {
-  row(FlagState::production).on_rollback = OnRollback::finish;
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  Table table = build.build();
-  kill(table.kills.flags, table, flag);
-  const Decision decision = *run(table);
-  expect(decision, Arm::stable, stable, Reason::killed);
-  EXPECT_TRUE(decision.pin);
-}
-
-TEST_F(Decide, FindsThePinAmongCombinationsThatAreTheSameUnit) {
-  const FlagIndex second = build.flag("second", chat);
-  Scenario& scenario = build.at(chat);
-  scenario.combinations[0b10] = scenario.combinations[0b01];
-  row(FlagState::off);
-  build.row(tenant, second, FlagState::pilot, 0);
-  input.conversation = "c-1";
-  input.pinned_unit = hash(candidate);
-  const Decision decision = run();
-  expect(decision, Arm::candidate, candidate, Reason::pinned);
-  EXPECT_EQ(decision.combination, 0b10);
-  EXPECT_EQ(decision.flag, second);
 }
 
 // ---- kills and fallbacks ----

@@ -153,16 +153,13 @@ TEST(ActingTenant, IsTheKeysOwnOrOneThatItMayActFor) {
   const TenantIndex friendly = build.tenant("friend");
   build.tenant("stranger");
   const KeyIndex key = build.key(own);
-  build.body().keys[0].act_as = {friendly};
-  build.build();
-  for (uint32_t i = 0; i < build.body().tenants.size(); i++) {
-    build.body().tenant_names.insert(build.body().tenants[i].id, i);
-  }
-  EXPECT_EQ(acting_tenant(build.body(), key, ""), own);
-  EXPECT_EQ(acting_tenant(build.body(), key, "own"), own);
-  EXPECT_EQ(acting_tenant(build.body(), key, "friend"), friendly);
+  build.at(key).act_as = {friendly};
+  const Table table = build.build();
+  EXPECT_EQ(acting_tenant(table, key, ""), own);
+  EXPECT_EQ(acting_tenant(table, key, "own"), own);
+  EXPECT_EQ(acting_tenant(table, key, "friend"), friendly);
   for (const char* named : {"stranger", "nobody"}) {
-    const auto refused = acting_tenant(build.body(), key, named);
+    const auto refused = acting_tenant(table, key, named);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, ErrorCode::tenant_not_allowed);
   }

@@ -23,7 +23,7 @@ class RowIndex : public ::testing::Test {
 
   std::vector<int> bits(TenantIndex tenant, int scenario) const {
     std::vector<int> found;
-    for (const PackedRow& row : find_rows(*table.body, tenant, scenarios[scenario])) {
+    for (const PackedRow& row : find_rows(*table.body, table[tenant], scenarios[scenario]).rows) {
       if (row.present != 0) found.push_back(row.bit);
     }
     return found;
@@ -65,31 +65,38 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   row.limit_rpm = 5;
   row.until_ns = 21;
   table = build.build();
-  const PackedRow& packed = find_rows(*table.body, tenant, scenarios[2])[0];
+  const ScenarioRows rows = find_rows(*table.body, table[tenant], scenarios[2]);
+  const PackedRow& packed = rows.rows[0];
   EXPECT_EQ(packed.milli_percent, 12'345u);
   EXPECT_EQ(packed.state, std::to_underlying(FlagState::production));
   EXPECT_EQ(packed.on_rollback, std::to_underlying(OnRollback::finish));
   EXPECT_TRUE(packed.limited);
   EXPECT_TRUE(packed.timed);
-  const RowTerms& terms = table.body->rows.terms[packed.terms];
+  const RowTerms& terms = rows.terms(packed);
   EXPECT_EQ(terms.start_ns, 11);
   EXPECT_EQ(terms.expires_ns, 22);
   EXPECT_EQ(terms.until_ns, 21);
   EXPECT_EQ(terms.on_expiry, ExpiryAction::alert);
-  ASSERT_EQ(terms.segment_count, 2);
-  EXPECT_EQ(table.body->rows.segments[terms.first_segment], second);
-  EXPECT_EQ(table.body->rows.segments[terms.first_segment + 1], first);
+  ASSERT_EQ(terms.segments().size(), 2u);
+  EXPECT_EQ(terms.segments()[0], second);
+  EXPECT_EQ(terms.segments()[1], first);
 }
 
-TEST_F(RowIndex, KeepsTermsThatManyRowsShareOnce) {
-  for (int t = 0; t < 10; t++) {
-    const TenantIndex tenant = build.tenant("t" + std::to_string(t));
-    build.row(tenant, flags[0], FlagState::pilot).expires_ns = 50;
-    build.row(tenant, flags[1], FlagState::pilot).expires_ns = t < 5 ? 50 : 60;
-    build.row(tenant, flags[2], FlagState::pilot);
-  }
+TEST_F(RowIndex, KeepsTermsThatRowsOfATenantShareOnce) {
+  const TenantIndex tenant = build.tenant("t");
+  build.row(tenant, flags[0], FlagState::pilot).expires_ns = 50;
+  build.row(tenant, flags[1], FlagState::pilot).expires_ns = 60;
+  build.row(tenant, flags[2], FlagState::pilot).expires_ns = 50;
+  build.row(tenant, flags[3], FlagState::pilot);
   table = build.build();
-  EXPECT_EQ(table.body->rows.terms.size(), 3u);
+  const auto terms_of = [&](int scenario, size_t row) {
+    const ScenarioRows rows = find_rows(*table.body, table[tenant], scenarios[scenario]);
+    return &rows.terms(rows.rows[row]);
+  };
+  EXPECT_EQ(terms_of(0, 0), terms_of(0, 1));
+  EXPECT_NE(terms_of(0, 0), terms_of(1, 0));
+  EXPECT_EQ(terms_of(1, 0)->expires_ns, 60);
+  EXPECT_EQ(terms_of(2, 0), &kAlways);
 }
 
 // Both layouts and their border: a tenant with rows on any subset of the flags finds exactly those.
@@ -104,7 +111,7 @@ TEST_F(RowIndex, FindsExactlyTheRowsOfEverySubset) {
   for (unsigned subset = 0; subset < 1u << flags.size(); subset++) {
     unsigned found = 0;
     for (const ScenarioIndex scenario : scenarios) {
-      for (const PackedRow& row : find_rows(*table.body, TenantIndex{subset}, scenario)) {
+      for (const PackedRow& row : find_rows(*table.body, table[TenantIndex{subset}], scenario).rows) {
         if (row.present == 0) continue;
         ASSERT_EQ(table.body->scenarios[static_cast<uint32_t>(scenario)].flags[row.bit],
                   flags[row.milli_percent - 1]);
@@ -120,9 +127,9 @@ TEST_F(RowIndex, FindsTheWholeRowOfAFlag) {
   build.row(tenant, flags[1], FlagState::pilot, 1);
   build.row(tenant, flags[3], FlagState::pilot, 3);
   table = build.build();
-  EXPECT_EQ(find_row(*table.body, tenant, flags[3])->milli_percent, 3u);
-  EXPECT_EQ(find_row(*table.body, tenant, flags[1])->milli_percent, 1u);
-  for (const int f : {0, 2, 4}) EXPECT_EQ(find_row(*table.body, tenant, flags[f]), nullptr);
+  EXPECT_EQ(find_row(*table.body, table[tenant], flags[3])->milli_percent, 3u);
+  EXPECT_EQ(find_row(*table.body, table[tenant], flags[1])->milli_percent, 1u);
+  for (const int f : {0, 2, 4}) EXPECT_EQ(find_row(*table.body, table[tenant], flags[f]), std::nullopt);
 }
 
 }  // namespace

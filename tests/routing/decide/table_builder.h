@@ -12,6 +12,7 @@
 #include "routing/decide/decide.h"
 #include "routing/decide/row_index.h"
 #include "routing/table/table.h"
+#include "routing/table/tenant_builder.h"
 
 namespace weir::routing {
 
@@ -74,8 +75,8 @@ class TableBuilder {
   }
 
   TenantIndex tenant(std::string_view id) {
-    body_->tenants.emplace_back().id = id;
-    return TenantIndex{last(body_->tenants)};
+    tenants_.emplace_back().id = id;
+    return TenantIndex{last(tenants_)};
   }
 
   // Rows of a tenant are given in the order of their flags.
@@ -89,16 +90,18 @@ class TableBuilder {
   }
 
   KeyIndex key(TenantIndex tenant, std::optional<ScenarioIndex> scenario = std::nullopt, Digest hash = {}) {
-    Key& key = body_->keys.emplace_back();
+    KeySpec& key = keys_.emplace_back();
+    key.id = "key-" + std::to_string(keys_.size());
     key.tenant = tenant;
     key.scenario = scenario;
     key.hash = hash;
-    return KeyIndex{last(body_->keys)};
+    return KeyIndex{last(keys_)};
   }
 
   Scenario& at(ScenarioIndex index) { return body_->scenarios[static_cast<uint32_t>(index)]; }
   Flag& at(FlagIndex index) { return body_->flags[static_cast<uint32_t>(index)]; }
-  Tenant& at(TenantIndex index) { return body_->tenants[static_cast<uint32_t>(index)]; }
+  TenantSpec& at(TenantIndex index) { return tenants_[static_cast<uint32_t>(index)]; }
+  KeySpec& at(KeyIndex index) { return keys_[static_cast<uint32_t>(index)]; }
   TableBody& body() { return *body_; }
 
   // May be called again after further changes to rows.
@@ -107,12 +110,18 @@ class TableBuilder {
     fill(body.scenario_names, body.scenarios);
     fill(body.model_names, body.models);
     fill(body.attribute_names, body.attributes);
-    body.key_hashes = {};
-    for (uint32_t i = 0; i < body.keys.size(); i++) body.key_hashes.insert(body.keys[i].hash, i);
-    index_rows(body);
+    rank_flags(body);
+    index_flags(body);
+    TenantTableBuilder tenants(body);
+    if (tenants_.empty()) tenant("tenant");  // the one that keys belong to
+    for (const TenantSpec& tenant : tenants_) tenants.add(tenant);
+    tenants.end_tenants();
+    for (const KeySpec& key : keys_) tenants.add(key);
+    tenants.end_keys();
     Table table;
     table.revision = 7;
     table.body = body_;
+    table.tenants = tenants.take();
     table.kills.providers.resize(body.providers.size());
     table.kills.units.resize(body.units.size());
     table.kills.scenarios.resize(body.scenarios.size());
@@ -132,6 +141,8 @@ class TableBuilder {
     for (uint32_t i = 0; i < objects.size(); i++) index.insert(objects[i].name, i);
   }
 
+  std::vector<TenantSpec> tenants_;
+  std::vector<KeySpec> keys_;
   std::shared_ptr<TableBody> body_ = std::make_shared<TableBody>();
 };
 

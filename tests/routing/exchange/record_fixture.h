@@ -8,11 +8,13 @@
 
 #include "routing/exchange/record.h"
 #include "routing/table/table.h"
+#include "routing/table/tenant_builder.h"
 
 namespace weir::routing {
 
 // Table objects as a record names them: index 0 of each kind.
-inline std::unique_ptr<Table> small_table(std::string tenant = "bank-17", std::string unit = "support-41") {
+inline std::unique_ptr<Table> small_table(std::string tenant = "bank-17", std::string unit = "support-41",
+                                          std::string key = "bank-17-app") {
   auto body = std::make_shared<TableBody>();
   body->providers.emplace_back().name = "openai";
   body->models.emplace_back().name = "gpt-4.1-2025-04-14";
@@ -22,11 +24,19 @@ inline std::unique_ptr<Table> small_table(std::string tenant = "bank-17", std::s
   body->units[1].hash_hex = std::string(64, 'b');
   body->scenarios.emplace_back().name = "support-chat";
   body->flags.emplace_back().name = "support-v2";
-  body->tenants.emplace_back().id = std::move(tenant);
-  body->keys.emplace_back().id = "bank-17-app";
+  TenantTableBuilder tenants(*body);
+  TenantSpec tenant_spec;
+  tenant_spec.id = std::move(tenant);
+  tenants.add(tenant_spec);
+  tenants.end_tenants();
+  KeySpec key_spec;
+  key_spec.id = std::move(key);
+  tenants.add(key_spec);
+  tenants.end_keys();
   auto table = std::make_unique<Table>();
   table->revision = 42;
   table->published_wall_ns = 1'796'115'600'000'000'000;  // 2026-12-01T09:00:00Z
+  table->tenants = tenants.take();
   table->body = std::move(body);
   return table;
 }

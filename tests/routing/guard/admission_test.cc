@@ -23,8 +23,7 @@ GuardTime time_at(uint64_t now_ns) {
 const GuardTime kNow = time_at(1'000'000'000'000);
 
 struct World {
-  explicit World(const std::shared_ptr<const TableBody>& table)
-      : body(table), plan(GuardPlan::bind(*table, arena)) {}
+  explicit World(tests::GuardedTable guarded) : table(std::move(guarded)), plan(table.bind(arena)) {}
 
   AdmitRequest request(uint64_t tokens = 10, int64_t worst = 1, std::string_view user = "u") const {
     return {.plan = plan.get(),
@@ -39,7 +38,7 @@ struct World {
 
   std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
   UserGuards users{1 << 20, kSecret};
-  std::shared_ptr<const TableBody> body;
+  tests::GuardedTable table;
   std::shared_ptr<const GuardPlan> plan;
 };
 
@@ -150,7 +149,7 @@ TEST(Admission, OfSeveralBudgetsTheStrongestActionAnswers) {
   EXPECT_EQ(rejected.kind, Kind::over_budget);
   EXPECT_EQ(rejected.action, BudgetAction::reject);
   EXPECT_STREQ(limit_token(rejected.scope, rejected.limit), "tenant.budget");
-  for (const BudgetGuard& budget : world.plan->budgets(*world.plan->of(TenantIndex{0}))) {
+  for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
     EXPECT_EQ(view(*budget.line, budget.spec, kNow).reserved, 0);
   }
 }
@@ -163,7 +162,7 @@ TEST(Admission, AHopThatCostsMoreMustFit) {
   EXPECT_EQ(hold.worst_nano_usd(), 2 * kUsd);
   EXPECT_TRUE(hold.change_worst(5 * kUsd, kNow));
   hold.settle(1, 4 * kUsd, world.users, kNow);
-  for (const BudgetGuard& budget : world.plan->budgets(*world.plan->of(TenantIndex{0}))) {
+  for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
     EXPECT_EQ(view(*budget.line, budget.spec, kNow).spent, 4 * kUsd);
     EXPECT_EQ(view(*budget.line, budget.spec, kNow).reserved, 0);
   }
@@ -199,7 +198,7 @@ TEST(Admission, ConcurrentRequestsGetExactlyTheWorstCasesThatFit) {
     });
   }
   for (std::thread& shard : shards) shard.join();
-  const BudgetGuard& budget = world.plan->budgets(*world.plan->of(TenantIndex{0}))[0];
+  const BudgetGuard& budget = world.plan->of(TenantIndex{0})->budgets[0];
   EXPECT_LE(view(*budget.line, budget.spec, kNow).spent, 10 * kUsd);
   EXPECT_EQ(admitted.load(), 10);
 }
@@ -269,7 +268,7 @@ TEST(Admission, ReservationsReturnToNothingAndSpendIsTheSumOfRecords) {
       EXPECT_EQ(guard.line->in_flight.load(), 0u);
     }
     if (guard.scope == GuardScope::user) continue;
-    for (const BudgetGuard& budget : world.plan->budgets(guard)) {
+    for (const BudgetGuard& budget : guard.budgets) {
       EXPECT_EQ(budget.line->committed.load(), budget.line->spent.load()) << token(guard.scope);
       EXPECT_EQ(budget.line->spent.load(), total) << token(guard.scope);
     }

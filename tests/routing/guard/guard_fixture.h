@@ -6,17 +6,28 @@
 #include <memory>
 #include <string>
 
+#include "routing/guard/guard_plan.h"
 #include "routing/table/compile.h"
 
 namespace weir::routing::tests {
 
-inline std::shared_ptr<const TableBody> compiled(const std::string& yaml) {
-  auto body = compile_text(yaml, TableFormat::yaml, {});
-  if (!body) {
-    for (const Problem& problem : body.error()) ADD_FAILURE() << problem.path << ": " << problem.message;
-    return std::make_shared<TableBody>();
+struct GuardedTable {
+  std::shared_ptr<const TableBody> body = std::make_shared<TableBody>();
+  std::shared_ptr<const TenantTable> tenants = std::make_shared<TenantTable>();
+
+  std::shared_ptr<const GuardPlan> bind(const std::shared_ptr<GuardArena>& arena,
+                                        const GuardPlan* base = nullptr) const {
+    return GuardPlan::bind(*body, *tenants, arena, base);
   }
-  return std::move(*body);
+};
+
+inline GuardedTable compiled(const std::string& yaml) {
+  auto table = compile_text(yaml, TableFormat::yaml, {});
+  if (!table) {
+    for (const Problem& problem : table.error()) ADD_FAILURE() << problem.path << ": " << problem.message;
+    return {};
+  }
+  return {std::move(table->body), std::move(table->tenants)};
 }
 
 inline std::string guarded_text(const std::string& global, const std::string& scenario,
@@ -48,7 +59,7 @@ keys:
 )" + global;
 }
 
-inline std::shared_ptr<const TableBody> guarded_table() {
+inline GuardedTable guarded_table() {
   return compiled(
       guarded_text("limits: { rps: 100000 }\nbudgets: [ { window: 1d, usd: 1000000, on_exceed: kill } ]\n",
                    ", budgets: [ { window: 1h, usd: 500000 } ]",
@@ -59,7 +70,7 @@ inline std::shared_ptr<const TableBody> guarded_table() {
                    ", limits: { rps: 5000, rpm: 300000 }, budgets: [ { window: 1m, usd: 300000 } ]"));
 }
 
-inline std::shared_ptr<const TableBody> unguarded_table() {
+inline GuardedTable unguarded_table() {
   return compiled(R"(
 providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
 models: { m: { provider: p, price: { input: 1, output: 1 } } }

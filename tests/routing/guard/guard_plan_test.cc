@@ -1,8 +1,11 @@
 #include "routing/guard/guard_plan.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "routing/guard/admission.h"
+#include "routing/table/compile_change.h"
+#include "routing/exchange/gateway.h"
 #include "tests/routing/guard/guard_fixture.h"
 
 namespace weir::routing {
@@ -10,19 +13,19 @@ namespace {
 
 TEST(GuardArena, KeepsALinePerNameAcrossPlans) {
   auto arena = std::make_shared<GuardArena>(64);
-  const auto body = tests::guarded_table();
-  auto first = GuardPlan::bind(*body, arena);
+  const auto table = tests::guarded_table();
+  auto first = table.bind(arena);
   ASSERT_NE(first, nullptr);
   const uint32_t used = arena->used();
   const ScopeGuard* tenant = first->of(TenantIndex{0});
   ASSERT_NE(tenant, nullptr);
   take(tenant->line->rates[1], tenant->limits.rates[1], 1, 1'000);
-  auto second = GuardPlan::bind(*body, arena);
+  auto second = table.bind(arena);
   EXPECT_EQ(arena->used(), used);
   EXPECT_EQ(second->of(TenantIndex{0})->line, tenant->line);
   first.reset();
   second.reset();
-  const auto third = GuardPlan::bind(*body, arena);
+  const auto third = table.bind(arena);
   EXPECT_EQ(third->of(TenantIndex{0})->line->rates[1].load(),
             1'000 * kTicksPerNs + third->of(TenantIndex{0})->limits.rates[1].interval)
       << "nobody held it for a while, and it is still there";
@@ -59,26 +62,30 @@ TEST(GuardArena, FindsEveryNameAfterGrowing) {
 
 TEST(GuardPlan, IsRefusedWhenTheArenaIsFull) {
   auto arena = std::make_shared<GuardArena>(3);
-  EXPECT_EQ(GuardPlan::bind(*tests::guarded_table(), arena), nullptr);
-  EXPECT_NE(GuardPlan::bind(*tests::unguarded_table(), arena), nullptr) << "what it had taken came back";
+  EXPECT_EQ(tests::guarded_table().bind(arena), nullptr);
+  EXPECT_NE(tests::unguarded_table().bind(arena), nullptr) << "what it had taken came back";
+}
+
+TEST(GuardPlan, MayHaveKMaxGuardLinesUnlessToldOtherwise) {
+  EXPECT_EQ(GatewayOptions().max_guard_lines, core::limits::kMaxGuardLines);
 }
 
 TEST(GuardPlan, HoldsOnlyModelsForATableWithoutGuards) {
   auto arena = std::make_shared<GuardArena>(3);
-  const auto plan = GuardPlan::bind(*tests::unguarded_table(), arena);
+  const auto plan = tests::unguarded_table().bind(arena);
   EXPECT_TRUE(plan->empty());
   EXPECT_EQ(arena->used(), 2u) << "what its one model uses, and how it fares";
 }
 
 TEST(GuardPlan, KnowsEachScopesRules) {
   auto arena = std::make_shared<GuardArena>(64);
-  const auto body = tests::guarded_table();
-  const auto plan = GuardPlan::bind(*body, arena);
+  const auto table = tests::guarded_table();
+  const auto plan = table.bind(arena);
   EXPECT_EQ(plan->global()->limits.rates[static_cast<unsigned>(RateKind::second)].limit, 100'000u);
   EXPECT_EQ(plan->of(TenantIndex{0})->limits.rates[static_cast<unsigned>(RateKind::minute)].limit, 6'000u);
   EXPECT_EQ(plan->of(TenantIndex{0})->limits.concurrency, 200u);
-  EXPECT_EQ(plan->budgets(*plan->of(TenantIndex{0})).size(), 2u);
-  EXPECT_EQ(plan->budgets(*plan->of(TenantIndex{0}))[1].spec.window_ns, 0u) << "a month";
+  EXPECT_EQ(plan->of(TenantIndex{0})->budgets.size(), 2u);
+  EXPECT_EQ(plan->of(TenantIndex{0})->budgets[1].spec.window_ns, 0u) << "a month";
   EXPECT_EQ(plan->user_of(TenantIndex{0})->line, nullptr) << "found per request";
   EXPECT_EQ(plan->user_of(TenantIndex{1}), nullptr);
   const ScopeGuard* pilot = plan->pilot(TenantIndex{0}, FlagIndex{0});
@@ -89,21 +96,74 @@ TEST(GuardPlan, KnowsEachScopesRules) {
 
 TEST(GuardPlan, TheEconomyUnitIsTheCheapestOfTheLowestTier) {
   auto arena = std::make_shared<GuardArena>(64);
-  const auto body = tests::guarded_table();
-  const auto plan = GuardPlan::bind(*body, arena);
-  EXPECT_EQ((*body)[plan->economy_unit(ScenarioIndex{0})].name, "mini");
+  const auto table = tests::guarded_table();
+  const auto plan = table.bind(arena);
+  EXPECT_EQ((*table.body)[plan->economy_unit(ScenarioIndex{0})].name, "mini");
+}
+
+// Only what a change touches is bound anew, and it is the same as if all were.
+TEST(GuardPlan, SharesThePartsOfBlocksThatDidNotChange) {
+  auto arena = std::make_shared<GuardArena>(10'000);
+  std::string tenants, keys;
+  for (int i = 0; i < 3'000; ++i) {
+    tenants += fmt::format("  x{}: {{ limits: {{ rpm: {} }} }}\n", i, 1 + i);
+    keys += fmt::format(
+        "  - {{ id: xk{0}, tenant: x{0}, limits: {{ rps: 5 }}, hash: \"hmac-sha256:{1:064}\" }}\n", i, i + 1);
+  }
+  auto table = tests::compiled(tests::guarded_text(keys, "", " }\n" + tenants + "  last: {", ""));
+  const auto before = table.bind(arena);
+  ASSERT_NE(before, nullptr);
+  const std::vector changes = {
+      ObjectChange{ObjectKind::tenant, "x7", std::nullopt,
+                   R"({"limits":{"rpm":77},"user_limits":{"rps":1}})"},
+      ObjectChange{ObjectKind::tenant, "new", std::nullopt, R"({"budgets":[{"window":"1h","usd":1}]})"}};
+  auto changed = change_tenants(*table.body, *table.tenants, changes);
+  ASSERT_TRUE(changed.has_value());
+  table.tenants = std::move(*changed);
+  const auto after = table.bind(arena, before.get());
+  ASSERT_NE(after, nullptr);
+  const auto rpm = [](const ScopeGuard* guard) {
+    return guard->limits.rates[static_cast<unsigned>(RateKind::minute)].limit;
+  };
+  const TenantIndex seventh = *table.tenants->find("x7");
+  EXPECT_EQ(rpm(before->of(seventh)), 8u);
+  EXPECT_EQ(rpm(after->of(seventh)), 77u);
+  EXPECT_EQ(after->of(seventh)->line, before->of(seventh)->line) << "what was counted stays";
+  EXPECT_NE(after->user_of(seventh), nullptr);
+  EXPECT_EQ(after->of(*table.tenants->find("new"))->budgets.size(), 1u);
+  EXPECT_EQ(after->of(*table.tenants->find("x2000")), before->of(*table.tenants->find("x2000"))) << "shared";
+  EXPECT_EQ(after->of(*table.tenants->find_key("xk2000")), before->of(*table.tenants->find_key("xk2000")));
+  const auto whole = table.bind(arena);
+  const std::vector<ScopeGuard> shared_scopes = after->scopes(), whole_scopes = whole->scopes();
+  ASSERT_EQ(shared_scopes.size(), whole_scopes.size());
+  for (size_t i = 0; i < whole_scopes.size(); ++i) {
+    EXPECT_EQ(shared_scopes[i].scope, whole_scopes[i].scope);
+    EXPECT_EQ(shared_scopes[i].owner, whole_scopes[i].owner);
+    EXPECT_EQ(shared_scopes[i].line, whole_scopes[i].line);
+    EXPECT_EQ(shared_scopes[i].budgets.size(), whole_scopes[i].budgets.size());
+  }
+}
+
+TEST(GuardPlan, SharesNothingWithThePlanOfATableOfOtherNames) {
+  auto arena = std::make_shared<GuardArena>(64);
+  const auto other = tests::unguarded_table().bind(arena);
+  const auto plan = tests::guarded_table().bind(arena, other.get());
+  EXPECT_EQ(plan->scopes().size(), tests::guarded_table().bind(arena)->scopes().size());
 }
 
 TEST(Pilot, CountsItsRateAndItsTotal) {
   auto arena = std::make_shared<GuardArena>(64);
-  const auto plan = GuardPlan::bind(*tests::guarded_table(), arena);
+  const auto plan = tests::guarded_table().bind(arena);
   const ScopeGuard& pilot = *plan->pilot(TenantIndex{0}, FlagIndex{0});
   GuardTime now{.now_ns = 1'000'000'000};
+  EXPECT_TRUE(would_be_within_pilot(pilot, now.now_ns)) << "and asking so does not count";
   EXPECT_TRUE(within_pilot(pilot, now));
   EXPECT_TRUE(within_pilot(pilot, now));
+  EXPECT_FALSE(would_be_within_pilot(pilot, now.now_ns));
   EXPECT_FALSE(within_pilot(pilot, now)) << "two per minute";
   now.now_ns += 60'000'000'000;
   EXPECT_TRUE(within_pilot(pilot, now));
+  EXPECT_FALSE(would_be_within_pilot(pilot, now.now_ns));
   EXPECT_FALSE(within_pilot(pilot, now)) << "three in all";
   now.now_ns += 600'000'000'000;
   EXPECT_FALSE(within_pilot(pilot, now));

@@ -91,6 +91,25 @@ TEST(UsageReader, IgnoresUsageInsideText) {
   EXPECT_FALSE(reader.usage().present);
 }
 
+TEST(UsageReader, TellsWhereAnEventNamesUsage) {
+  UsageReader reader(Endpoint::chat_completions);
+  const auto key_in = [&](const std::string& data) {
+    read(reader, data);
+    return reader.usage_key();
+  };
+  EXPECT_EQ(key_in(R"({"usage":null,"choices":[]})"), 1u);
+  const std::string after_text = R"({"choices":[{"delta":{"content":"usage"}}],"usage" : null})";
+  EXPECT_EQ(key_in(after_text), after_text.rfind("\"usage\""));
+  EXPECT_EQ(key_in(R"({"choices":[{"delta":{"content":"\"usage\":1"}}]})"), UsageReader::kNoUsageKey);
+  EXPECT_EQ(key_in("[DONE]"), UsageReader::kNoUsageKey);
+  EXPECT_EQ(key_in(""), UsageReader::kNoUsageKey);
+  for (size_t padding = 0; padding < 70; ++padding) {  // at every place of a block
+    const std::string before = "{\"x\":\"" + std::string(padding, 'y') + "\",";
+    EXPECT_EQ(key_in(before + "\"usage\":null}"), before.size());
+    EXPECT_EQ(key_in(before + "\"usage\""), UsageReader::kNoUsageKey);
+  }
+}
+
 TEST(UsageReader, DoesNotBelieveNonsense) {
   for (const char* usage : {R"({"prompt_tokens":-5})", R"({"prompt_tokens":"5"})", R"({"prompt_tokens":1.5})",
                             R"({"prompt_tokens":1e3})", R"({"prompt_tokens":99999999999999999999999})",

@@ -3,6 +3,9 @@
 #include <map>
 #include <set>
 
+#include "routing/guard/admission.h"
+#include "routing/guard/guard_arena.h"
+#include "routing/guard/guard_plan.h"
 #include "tests/routing/decide/table_builder.h"
 #include "tests/routing/ofrep/ofrep_fixture.h"
 
@@ -149,6 +152,23 @@ TEST_F(Evaluations, LookAtAPinAndLeaveItAlone) {
   context.conversation = "c-1";
   for (int asked = 0; asked < 100; asked++) ask("a", "launch");
   EXPECT_EQ(pins.peek(pin, 1'000'000), std::nullopt) << "asking kept a pin alive";
+}
+
+TEST_F(Evaluations, OfAPilotWhoseLimitIsUsedUpAreOfItsPreviousUnit) {
+  auto arena = std::make_shared<GuardArena>(64);
+  table.guards = GuardPlan::bind(body(), *table.tenants, arena);
+  be_staff();
+  for (int asked = 0; asked < 10; asked++) EXPECT_EQ(value("a", "launch.unit"), "new");
+  const ScopeGuard& pilot = *table.guards->pilot(tenant("a"), flag("launch"));
+  while (within_pilot(pilot, {.now_ns = 1})) {
+  }
+  const Json answer = ask("a", "launch");
+  EXPECT_EQ(answer["value"]["name"], "old");
+  EXPECT_EQ(answer["metadata"]["weirReason"], "pilot_limit");
+  EXPECT_EQ(answer["metadata"]["state"], "pilot");
+  EXPECT_EQ(answer["reason"], "DEFAULT");
+  EXPECT_EQ(value("a", "launch.enabled"), false);
+  EXPECT_EQ(ask("a", "warmer")["metadata"]["weirReason"], "off");
 }
 
 TEST_F(Evaluations, UnderAKilledUnitAreOfTheUnitThatAnswersInstead) {

@@ -40,7 +40,7 @@ flags:
 tenants:
   a:
     flags:
-      launch: { state: pilot, percent: 12.305, segments: [ internal ], owner: u, reason: r, review: 2030-01-01, previous: old }
+      launch: { state: pilot, percent: 12.305, segments: [ internal ], limits: { total_requests: 2 }, owner: u, reason: r, review: 2030-01-01, previous: old }
       warmer: { state: off, owner: u, reason: r, review: 2030-01-01, previous: old }
   b:
     flags:
@@ -69,7 +69,9 @@ class Ofrep : public ::testing::Test {
  protected:
   Ofrep() {
     table.revision = 7;
-    table.body = must_compile(kOfrepTable);
+    Compiled compiled = must_compile(kOfrepTable);
+    table.body = std::move(compiled.body);
+    table.tenants = std::move(compiled.tenants);
     table.kills.providers.resize(table.body->providers.size());
     table.kills.units.resize(table.body->units.size());
     table.kills.scenarios.resize(table.body->scenarios.size());
@@ -77,7 +79,7 @@ class Ofrep : public ::testing::Test {
   }
 
   const TableBody& body() const { return *table.body; }
-  TenantIndex tenant(std::string_view id) const { return TenantIndex{*body().tenant_names.find(id)}; }
+  TenantIndex tenant(std::string_view id) const { return table.tenants->find(id).value(); }
   FlagIndex flag(std::string_view name) const { return FlagIndex{*body().flag_names.find(name)}; }
   ScenarioIndex scenario(std::string_view name) const {
     return ScenarioIndex{*body().scenario_names.find(name)};

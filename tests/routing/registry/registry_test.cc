@@ -96,7 +96,7 @@ TEST_F(RegistryTest, ADocumentHoldsItsSections) {
           set(ObjectKind::tenant, "b", "{}"), set(ObjectKind::tenant, "a", R"({"name":"A"})"),
           set(ObjectKind::key, "k", R"({"id":"k"})")});
   EXPECT_EQ(registry->document(0).value(),
-            R"({"tenants":{"a":{"name":"A"},"b":{}},"keys":[{"id":"k"}],"prompt_source":"git"})");
+            R"({"keys":[{"id":"k"}],"prompt_source":"git","tenants":{"a":{"name":"A"},"b":{}}})");
 }
 
 TEST_F(RegistryTest, DifferencesHaveBothBodiesInBothDirections) {

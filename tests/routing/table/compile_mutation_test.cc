@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "routing/decide/row_index.h"
 #include "routing/table/yaml.h"
 #include "tests/routing/table/example.h"
 
@@ -60,7 +61,10 @@ class Mutator {
   std::mt19937 random_{kSeed};
 };
 
-void expect_sound(const TableBody& body) {
+void expect_sound(const CompiledTable& table) {
+  const TableBody& body = *table.body;
+  const TenantTable& tenants = *table.tenants;
+  ASSERT_EQ(body.basis, tenants.basis());
   for (const Unit& unit : body.units) {
     ASSERT_LT(static_cast<size_t>(unit.model), body.models.size());
     ASSERT_LT(static_cast<size_t>(unit.base), body.units.size());
@@ -73,15 +77,19 @@ void expect_sound(const TableBody& body) {
     for (const UnitIndex unit : scenario.combinations)
       ASSERT_LT(static_cast<size_t>(unit), body.units.size());
   }
-  for (const Tenant& tenant : body.tenants) {
-    ASSERT_FALSE(tenant.id.empty());
-    for (const TenantFlag& row : tenant.flags) {
-      ASSERT_LT(static_cast<size_t>(row.flag), body.flags.size());
-      ASSERT_LT(static_cast<size_t>(row.previous), body.units.size());
-      ASSERT_LE(row.milli_percent, 100'000u);
+  for (uint32_t i = 0; i < tenants.tenant_end(); i++) {
+    const Tenant tenant = tenants[TenantIndex{i}];
+    ASSERT_FALSE(tenant.id().empty());
+    for (uint32_t f = 0; f < body.flags.size(); f++) {
+      const auto row = find_row(body, tenant, FlagIndex{f});
+      if (!row) continue;
+      ASSERT_LT(static_cast<size_t>(row->previous), body.units.size());
+      ASSERT_LE(row->milli_percent, 100'000u);
     }
   }
-  for (const Key& key : body.keys) ASSERT_LT(static_cast<size_t>(key.tenant), body.tenants.size());
+  for (uint32_t i = 0; i < tenants.key_end(); i++) {
+    ASSERT_LT(static_cast<uint32_t>(tenants[KeyIndex{i}].tenant()), tenants.tenant_end());
+  }
   ASSERT_EQ(body.direct_units.size(), body.models.size());
 }
 
@@ -93,7 +101,7 @@ void load_mutations(const std::string& original, TableFormat format) {
     const CompileResult result = compile_text(text, format, test_options());
     if (result) {
       compiled++;
-      ASSERT_NO_FATAL_FAILURE(expect_sound(**result)) << text;
+      ASSERT_NO_FATAL_FAILURE(expect_sound(*result)) << text;
     } else {
       ASSERT_FALSE(result.error().empty());
       for (const Problem& problem : result.error()) ASSERT_FALSE(problem.message.empty());
@@ -120,9 +128,9 @@ TEST(Mutations, OfJsonMeanTheSameAsYaml) {
     if (!as_json) continue;
     const CompileResult as_yaml = compile_text(text, TableFormat::yaml, test_options());
     if (!as_yaml) continue;  // yaml-cpp refuses some of what JSON allows, such as tabs
-    ASSERT_EQ((*as_json)->units.size(), (*as_yaml)->units.size());
-    for (size_t i = 0; i < (*as_json)->units.size(); i++) {
-      ASSERT_EQ((*as_json)->units[i].hash_hex, (*as_yaml)->units[i].hash_hex) << text;
+    ASSERT_EQ(as_json->body->units.size(), as_yaml->body->units.size());
+    for (size_t i = 0; i < as_json->body->units.size(); i++) {
+      ASSERT_EQ(as_json->body->units[i].hash_hex, as_yaml->body->units[i].hash_hex) << text;
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "routing/table/compile.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstdio>
 
 #include "core/strong.h"
+#include "routing/decide/row_index.h"
 #include "tests/routing/table/example.h"
 
 namespace weir::routing {
@@ -100,15 +102,14 @@ TEST(DesignExample, BecomesAScenarioWithItsFlag) {
 
 TEST(DesignExample, BecomesATenantAndItsKey) {
   const auto body = must_compile(example());
-  ASSERT_EQ(body->tenants.size(), 1u);
-  const Tenant& bank = body->tenants[0];
-  EXPECT_EQ(bank.id, "bank-17");
-  EXPECT_EQ(bank.display_name, "Bank Seventeen");
-  ASSERT_EQ(bank.flags.size(), 1u);
-  const TenantFlag& row = bank.flags[0];
+  ASSERT_EQ(body.tenants->tenant_count(), 1u);
+  const Tenant bank = body[TenantIndex{0}];
+  EXPECT_EQ(bank.id(), "bank-17");
+  EXPECT_EQ(bank.display_name(), "Bank Seventeen");
+  const TenantRow row = find_row(*body, bank, FlagIndex{0}).value();
   EXPECT_EQ(row.state, FlagState::pilot);
   EXPECT_EQ(row.milli_percent, 5'000u);
-  EXPECT_EQ(row.segments, std::vector{SegmentIndex{0}});
+  EXPECT_THAT(row.segments, ::testing::ElementsAre(SegmentIndex{0}));
   EXPECT_EQ(row.start_ns, 1'796'115'600'000'000'000);
   EXPECT_EQ(row.expires_ns, 1'799'971'200'000'000'000);
   EXPECT_EQ(row.on_expiry, ExpiryAction::off);
@@ -117,20 +118,25 @@ TEST(DesignExample, BecomesATenantAndItsKey) {
   EXPECT_EQ(row.limit_total_requests, 50'000u);
   EXPECT_EQ(row.until_ns, INT64_MAX);
   EXPECT_EQ(row.review_ns, 1'796'688'000'000'000'000);
-  EXPECT_EQ(bank.limits.tpm, 2'000'000u);
-  ASSERT_EQ(bank.budgets.size(), 2u);
-  EXPECT_EQ(bank.budgets[0].window_ns, 3600 * core::kNsPerSecond);
-  EXPECT_EQ(bank.budgets[0].limit_nano_usd, 50'000'000'000);
-  EXPECT_EQ(bank.budgets[0].on_exceed, BudgetAction::economy);
-  EXPECT_EQ(bank.budgets[1].on_exceed, BudgetAction::reject);
+  EXPECT_EQ(bank.limits().tpm, 2'000'000u);
+  ASSERT_EQ(bank.budgets().size(), 2u);
+  EXPECT_EQ(bank.budgets()[0].window_ns, 3600 * core::kNsPerSecond);
+  EXPECT_EQ(bank.budgets()[0].limit_nano_usd, 50'000'000'000);
+  EXPECT_EQ(bank.budgets()[0].on_exceed, BudgetAction::economy);
+  EXPECT_EQ(bank.budgets()[1].on_exceed, BudgetAction::reject);
 
-  ASSERT_EQ(body->keys.size(), 1u);
-  EXPECT_EQ(body->keys[0].id, "bank-17-app");
-  EXPECT_EQ(body->keys[0].scenario, ScenarioIndex{0});
-  EXPECT_EQ(body->keys[0].limits.rpm, 3'000u);
+  ASSERT_EQ(body.tenants->key_count(), 1u);
+  const Key key = body[KeyIndex{0}];
+  EXPECT_EQ(key.id(), "bank-17-app");
+  EXPECT_EQ(key.tenant(), TenantIndex{0});
+  EXPECT_EQ(key.scenario(), ScenarioIndex{0});
+  EXPECT_EQ(key.limits().rpm, 3'000u);
+  EXPECT_EQ(bank.first_key(), KeyIndex{0});
   Digest digest;
   for (uint8_t i = 0; i < 32; i++) digest[i] = i;
-  EXPECT_EQ(body->key_hashes.find(digest), 0u);
+  EXPECT_EQ(body.tenants->find_key(digest), KeyIndex{0});
+  EXPECT_EQ(body.tenants->find_key("bank-17-app"), KeyIndex{0});
+  EXPECT_EQ(body.tenants->find_key("bank-17"), std::nullopt);
 }
 
 TEST(DesignExample, KeepsTheDocumentWithReferencesInPlaceOfSecrets) {
@@ -140,8 +146,8 @@ TEST(DesignExample, KeepsTheDocumentWithReferencesInPlaceOfSecrets) {
   // What is kept compiles to the same again.
   const CompileResult again = compile_json(body->source_json);
   ASSERT_TRUE(again.has_value()) << print(again.error());
-  EXPECT_EQ((*again)->units[0].hash_hex, body->units[0].hash_hex);
-  EXPECT_EQ((*again)->source_json, body->source_json);
+  EXPECT_EQ(again->body->units[0].hash_hex, body->units[0].hash_hex);
+  EXPECT_EQ(again->body->source_json, body->source_json);
 }
 
 TEST(Compile, TakesAnEmptyTable) {
@@ -152,7 +158,7 @@ TEST(Compile, TakesAnEmptyTable) {
 TEST(Compile, ReadsNoCredentialWithoutAResolver) {
   const CompileResult result = compile_text(example(), TableFormat::yaml, {});
   ASSERT_TRUE(result.has_value());
-  EXPECT_TRUE((*result)->providers[0].authorization.empty());
+  EXPECT_TRUE(result->body->providers[0].authorization.empty());
 }
 
 TEST(Compile, ReadsACredentialFromAFileAndWithoutTheBlanksAtItsEnd) {
@@ -376,25 +382,26 @@ TEST(Tenants, SortTheirRowsByFlag) {
       replaced(with_flags("  zero: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n"),
                "      support-v2: {",
                "      zero: { state: production, " + std::string(kLaunch) + " }\n      support-v2: {"));
-  ASSERT_EQ(body->tenants[0].flags.size(), 2u);
-  EXPECT_EQ(body->tenants[0].flags[0].flag, FlagIndex{0});
-  EXPECT_EQ(body->tenants[0].flags[0].state, FlagState::production);
-  EXPECT_EQ((*body)[body->tenants[0].flags[0].previous].name, "support-mini");
-  EXPECT_EQ(body->tenants[0].flags[1].state, FlagState::pilot);
+  const TenantRow zero = find_row(*body, body[TenantIndex{0}], FlagIndex{0}).value();
+  EXPECT_EQ(zero.state, FlagState::production);
+  EXPECT_EQ((*body)[zero.previous].name, "support-mini");
+  EXPECT_EQ(find_row(*body, body[TenantIndex{0}], FlagIndex{1})->state, FlagState::pilot);
 }
 
 TEST(Tenants, KeepARowThatIsOffWithItsPercentage) {
   const auto body =
       must_compile(replaced(example(), "state: pilot, percent: 5", "state: off, percent: 12.345"));
-  EXPECT_EQ(body->tenants[0].flags[0].state, FlagState::off);
-  EXPECT_EQ(body->tenants[0].flags[0].milli_percent, 12'345u);
+  const TenantRow row = find_row(*body, body[TenantIndex{0}], FlagIndex{0}).value();
+  EXPECT_EQ(row.state, FlagState::off);
+  EXPECT_EQ(row.milli_percent, 12'345u);
 }
 
 TEST(Tenants, MayEndTheirPilotAtATime) {
   const auto body = must_compile(
       replaced(example(), "total_requests: 50000 }", "until: 2026-12-24T18:00Z } , on_expiry: freeze"));
-  EXPECT_EQ(body->tenants[0].flags[0].until_ns, 1'798'135'200'000'000'000);
-  EXPECT_EQ(body->tenants[0].flags[0].on_expiry, ExpiryAction::freeze);
+  const TenantRow row = find_row(*body, body[TenantIndex{0}], FlagIndex{0}).value();
+  EXPECT_EQ(row.until_ns, 1'798'135'200'000'000'000);
+  EXPECT_EQ(row.on_expiry, ExpiryAction::freeze);
 }
 
 TEST(Approvals, StandAtScenariosAndFlagsInTheirOrder) {
@@ -428,21 +435,25 @@ TEST(Tenants, MayUseModelsDirectlyAndBoundTheirUsers) {
                             "    models: [gpt-4.1-2025-04-14, gpt-4o-mini-2024-07-18]\n"
                             "    user_limits: { rpm: 60 }\n"
                             "    user_budgets: [ { window: 1d, usd: 0.5, on_exceed: static } ]\n"));
-  const Tenant& bank = body->tenants[0];
-  EXPECT_EQ(bank.display_name_json, "Bank \\\"17\\\"");
-  EXPECT_EQ(bank.models, (std::vector{ModelIndex{0}, ModelIndex{1}}));
-  EXPECT_EQ(bank.user_limits.rpm, 60u);
-  EXPECT_EQ(bank.user_budgets.at(0).limit_nano_usd, 500'000'000);
-  EXPECT_EQ(bank.user_budgets.at(0).on_exceed, BudgetAction::static_text);
+  const Tenant bank = body[TenantIndex{0}];
+  EXPECT_EQ(bank.display_name_json(), "Bank \\\"17\\\"");
+  EXPECT_THAT(bank.models(), ::testing::ElementsAre(ModelIndex{0}, ModelIndex{1}));
+  EXPECT_EQ(bank.user_limits().rpm, 60u);
+  ASSERT_EQ(bank.user_budgets().size(), 1u);
+  EXPECT_EQ(bank.user_budgets()[0].limit_nano_usd, 500'000'000);
+  EXPECT_EQ(bank.user_budgets()[0].on_exceed, BudgetAction::static_text);
 }
 
 TEST(Keys, MayActForListedTenants) {
   const auto body =
       must_compile(replaced(replaced(example(), "tenants:\n", "tenants:\n  a: {}\n  b: {}\n"),
                             "scenario: support-chat, limits: { rpm: 3000 }", "act_as: [bank-17, a]"));
-  EXPECT_EQ(body->keys[0].act_as, (std::vector{TenantIndex{0}, TenantIndex{2}}));
-  EXPECT_EQ(body->keys[0].scenario, std::nullopt);
-  EXPECT_EQ((*body)[body->keys[0].tenant].id, "bank-17");
+  const Key key = body[KeyIndex{0}];
+  EXPECT_THAT(key.act_as(), ::testing::ElementsAre(TenantIndex{0}, TenantIndex{2}));
+  EXPECT_TRUE(key.may_act_for(TenantIndex{0}));
+  EXPECT_FALSE(key.may_act_for(TenantIndex{1}));
+  EXPECT_EQ(key.scenario(), std::nullopt);
+  EXPECT_EQ(body[key.tenant()].id(), "bank-17");
 }
 
 TEST(Indices, FindEveryNameOfTheBody) {
@@ -457,7 +468,7 @@ TEST(Indices, FindEveryNameOfTheBody) {
   expect_all(body->attributes, body->attribute_names);
   expect_all(body->scenarios, body->scenario_names);
   expect_all(body->flags, body->flag_names);
-  EXPECT_EQ(body->tenant_names.find("bank-17"), 0u);
+  EXPECT_EQ(body.tenants->find("bank-17"), TenantIndex{0});
   EXPECT_EQ(body->direct_units.size(), body->models.size());
 }
 
@@ -485,8 +496,8 @@ TEST(Compile, LoadsManyTenants) {
   const CompileResult result = compile_json(json);
   const auto took = std::chrono::steady_clock::now() - start;
   ASSERT_TRUE(result.has_value()) << print(result.error());
-  EXPECT_EQ((*result)->tenants.size(), kTenants);
-  EXPECT_EQ((*result)->tenant_names.find("tenant-99999"), 99'999u);
+  EXPECT_EQ(result->tenants->tenant_count(), kTenants);
+  EXPECT_EQ(result->tenants->find("tenant-99999"), TenantIndex{99'999});
   std::printf("%u tenants, %.1f MB of JSON: %.0f ms\n", kTenants, static_cast<double>(json.size()) / 1e6,
               std::chrono::duration<double, std::milli>(took).count());
 }

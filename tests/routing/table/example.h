@@ -103,11 +103,19 @@ inline std::string print(const std::vector<Problem>& problems) {
   return text;
 }
 
-// The body; ends the test when the table has problems.
-inline std::unique_ptr<TableBody> must_compile(std::string_view yaml) {
+// A compiled table, which reads as its body.
+struct Compiled : CompiledTable {
+  TableBody& operator*() const { return *body; }
+  TableBody* operator->() const { return body.get(); }
+  Tenant operator[](TenantIndex i) const { return (*tenants)[i]; }
+  Key operator[](KeyIndex i) const { return (*tenants)[i]; }
+};
+
+// The table; ends the test when it has problems.
+inline Compiled must_compile(std::string_view yaml) {
   CompileResult result = compile_yaml(yaml);
   if (!result) throw std::runtime_error(print(result.error()));
-  return std::move(*result);
+  return {std::move(*result)};
 }
 
 }  // namespace weir::routing

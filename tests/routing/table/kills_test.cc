@@ -17,7 +17,7 @@ std::vector<std::string> killed_units(const TableBody& body, const Kills& kills)
 
 TEST(KillList, ResolvesToNothingWhenEmpty) {
   const auto body = must_compile(example());
-  const Kills kills = KillList().resolve(*body);
+  const Kills kills = KillList().resolve(*body, *body.tenants);
   EXPECT_FALSE(kills.any);
   EXPECT_TRUE(kills.units.empty());
 }
@@ -32,7 +32,7 @@ TEST(KillList, ResolvesEveryScope) {
   EXPECT_TRUE(list.add({.scope = KillScope::unit, .name = "support-41", .reason = ""}));
   EXPECT_TRUE(list.add({.scope = KillScope::scenario, .name = "support-chat", .reason = ""}));
   EXPECT_TRUE(list.add({.scope = KillScope::flag, .name = "support-v2", .reason = ""}));
-  Kills kills = list.resolve(*body);
+  Kills kills = list.resolve(*body, *body.tenants);
   EXPECT_TRUE(kills.any);
   EXPECT_FALSE(kills.global);
   EXPECT_EQ(kills.tenants, (std::vector{TenantIndex{0}, TenantIndex{1}}));
@@ -41,7 +41,7 @@ TEST(KillList, ResolvesEveryScope) {
   EXPECT_EQ(kills.scenarios, std::vector<bool>{true});
   EXPECT_EQ(kills.flags, std::vector<bool>{true});
   EXPECT_TRUE(list.add({.scope = KillScope::global, .name = "", .reason = "incident 7"}));
-  EXPECT_TRUE(list.resolve(*body).global);
+  EXPECT_TRUE(list.resolve(*body, *body.tenants).global);
 }
 
 TEST(KillList, KillsWhatIsLayeredOverAUnit) {
@@ -50,11 +50,12 @@ TEST(KillList, KillsWhatIsLayeredOverAUnit) {
       "flags:\n  cool: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n  support-v2:\n"));
   KillList list;
   list.add({.scope = KillScope::unit, .name = "support-41", .reason = ""});
-  EXPECT_EQ(killed_units(*body, list.resolve(*body)),
+  EXPECT_EQ(killed_units(*body, list.resolve(*body, *body.tenants)),
             (std::vector<std::string>{"support-41", "support-41+cool"}));
   KillList derived;
   derived.add({.scope = KillScope::unit, .name = "support-41+cool", .reason = ""});
-  EXPECT_EQ(killed_units(*body, derived.resolve(*body)), std::vector<std::string>{"support-41+cool"});
+  EXPECT_EQ(killed_units(*body, derived.resolve(*body, *body.tenants)),
+            std::vector<std::string>{"support-41+cool"});
 }
 
 TEST(KillList, KeepsNamesThatTheTableDoesNotHold) {
@@ -62,8 +63,8 @@ TEST(KillList, KeepsNamesThatTheTableDoesNotHold) {
   const auto with = must_compile(replaced(example(), "tenants:\n", "tenants:\n  a: {}\n"));
   KillList list;
   list.add({.scope = KillScope::tenant, .name = "a", .reason = ""});
-  EXPECT_TRUE(list.resolve(*without).tenants.empty());
-  EXPECT_EQ(list.resolve(*with).tenants, std::vector{TenantIndex{0}});
+  EXPECT_TRUE(list.resolve(*without, *without.tenants).tenants.empty());
+  EXPECT_EQ(list.resolve(*with, *with.tenants).tenants, std::vector{TenantIndex{0}});
 }
 
 TEST(KillList, HoldsEachKillOnce) {

@@ -64,24 +64,7 @@ TEST(NameIndex, ItsHashReadsEveryByte) {
   }
 }
 
-TEST(KeyHashIndex, ComparesAllBytes) {
-  Digest first{};
-  Digest last_byte_differs{};
-  last_byte_differs[31] = 1;
-  Digest middle_differs{};
-  middle_differs[16] = 1;
-  KeyHashIndex index;
-  ASSERT_TRUE(index.insert(first, 7));
-  EXPECT_FALSE(index.insert(first, 8));
-  EXPECT_EQ(index.find(Digest{}), 7u);
-  EXPECT_EQ(index.find(last_byte_differs), std::nullopt);
-  ASSERT_TRUE(index.insert(last_byte_differs, 9));
-  EXPECT_EQ(index.find(last_byte_differs), 9u);
-  EXPECT_EQ(index.find(first), 7u);
-  EXPECT_EQ(index.find(middle_differs), std::nullopt);
-}
-
-TEST(KeyHashIndex, SpreadsDigestsThatOnlyCountUpwards) {
+TEST(HashDigest, SpreadsDigestsThatOnlyCountUpwards) {
   std::set<uint64_t> slots;
   for (size_t at = 0; at < 32; at++) {
     for (uint8_t i = 1; i < 100; i++) {

@@ -78,7 +78,7 @@ TEST(DocumentBuilder, PutsADocumentTogetherAgain) {
   EXPECT_EQ(listed(once), listed(example()));
   const CompileResult result = compile_json(once);
   ASSERT_TRUE(result.has_value()) << print(result.error());
-  EXPECT_EQ((*result)->units[0].hash_hex, must_compile(example())->units[0].hash_hex);
+  EXPECT_EQ(result->body->units[0].hash_hex, must_compile(example())->units[0].hash_hex);
 }
 
 TEST(DocumentBuilder, IsExactForADocumentInCanonicalForm) {
