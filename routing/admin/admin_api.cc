@@ -15,6 +15,7 @@
 #include "net/http/json_body.h"
 #include "net/http/writer.h"
 #include "routing/admin/admin_views.h"
+#include "routing/admin/guard_views.h"
 
 namespace weir::routing {
 namespace {
@@ -95,6 +96,10 @@ const AdminApi::Route* AdminApi::find_route(std::string_view path, Method method
       {"/v1/unkill", Method::post, Body::json, &AdminApi::unkill},
       {"/v1/kill:unkill", Method::post, Body::json, &AdminApi::unkill},
       {"/v1/explain", Method::get, Body::none, &AdminApi::get_explain},
+      {"/v1/limits", Method::get, Body::none, &AdminApi::get_limits},
+      {"/v1/budgets", Method::get, Body::none, &AdminApi::get_budgets},
+      {"/v1/breakers", Method::get, Body::none, &AdminApi::get_breakers},
+      {"/v1/cache:purge", Method::post, Body::json, &AdminApi::purge_cache},
       {"/metrics", Method::get, Body::none, &AdminApi::get_metrics},
       {"/healthz", Method::get, Body::none, &AdminApi::get_health},
   };
@@ -373,6 +378,45 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
 
 void AdminApi::get_health(const Ticket& ticket, const Call&) {
   answer(ticket, {.body = to_text({{"status", "ok"}})});
+}
+
+// ---- guards ---------------------------------------------------------------------------------------------
+
+const GuardTime& AdminApi::guard_time() {
+  return calendar_.at(control_.loop().now_ns(), control_.loop().wall_now_ns());
+}
+
+void AdminApi::get_limits(const Ticket& ticket, const Call& call) {
+  const Json view = limits_view(control_.table(), {.tenant = call.target["tenant"]}, guard_time());
+  answer(ticket, {.body = to_text(view)});
+}
+
+void AdminApi::get_budgets(const Ticket& ticket, const Call& call) {
+  const Json view = budgets_view(control_.table(), {.tenant = call.target["tenant"]}, guard_time());
+  answer(ticket, {.body = to_text(view)});
+}
+
+void AdminApi::get_breakers(const Ticket& ticket, const Call&) {
+  answer(ticket, {.body = to_text(breakers_view(control_.table(), guard_time()))});
+}
+
+void AdminApi::purge_cache(const Ticket& ticket, const Call& call) {
+  const Json body = Json::parse(call.body, nullptr, false);
+  const auto text = [&](const char* member) {
+    const auto found = body.is_object() ? body.find(member) : body.end();
+    return found != body.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  static constexpr std::pair<std::string_view, std::atomic<uint64_t> CacheLine::*> kLabels[] = {
+      {"tenant", &CacheLine::tenant}, {"unit", &CacheLine::unit}, {"scenario", &CacheLine::scenario}};
+  const std::string scope = text("scope"), name = text("name");
+  const auto* label = std::ranges::find(kLabels, scope, [](const auto& row) { return row.first; });
+  if (label == std::end(kLabels) || name.empty()) {
+    const Json error = error_view("The body must have a scope (tenant, unit or scenario) and a name.",
+                                  "invalid_request_error", label == std::end(kLabels) ? "scope" : "name", "");
+    return answer(ticket, {.status = 400, .body = to_text(error)});
+  }
+  answer(ticket,
+         {.body = to_text({{"purged", control_.gateway().cache.purge(label->second, hash_name(name))}})});
 }
 
 }  // namespace weir::routing

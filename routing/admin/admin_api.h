@@ -3,11 +3,16 @@
 //   GET  /v1/status                    what runs now, since when
 //   GET  /v1/table                     the table that serves, as canonical JSON; etag: "<revision>"
 //   PUT  /v1/table?reason=             replaces it whole, or says every reason why not      application/json
-//   or POST /v1/table:validate            says every reason, changes nothing application/yaml POST /v1/kill,
-//   /v1/unkill          { scope, name, reason }; /v1/kill:unkill is another name of the latter GET
-//   /v1/explain?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=         rule by rule GET
-//   /metrics                      Prometheus text format 0.0.4 GET  /healthz                      the control
-//   thread answers
+//                                      or application/yaml
+//   POST /v1/table:validate            says every reason, changes nothing
+//   POST /v1/kill, /v1/unkill          { scope, name, reason }; /v1/kill:unkill is another name of the latter
+//   GET  /v1/explain                   rule by rule:
+//                                      ?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=
+//   GET  /v1/limits, /v1/budgets       ?tenant= what they have counted (routing/admin/guard_views.h)
+//   GET  /v1/breakers                  how each model is doing
+//   POST /v1/cache:purge               { scope: tenant | unit | scenario, name }: not given again
+//   GET  /metrics                      Prometheus text format 0.0.4
+//   GET  /healthz                      the control thread answers
 //
 // Answers (tools/weirctl/admin_client.h has the shapes): 200; 400 with `param`; 404; 405 with allow; 409
 // `lost_update` when If-Match names another revision than the one that serves; 411, 413, 415; 422
@@ -26,6 +31,7 @@
 
 #include "net/http_server.h"
 #include "routing/admin/control.h"
+#include "routing/guard/guard_time.h"
 
 namespace weir::routing {
 
@@ -75,12 +81,18 @@ class AdminApi final : private net::RequestHandler {
   void get_explain(const Ticket& ticket, const Call& call);
   void get_metrics(const Ticket& ticket, const Call& call);
   void get_health(const Ticket& ticket, const Call& call);
+  void get_limits(const Ticket& ticket, const Call& call);
+  void get_budgets(const Ticket& ticket, const Call& call);
+  void get_breakers(const Ticket& ticket, const Call& call);
+  void purge_cache(const Ticket& ticket, const Call& call);
+  const GuardTime& guard_time();
 
   struct Answer;
   void answer(const Ticket& ticket, const Answer& answer);
 
   ControlThread& control_;
   const About about_;
+  CalendarClock calendar_;
   net::HttpServer server_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
 };

@@ -19,6 +19,7 @@ double usd(int64_t nano_usd) {
 
 std::string window_name(uint64_t window_ns) {
   if (window_ns == 0) return "month";
+  if (window_ns == INT64_MAX) return "ever";
   constexpr std::pair<uint64_t, const char*> kUnits[] = {{86'400, "d"}, {3600, "h"}, {60, "m"}, {1, "s"}};
   const uint64_t seconds = window_ns / core::kNsPerSecond;
   for (const auto& [length, name] : kUnits) {
@@ -38,6 +39,8 @@ Owner owner_of(const Table& table, const ScopeGuard& guard) {
       return {};
     case GuardScope::scenario:
       return {table.body->scenarios[guard.owner].name, {}};
+    case GuardScope::shadow:
+      return {table.body->flags[guard.owner].name, {}};
     case GuardScope::tenant:
     case GuardScope::user:
     case GuardScope::pilot: {
@@ -64,20 +67,31 @@ bool each_shown(const Table& table, const GuardFilter& filter, Row&& row) {
   return true;
 }
 
-Json row_of(const ScopeGuard& guard, const Owner& owner) {
+Json row_of(const Table& table, const ScopeGuard& guard, const Owner& owner) {
   Json row;
   row["scope"] = token(guard.scope);
   if (guard.scope != GuardScope::global) row["name"] = owner.name;
+  if (guard.scope == GuardScope::pilot) row["flag"] = (*table.body)[guard.flag].name;
   return row;
 }
 
 }  // namespace
 
+Json budget_rule_view(const BudgetSpec& spec) {
+  return {{"window", window_name(spec.window_ns)},
+          {"usd", usd(spec.limit)},
+          {"on_exceed", kBudgetActions[static_cast<size_t>(spec.action)]}};
+}
+
+Json budget_state_view(const BudgetView& seen) {
+  return {{"spent_usd", usd(seen.spent)}, {"reserved_usd", usd(seen.reserved)}, {"open", seen.open}};
+}
+
 Json limits_view(const Table& table, const GuardFilter& filter, const GuardTime& now) {
   Json rows = Json::array();
   const bool all = each_shown(table, filter, [&](const ScopeGuard& guard, const Owner& owner) {
     const auto add = [&](std::string_view kind, uint64_t limit) -> Json& {
-      Json row = row_of(guard, owner);
+      Json row = row_of(table, guard, owner);
       row["limit"] = kind;
       row["rate"] = limit;
       rows.push_back(std::move(row));
@@ -110,15 +124,11 @@ Json budgets_view(const Table& table, const GuardFilter& filter, const GuardTime
   Json rows = Json::array();
   const bool all = each_shown(table, filter, [&](const ScopeGuard& guard, const Owner& owner) {
     for (const BudgetGuard& budget : guard.budgets) {
-      Json row = row_of(guard, owner);
-      row["window"] = window_name(budget.spec.window_ns);
-      row["usd"] = usd(budget.spec.limit);
-      row["on_exceed"] = kBudgetActions[static_cast<size_t>(budget.spec.action)];
+      Json row = row_of(table, guard, owner);
+      row.update(budget_rule_view(budget.spec));
       if (budget.line != nullptr) {
         const BudgetView seen = view(*budget.line, budget.spec, now);
-        row["spent_usd"] = usd(seen.spent);
-        row["reserved_usd"] = usd(seen.reserved);
-        row["open"] = seen.open;
+        row.update(budget_state_view(seen));
         row["trips"] = budget.line->trips.load(std::memory_order_relaxed);
         row["refused"] = budget.line->refused.load(std::memory_order_relaxed);
         row["ends_in_s"] =
@@ -136,14 +146,19 @@ Json breakers_view(const Table& table, const GuardTime& now) {
   if (table.guards != nullptr) {
     const TableBody& body = *table.body;
     for (uint32_t i = 0; i < body.models.size(); ++i) {
-      const BreakerView seen = view(table.guards->breaker(ModelIndex{i}), now.now_ns);
-      rows.push_back({{"model", body.models[i].name},
-                      {"provider", body[body.models[i].provider].name},
-                      {"state", token(seen.state)},
-                      {"open_ms", seen.left_ns / core::kNsPerMs},
-                      {"consecutive_failures", seen.consecutive},
-                      {"opened", seen.opened},
-                      {"kept_away", seen.kept_away}});
+      const Model& model = body.models[i];
+      const auto add = [&](ProviderIndex provider, uint32_t host) {
+        const BreakerView seen = view(table.guards->breaker(ModelIndex{i}, host), now.now_ns);
+        rows.push_back({{"model", model.name},
+                        {"provider", body[provider].name},
+                        {"state", token(seen.state)},
+                        {"open_ms", seen.left_ns / core::kNsPerMs},
+                        {"consecutive_failures", seen.consecutive},
+                        {"opened", seen.opened},
+                        {"kept_away", seen.kept_away}});
+      };
+      for (uint32_t host = 0; host < model.hosts.size(); ++host) add(model.hosts[host].provider, host);
+      if (model.hosts.empty()) add(model.provider, 0);
     }
   }
   return {{"breakers", std::move(rows)}};

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "routing/guard/budget.h"
 #include "routing/guard/guard_time.h"
 #include "routing/table/table.h"
 
@@ -18,6 +19,10 @@ struct GuardFilter {
   static constexpr size_t kMaxRows = 1000;
   std::string_view tenant;
 };
+
+// A rule and its state, as members of the rows below.
+nlohmann::ordered_json budget_rule_view(const BudgetSpec& spec);
+nlohmann::ordered_json budget_state_view(const BudgetView& seen);
 
 // {"limits":[{"scope","name","limit","rate","remaining","reset_ms"|"in_flight","refused"}],"more"}
 nlohmann::ordered_json limits_view(const Table& table, const GuardFilter& filter, const GuardTime& now);

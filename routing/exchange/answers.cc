@@ -44,7 +44,10 @@ std::string json_string(std::string_view text) {
   return room;
 }
 
-bool may_retry(ErrorCode code) { return code == ErrorCode::rate_limited; }
+bool may_retry(ErrorCode code) {
+  if (code == ErrorCode::overloaded) return true;
+  return code == ErrorCode::rate_limited || code == ErrorCode::repeated_request;
+}
 
 // A length of time as Go prints it, which is what clients of OpenAI parse: "0s", "120ms", "6m0s", "2m59.56s". Rounded
 // up to a millisecond.

@@ -9,6 +9,10 @@ std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) 
     case ErrorCode::upstream_status:
       if (upstream_status == 429) return FallbackCause::rate_limited;
       return FallbackCause::server_error;
+    case ErrorCode::answer_invalid:
+      return FallbackCause::invalid;
+    case ErrorCode::answer_refused:
+      return FallbackCause::refusal;
     case ErrorCode::connect_timeout:
     case ErrorCode::connect_failed:
     case ErrorCode::name_not_resolved:
@@ -42,11 +46,17 @@ AfterFailure after_failure(const AttemptFailure& failure) {
     if (retryable && failure.retries_left > 0) return AfterFailure::same_hop;
     if (failure.hop_answers) return AfterFailure::next_hop;
   }
-  const bool has_answer = failure.code == ErrorCode::upstream_status && !is_hidden_status(failure.upstream_status);
+  const bool has_answer =
+      failure.code == ErrorCode::answer_refused ||
+      (failure.code == ErrorCode::upstream_status && !is_hidden_status(failure.upstream_status));
   return has_answer ? AfterFailure::forward : AfterFailure::answer;
 }
 
 bool is_attempt_failure(uint16_t upstream_status) { return upstream_status == 429 || upstream_status >= 500; }
+
+bool is_paid_for(uint16_t upstream_status) {
+  return upstream_status >= 200 && upstream_status < 300;
+}
 
 bool is_hidden_status(uint16_t upstream_status) {
   return upstream_status == 401 || upstream_status == 403 || (upstream_status >= 300 && upstream_status < 400);

@@ -5,7 +5,7 @@
 //   stale pooled connection ─▶ same hop, once more, free of charge
 //   retries left            ─▶ same hop
 //   a hop answers to it     ─▶ next hop       cut: the client must see that the answer is not whole
-//   provider's own answer   ─▶ forward it
+//   provider's own answer   ─▶ forward it (an error of its own, a refusal of the model)
 //   else                    ─▶ answer the error
 #pragma once
 
@@ -39,5 +39,7 @@ AfterFailure after_failure(const AttemptFailure& failure);
 // to a client because they speak of weir's own credential (401, 403) or lead elsewhere (3xx).
 bool is_attempt_failure(uint16_t upstream_status);
 bool is_hidden_status(uint16_t upstream_status);
+// Those that a provider charges for.
+bool is_paid_for(uint16_t upstream_status);
 
 }  // namespace weir::routing

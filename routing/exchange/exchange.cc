@@ -15,9 +15,8 @@ namespace {
 
 using core::ErrorCode;
 
-// Room for the request head in front of what the rewrite renders, so that both leave in one piece.
 constexpr uint32_t kConnectGraceMs = 20;
-constexpr uint32_t kHeadRoom = 4096;
+constexpr uint32_t kHeadRoom = kRequestHeadRoom;
 constexpr uint32_t kFirstScratchBytes = 8192 - kHeadRoom;
 // What else the head holds is far smaller than this.
 static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kHeadRoom);
@@ -74,8 +73,11 @@ const Unit& Exchange::unit() const {
 }
 
 void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
-                     const AttributeValues& attributes) {
+                     const AttributeValues& attributes, uint64_t runaway_tag,
+                     std::optional<ShadowChoice> shadow) {
   decision_ = decision;
+  shadow_ = shadow;
+  runaway_tag_ = runaway_tag;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
   media_bytes_ = inspection.media_bytes;
@@ -119,8 +121,10 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   if (unit_ != unit_index || record_.attempts == 0) {
     retries_left_ = (*table().body)[unit_index].retries;
     retries_made_ = 0;
+    failed_host_.reset();
   }
   unit_ = unit_index;
+  pick_host();
   record_.unit = static_cast<uint32_t>(unit_index);
   ++record_.attempts;
   shard_.metrics().attempts.add();
@@ -130,6 +134,8 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   splitter_.reset();
   partial_event_.reset();
   held_.reset();
+  checked_.reset();
+  checking_ = refused_ = false;
   saw_done_ = saw_terminal_ = false;
   first_piece_ = first_event_ = true;
   content_events_ = 0;
@@ -137,6 +143,7 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   record_.response_bytes = 0;
   plain_length_ = 0;
   upstream_retry_after_ns_ = 0;
+  if (shadow_pair_ != nullptr) shadow_pair_->primary.size = 0;
   if (!may_ask()) {
     fail_attempt({ErrorCode::breaker_open}, 0);
     return;
@@ -145,8 +152,7 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   const uint64_t connect_ns = unit().timeouts.connect_ns;
   set_deadline(connect_ns + core::milliseconds(kConnectGraceMs));
 
-  const Model& model = (*table().body)[unit().model];
-  pool_ = &shard_.pool_for(table(), model.provider);
+  pool_ = &shard_.pool_for(table(), ProviderIndex{record_.provider});
   core::Result<void> outcome;
   const auto connect_ms = static_cast<uint32_t>(std::min<uint64_t>(connect_ns / core::kNsPerMs, UINT32_MAX));
   upstream_ = pool_->acquire(*this, outcome, std::max<uint32_t>(connect_ms, 1));
@@ -178,18 +184,16 @@ void Exchange::send_request() {
   send_request(**inspection);
 }
 
-void Exchange::send_request(const Inspection& inspection) {
-  const uint64_t now_ns = shard_.loop().now_ns();
-  record_.upstream_ready_ns = now_ns - started_ns_;
-  sent_ns_ = now_ns;
-  reused_session_ = upstream_->exchanges() > 0;
-
+// What `unit_index` makes of the client's request. Nothing of it is sent.
+core::Result<void> Exchange::render_request(UnitIndex unit_index, ProviderIndex provider_index,
+                                            const Inspection& inspection, UpstreamRequest& out) {
+  const Table& now_table = table();
+  const Unit& of_unit = (*now_table.body)[unit_index];
   const core::Slice& request = session_.request_bytes();
   const auto body = request.bytes().subspan(facts_.head_size);
-  const Table& now_table = table();
   PromptValues values{};
   char user_json[6 * core::limits::kMaxIdentifierBytes];
-  if (!unit().rewrite.prompt.empty()) {
+  if (!of_unit.rewrite.prompt.empty()) {
     const Tenant tenant = now_table[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
       values.of[static_cast<unsigned>(variable)] = text;
@@ -197,7 +201,7 @@ void Exchange::send_request(const Inspection& inspection) {
     put(PromptVariable::tenant_id, tenant.id());
     put(PromptVariable::tenant_name, tenant.display_name_json());
     if (decision_.scenario) put(PromptVariable::scenario, (*now_table.body)[*decision_.scenario].name);
-    put(PromptVariable::model, (*now_table.body)[unit().model].name);
+    put(PromptVariable::model, (*now_table.body)[of_unit.model].name);
     put(PromptVariable::date, shard_.date());
     ScratchWriter escaped({reinterpret_cast<uint8_t*>(user_json), sizeof user_json});
     render_json_string_body(user_.text(), escaped);
@@ -208,10 +212,10 @@ void Exchange::send_request(const Inspection& inspection) {
 
   // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the
   // table.
-  core::Slice block;
-  PieceList pieces;
+  core::Slice& block = out.block;
+  PieceList& pieces = out.pieces;
   core::Result<RewriteResult> rewrite = core::fail(ErrorCode::rewrite_too_large);
-  const uint32_t wanted = kHeadRoom + kFirstScratchBytes + prompt_bytes(unit().rewrite, values);
+  const uint32_t wanted = kHeadRoom + kFirstScratchBytes + prompt_bytes(of_unit.rewrite, values);
   for (uint64_t size = wanted; !rewrite && size <= core::limits::kMaxRewrittenBytes; size *= 4) {
     block = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
     if (block.block() == nullptr) {
@@ -220,17 +224,14 @@ void Exchange::send_request(const Inspection& inspection) {
     }
     ScratchWriter scratch({block.mutable_data() + kHeadRoom, block.room() - kHeadRoom});
     pieces.clear();
-    rewrite = plan_rewrite(inspection, body, unit().rewrite, values, scratch, pieces);
+    rewrite = plan_rewrite(inspection, body, of_unit.rewrite, values, scratch, pieces);
     if (!rewrite && rewrite.error().code != ErrorCode::rewrite_too_large) break;
     block.set_size(kHeadRoom + scratch.size());
   }
-  if (!rewrite) {
-    end_attempt(Reuse::yes);  // nothing was sent on it
-    return answer_error(rewrite.error());
-  }
-  usage_hidden_ = rewrite->usage_hidden;
+  if (!rewrite) return std::unexpected(rewrite.error());
+  out.usage_hidden = rewrite->usage_hidden;
 
-  const Provider& provider = (*now_table.body)[(*now_table.body)[unit().model].provider];
+  const Provider& provider = (*now_table.body)[provider_index];
   char head_bytes[kHeadRoom];
   net::HeadWriter head(head_bytes);
   char target[core::limits::kMaxBasePathBytes + 64];
@@ -249,24 +250,38 @@ void Exchange::send_request(const Inspection& inspection) {
   if (facts_.traceparent_size > 0) head.field("traceparent", {facts_.traceparent, facts_.traceparent_size});
   head.field("x-request-id", std::string_view(to_hex(record_.id).data(), 32));
   head.end();
-  if (head.overflowed()) {
-    end_attempt(Reuse::yes);
-    return answer_error({ErrorCode::internal});
+  if (head.overflowed()) return core::fail(ErrorCode::internal);
+  out.head_size = static_cast<uint32_t>(head.size());
+  out.head_begin = kHeadRoom - out.head_size;
+  std::memcpy(block.mutable_data() + out.head_begin, head_bytes, out.head_size);
+  return {};
+}
+
+void Exchange::send_request(const Inspection& inspection) {
+  const uint64_t now_ns = shard_.loop().now_ns();
+  record_.upstream_ready_ns = now_ns - started_ns_;
+  sent_ns_ = now_ns;
+  reused_session_ = upstream_->exchanges() > 0;
+
+  UpstreamRequest rendered;
+  if (auto made = render_request(unit_, ProviderIndex{record_.provider}, inspection, rendered); !made) {
+    end_attempt(Reuse::yes);  // nothing was sent on it
+    return answer_error(made.error());
   }
-  const auto head_size = static_cast<uint32_t>(head.size());
-  const uint32_t head_begin = kHeadRoom - head_size;
-  std::memcpy(block.mutable_data() + head_begin, head_bytes, head_size);
+  usage_hidden_ = rendered.usage_hidden;
+  const core::Slice& request = session_.request_bytes();
 
   phase_ = Phase::waiting_head;
   const Timeouts& timeouts = unit().timeouts;
   set_deadline(std::min(timeouts.header_ns, timeouts.first_token_ns));
   net::ClientSession& upstream = *upstream_;
   upstream.begin(*this, net::Method::post);
-  upstream.send(block.share(head_begin, head_size));
-  for (const Piece& piece : pieces.pieces()) {
+  upstream.send(rendered.block.share(rendered.head_begin, rendered.head_size));
+  for (const Piece& piece : rendered.pieces.pieces()) {
     upstream.send(piece.from_body ? request.share(facts_.head_size + piece.offset, piece.size)
-                                  : block.share(kHeadRoom + piece.offset, piece.size));
+                                  : rendered.block.share(kHeadRoom + piece.offset, piece.size));
   }
+  if (shadow_) start_shadow(inspection);
 }
 
 // The clock of the present phase, within the total.
@@ -326,9 +341,12 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
   report(error, upstream_status);
+  failed_host_ = host_;
   // A provider that wants to be left alone for longer is not waited for.
   const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs);
   failure.retries_left = soon && shard_.retries().may_retry() ? retries_left_ : 0;
+  // What this attempt has cost already is spent; another one must fit beside it.
+  if (failure.retries_left > 0 && attempt_cost() > 0 && !affords(unit_)) failure.retries_left = 0;
   failure.time_left = shard_.loop().now_ns() < total_deadline_ns_;
 
   uint32_t hop_after = next_hop_;
@@ -349,11 +367,13 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       break;
     case AfterFailure::same_hop:
       --retries_left_;
+      write_off_attempt();
       pause_before_retry();
       break;
     case AfterFailure::next_hop:
       next_hop_ = hop_after;
       if (!first_failure_) first_failure_ = error.code;
+      write_off_attempt();
       take_next_hop(*hop);
       break;
     case AfterFailure::forward:
@@ -422,8 +442,10 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   uint32_t hop = next_hop_;
   const bool may_fall_back =
       mode_ == Mode::events && decision_.scenario &&
-      next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
-  phase_ = may_fall_back ? Phase::holding : Phase::relaying;
+      (next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr ||
+       may_leave_refusals());
+  checking_ = must_be_checked();
+  phase_ = may_fall_back || checking_ ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
   begin_capture(head.status);
@@ -434,12 +456,13 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
 void Exchange::on_response_body(net::BodyPiece piece) {
   if (mode_ == Mode::events) {
     relay_events(std::move(piece));
+    if (refused_ && phase_ != Phase::ended && leave_refused()) return;
   } else {
-    on_first_token();
+    if (!checking_) on_first_token();
     relay_plain(std::move(piece));
   }
   if (phase_ == Phase::ended) return;
-  if (record_.first_token_ns != 0) set_deadline(unit().timeouts.idle_ns);
+  if (record_.first_token_ns != 0 || checking_) set_deadline(unit().timeouts.idle_ns);
   if (upstream_ != nullptr && !upstream_paused_ && session_.send_queue_high()) {
     upstream_paused_ = true;
     upstream_->pause_receiving();

@@ -5,6 +5,7 @@
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/shard.h"
+#include "routing/guard/runaway.h"
 
 namespace weir::routing {
 namespace {
@@ -85,6 +86,11 @@ void Exchange::relay_plain(net::BodyPiece piece) {
   if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
   usage_.feed(payload, position);
   first_piece_ = false;
+  if (checking_) {
+    if (keep_for_check(payload)) return;
+    release_checked();
+    if (phase_ == Phase::ended) return;
+  }
   capture(payload);
   if (!chunked_downstream_) return send_downstream(piece.payload());
   if (piece.whole_chunk) return send_downstream(std::move(piece.bytes));
@@ -92,6 +98,11 @@ void Exchange::relay_plain(net::BodyPiece piece) {
 }
 
 void Exchange::end_plain() {
+  if (checking_) {
+    if (!passes_check()) return;
+    release_checked();
+    if (phase_ == Phase::ended) return;
+  }
   if (chunked_downstream_) send_downstream(core::Slice::of_static(net::kLastChunk));
   store_capture();
   finish();
@@ -169,27 +180,27 @@ void Exchange::settle() {
   copy_out_task_.unlink();
   shard_.gateway().cache.drop(draft_);
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
-  const Usage& reported = usage_.usage();
-  Usage usage = reported;
-  record_.usage_reported = reported.present;
-  if (!reported.present && record_.upstream_status >= 200 && record_.upstream_status < 300) {
-    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
-    // input, and a stream's events bear one token each.
-    usage.input = (input_bytes_ + 3) / 4;
-    usage.output = content_events_;
-    record_.usage_estimated = true;
-  }
+  const Usage usage = attempt_usage();
+  record_.usage_reported = usage.present;
+  record_.usage_estimated = !usage.present && is_paid_for(record_.upstream_status);
   record_.input_tokens = usage.input;
   record_.cached_input_tokens = usage.cached_input;
   record_.output_tokens = usage.output;
   record_.reasoning_tokens = usage.reasoning;
-  if (record_.unit != Record::kNone) record_.cost_nano_usd = cost(usage, (*table().body)[unit().model].price);
-  if (reported.present) learn(usage);
-  hold_.settle(static_cast<uint64_t>(usage.input + usage.output), record_.cost_nano_usd, shard_.gateway().users,
-               shard_.guard_time());
+  record_.cost_nano_usd = attempt_cost();
+  if (__builtin_add_overflow(record_.cost_nano_usd, written_off_cost_, &record_.cost_nano_usd)) {
+    record_.cost_nano_usd = INT64_MAX;
+  }
+  if (usage.present) learn(usage);
+  hold_.settle(static_cast<uint64_t>(usage.input + usage.output + written_off_tokens_), record_.cost_nano_usd,
+               shard_.gateway().users, shard_.guard_time());
+  if (runaway_tag_ != 0 && full_length_ > 0 && usage.output >= full_length_) {
+    count_full_length(shard_.gateway().users, runaway_tag_, table().body->runaway, shard_.loop().now_ns());
+  }
   const std::string_view model = usage_.model();
   record_.model_size = static_cast<uint8_t>(std::min(model.size(), record_.model.size()));
   std::memcpy(record_.model.data(), model.data(), record_.model_size);
+  finish_shadow(usage);
   shard_.settle(record_);
   session_.exchange = nullptr;
   shard_.loop().at_end_of_turn(release_task_);

@@ -131,6 +131,7 @@ void Exchange::begin_capture(uint16_t status) {
 
 void Exchange::capture(std::span<const uint8_t> bytes) {
   if (draft_.collecting()) shard_.gateway().cache.append(draft_, bytes);
+  if (shadow_pair_ != nullptr) shadow_pair_->primary.append(bytes);
 }
 
 // The answer was whole: it is kept, under the unit that gave it.

@@ -1,12 +1,14 @@
 // Guards in an exchange: admission before the first attempt, what a unit may cost at worst, and the answers
 // when a limit or budget says no. What was taken is settled in Exchange::settle().
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "routing/decide/decide.h"
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/shard.h"
+#include "routing/guard/balance.h"
 
 namespace weir::routing {
 namespace {
@@ -15,9 +17,13 @@ using core::ErrorCode;
 
 bool is_killed(const Table& table, UnitIndex unit) {
   if (!table.kills.any) return false;
-  const TableBody& body = *table.body;
+  const Model& model = (*table.body)[(*table.body)[unit].model];
+  const auto killed = [&](ProviderIndex provider) {
+    return table.kills.providers[static_cast<size_t>(provider)];
+  };
   return table.kills.units[static_cast<size_t>(unit)] ||
-         table.kills.providers[static_cast<size_t>(body[body[unit].model].provider)];
+         (model.hosts.empty() ? killed(model.provider)
+                              : std::ranges::all_of(model.hosts, killed, &ModelHost::provider));
 }
 
 }  // namespace
@@ -43,6 +49,35 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
   return cost(usage, model.price);
 }
 
+// What the present attempt has used so far, as far as somebody pays for it.
+Usage Exchange::attempt_usage() const {
+  Usage usage = usage_.usage();
+  if (!usage.present && is_paid_for(record_.upstream_status)) {
+    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
+    // input, and a stream's events bear one token each.
+    usage.input = (input_bytes_ + 3) / 4;
+    usage.output = content_events_;
+  }
+  return usage;
+}
+
+int64_t Exchange::attempt_cost() const {
+  if (record_.unit == Record::kNone || record_.attempts == 0) return 0;
+  return cost(attempt_usage(), (*table().body)[unit().model].price);
+}
+
+// Another attempt takes this one's place; what it has used is settled with the rest.
+void Exchange::write_off_attempt() {
+  const Usage usage = attempt_usage();
+  if (__builtin_add_overflow(written_off_cost_, attempt_cost(), &written_off_cost_))
+    written_off_cost_ = INT64_MAX;
+  written_off_tokens_ += usage.input + usage.output;
+  // So that it is not counted again when the exchange ends before the next attempt begins.
+  usage_ = UsageReader(facts_.endpoint);
+  content_events_ = 0;
+  record_.upstream_status = 0;
+}
+
 // What token limits are charged on admission.
 uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
   const Unit& unit = (*table().body)[decision_.unit];
@@ -65,7 +100,31 @@ void Exchange::learn(const Usage& usage) {
 }
 
 BreakerLine* Exchange::breaker() const {
-  return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model);
+  return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model, host_);
+}
+
+// Which of the model's providers this attempt asks.
+void Exchange::pick_host() {
+  const Table& now_table = table();
+  const Model& model = (*now_table.body)[unit().model];
+  host_ = 0;
+  if (!model.hosts.empty()) {
+    std::array<HostLoad, core::limits::kMaxModelHosts> loads;
+    const uint64_t now_ns = shard_.loop().now_ns();
+    for (uint32_t i = 0; i < model.hosts.size(); ++i) {
+      const ModelHost& host = model.hosts[i];
+      const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, host.provider).machine();
+      const bool killed =
+          now_table.kills.any && now_table.kills.providers[static_cast<size_t>(host.provider)];
+      const bool open = now_table.guards != nullptr &&
+                        view(now_table.guards->breaker(unit().model, i), now_ns).state == BreakerState::open;
+      loads[i] = {
+          .weight = host.weight, .in_flight = pool.busy() + pool.waiting(), .usable = !killed && !open};
+    }
+    host_ = choose_host(std::span(loads).first(model.hosts.size()), shard_.dice(), failed_host_).value_or(0);
+  }
+  record_.provider =
+      static_cast<uint32_t>(model.hosts.empty() ? model.provider : model.hosts[host_].provider);
 }
 
 // Whether the provider of this attempt may be asked.
@@ -99,7 +158,10 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
   } else {
     opened = failed(line, pass, now_ns);
   }
-  if (opened) shard_.metrics().breakers_opened.add();
+  if (!opened) return;
+  shard_.metrics().breakers_opened.add();
+  record_.opened_breaker = static_cast<uint32_t>(unit().model);
+  record_.opened_host = host_;
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
@@ -107,7 +169,14 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   const Table& now_table = table();
   if (now_table.guards == nullptr) return true;
   const TableBody& body = *now_table.body;
-  choices_ = output_bound(inspection, body[decision_.unit].rewrite).choices;
+  const OutputBound bound = output_bound(inspection, body[decision_.unit].rewrite);
+  choices_ = bound.choices;
+  if (runaway_tag_ != 0) {
+    const uint64_t most = body[body[decision_.unit].model].max_output_tokens;
+    const uint64_t each =
+        bound.tokens_per_choice != 0 ? std::min<uint64_t>(bound.tokens_per_choice, INT32_MAX) : most;
+    if (__builtin_mul_overflow(each, bound.choices, &full_length_)) full_length_ = 0;
+  }
   if (now_table.guards->empty()) return true;
   const bool free = decision_.hop &&
                     body[*decision_.scenario].fallback[*decision_.hop].kind == FallbackHop::Kind::static_text;
@@ -189,7 +258,11 @@ bool Exchange::affords(UnitIndex unit) {
   const auto inspection =
       shard_.inspector().inspect(facts_.endpoint, session_.request_bytes().bytes().subspan(facts_.head_size));
   WEIR_ASSERT(inspection.has_value());  // the same bytes were accepted before
-  return hold_.change_worst(worst_case(unit, **inspection), shard_.guard_time());
+  int64_t worst = worst_case(unit, **inspection);
+  for (const int64_t spent : {written_off_cost_, attempt_cost()}) {
+    if (__builtin_add_overflow(worst, spent, &worst)) worst = INT64_MAX;
+  }
+  return hold_.change_worst(worst, shard_.guard_time());
 }
 
 AnswerContext Exchange::answer_context() {

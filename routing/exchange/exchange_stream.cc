@@ -89,7 +89,9 @@ bool Exchange::take_event(std::span<uint8_t> bytes) {
     data = {joined.data(), text->size()};
   }
   const EventFacts facts = usage_.read_event(data);
-  if (facts.content) on_first_token();
+  // What comes in the same piece behind a refusal is part of it.
+  if (facts.refusal && phase_ == Phase::holding && may_leave_refusals()) refused_ = true;
+  if (facts.content && !refused_) on_first_token();
   if (record_.first_token_ns != 0) ++content_events_;  // from the first token on, an event bears one
   if (facts.error) record_.error = ErrorCode::upstream_status;
   if (facts.terminal) saw_terminal_ = true;

@@ -30,6 +30,7 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
       cache_key(derive_key(gateway_options.process_seed, "cache")) {
   for (uint32_t shard = 0; shard < options.shards; ++shard) {
     records.push_back(std::make_unique<core::SpscQueue<Record>>(core::limits::kRecordQueueLength));
+    shadows.push_back(std::make_unique<ShadowPairs>());
     metrics.push_back(std::make_unique<ShardMetrics>());
   }
 }

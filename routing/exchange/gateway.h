@@ -6,6 +6,7 @@
 //   limits, budgets ◀─────────── lock-free ────────────────────▶ admission, settlement
 //   cache ◀───────────────────── lock-free ────────────────────▶ look-up, store
 //   pins ◀────────────────────── lock-free ────────────────────▶ pins
+//   shadow log ◀── pairs (two queues per shard) ─────────────────
 //   access log ◀── records (one queue per shard) ───────────────
 //   /metrics ◀── ShardMetrics (read at any time) ───────────────
 //
@@ -26,6 +27,7 @@
 #include "routing/decide/identify.h"
 #include "routing/exchange/metrics.h"
 #include "routing/exchange/record.h"
+#include "routing/exchange/shadow_pair.h"
 #include "routing/guard/admission.h"
 #include "routing/guard/answer_cache.h"
 #include "routing/guard/pin_table.h"
@@ -48,6 +50,7 @@ struct GatewayOptions {
   uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
   uint64_t cache_memory_bytes = uint64_t{64} << 20;                  // answers; touched as it is used
   uint64_t user_guard_memory_bytes = uint64_t{64} << 20;             // limits and budgets of users
+  bool shadow = false;  // copies are made, because somebody reads the pairs
   uint32_t max_guard_lines = core::limits::kMaxGuardLines;
   uint64_t process_seed = 0;              // for hash keys and request ids; random in production
 };
@@ -66,6 +69,7 @@ struct Gateway {
   AnswerCache cache;
   const core::SipKey cache_key;              // of its keys' hashes
   std::vector<std::unique_ptr<core::SpscQueue<Record>>> records;   // by shard
+  std::vector<std::unique_ptr<ShadowPairs>> shadows;               // by shard
   std::vector<std::unique_ptr<ShardMetrics>> metrics;              // by shard
   std::atomic<bool> ready{false};         // /readyz; relaxed: nothing else depends on it
   std::atomic<bool> draining{false};

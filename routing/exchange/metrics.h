@@ -83,6 +83,10 @@ class ShardMetrics {
   core::Gauge event_streams;              // open
   core::Counter breakers_opened;
   core::Counter cache_hits, cache_misses, cache_stores;
+  core::Counter runaway_refused;
+  core::Counter shadow_started, shadow_dropped, shadow_over_budget, shadow_failed;
+  core::Counter shed;  // answered 503 because the node is overloaded
+  core::Gauge overload_rung;
   // Requests that a limit or budget refused or led elsewhere, by what decided.
   std::array<std::array<core::Counter, kLimitKinds>, kGuardScopes> limited;
   core::Gauge exchanges;                  // open

@@ -239,6 +239,16 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_cache_hits_total", counter, "Answers given from the cache.", &M::cache_hits);
   each("weir_cache_misses_total", counter, "Requests that the cache had no answer for.", &M::cache_misses);
   each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
+  each("weir_runaway_refused_total", counter, "Requests refused because their client loops.",
+       &M::runaway_refused);
+  each("weir_shadow_started_total", counter, "Copies of requests sent to candidates.", &M::shadow_started);
+  each("weir_shadow_dropped_total", counter, "Copies not made: a cap, a busy shard, an open breaker.",
+       &M::shadow_dropped);
+  each("weir_shadow_over_budget_total", counter, "Copies not made because their budget is used up.",
+       &M::shadow_over_budget);
+  each("weir_shadow_failed_total", counter, "Copies that were not answered whole.", &M::shadow_failed);
+  each("weir_shed_total", counter, "Requests answered 503 because the node is overloaded.", &M::shed);
+  each("weir_overload_rung", gauge, "How overloaded the shard is, from 0 (not) to 4.", &M::overload_rung);
   each("weir_loop_turns_total", counter, "Turns of the shard's loop.", &M::turns);
   each("weir_kernel_enters_total", counter, "Entries into the kernel.", &M::kernel_enters);
   each("weir_ring_operations_total", counter, "Operations submitted to the ring.", &M::operations);

@@ -43,6 +43,7 @@ struct Record {
   uint32_t flag = kNone;
   uint32_t unit = kNone;                  // the one that answered, or was tried last
   uint32_t decided_unit = kNone;          // the one that was decided
+  uint32_t provider = kNone;              // asked in the last attempt
 
   uint64_t total_ns = 0;                  // request whole -> answer complete
   uint64_t first_token_ns = 0;            // request whole -> first content-bearing bytes downstream; 0 = none
@@ -55,6 +56,8 @@ struct Record {
   int64_t output_tokens = 0;
   int64_t reasoning_tokens = 0;
 
+  uint32_t opened_breaker = kNone;        // model whose breaker this exchange opened,
+  uint32_t opened_host = 0;               // and at which of its providers
   const char* limit = nullptr;            // the limit or budget that decided: limit_token(); static text
 
   uint16_t status = 0;                    // sent downstream; 0 = none could be

@@ -19,6 +19,7 @@
 #include "routing/decide/identify.h"
 #include "routing/exchange/gateway.h"
 #include "routing/exchange/metrics.h"
+#include "routing/guard/overload.h"
 #include "routing/guard/retry_budget.h"
 #include "routing/inspect/inspect.h"
 
@@ -26,6 +27,7 @@ namespace weir::routing {
 
 class DataPlane;
 class Exchange;
+class ShadowCall;
 
 class Shard {
  public:
@@ -55,6 +57,12 @@ class Shard {
   core::BumpBlock& small_bytes() { return small_bytes_; }
   ShardMetrics& metrics() { return metrics_; }
   core::Slab<Exchange>& exchanges() { return exchanges_; }
+  core::Slab<ShadowCall>& shadow_calls() { return shadow_calls_; }
+  ShadowPairs& shadow_pairs() { return *gateway_.shadows[index_]; }
+  bool has_room_for_shadow();
+  // As pool_for(), of connections that only copies use.
+  net::UpstreamPool& shadow_pool_for(const Table& of, ProviderIndex provider);
+  Rung rung() const { return ladder_.rung(); }
   net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider);
   RequestId next_request_id();
   RetryBudget& retries() { return retries_; }
@@ -66,7 +74,8 @@ class Shard {
 
  private:
   static void on_turn(void* self);
-  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider);
+  static void on_turn_over(core::TurnTask& task);
+  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider, std::string_view purpose = {});
 
   core::Loop& loop_;
   Gateway& gateway_;
@@ -79,6 +88,7 @@ class Shard {
   core::BumpBlock small_bytes_;
   net::ResponseHeadParser response_parser_;
   core::Slab<Exchange> exchanges_;
+  core::Slab<ShadowCall> shadow_calls_;
   struct Pool {
     std::unique_ptr<net::UpstreamPool> pool;
     std::shared_ptr<net::TlsClientContext> trust;   // the prototype its context was made from
@@ -88,6 +98,10 @@ class Shard {
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
   CalendarClock calendar_;
+  OverloadLadder ladder_;
+  core::TurnTask turn_over_task_;
+  const uint32_t index_;
+  bool draining_ = false;
   RetryBudget retries_;
   RequestId next_id_;
   int64_t date_day_ = -1;

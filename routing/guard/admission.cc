@@ -12,7 +12,7 @@ constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
   {scope ".rps", scope ".rpm",         scope ".rph",   scope ".rpd", \
    scope ".tpm", scope ".concurrency", scope ".total", scope ".budget"}
     ROW("global"), ROW("scenario"), ROW("tenant"), ROW("key"),
-    ROW("user"),   ROW("pilot")
+    ROW("user"),   ROW("pilot"),    ROW("shadow")
 #undef ROW
 };
 

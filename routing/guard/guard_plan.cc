@@ -9,7 +9,8 @@
 namespace weir::routing {
 
 std::string_view token(GuardScope scope) {
-  static constexpr std::string_view kTokens[] = {"global", "scenario", "tenant", "key", "user", "pilot"};
+  static constexpr std::string_view kTokens[] = {"global", "scenario", "tenant", "key",
+                                                 "user",   "pilot",    "shadow"};
   return kTokens[static_cast<unsigned>(scope)];
 }
 
@@ -128,6 +129,7 @@ std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
       // '/' is in no name.
       const std::string name = std::string(tenant.id()) + "/" + body[flag].name;
       part->pilots.push_back({TenantIndex{i}, flag, builder.add(GuardScope::pilot, i, name, limits, {})});
+      part->scopes.back().flag = flag;
     });
     std::sort(part->pilots.begin() + static_cast<ptrdiff_t>(first), part->pilots.end(),
               [](const Pilot& a, const Pilot& b) { return a.flag < b.flag; });
@@ -163,14 +165,29 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
     plan->scenarios_.push_back(builder.add(GuardScope::scenario, i, scenario.name, {}, scenario.budgets));
     plan->economy_.push_back(cheapest(body, scenario));
   }
+  const size_t counted = part->scopes.size();
+  for (uint32_t i = 0; i < body.flags.size(); ++i) {
+    const Flag& flag = body.flags[i];
+    const Budget budget{.window_ns = INT64_MAX, .limit_nano_usd = flag.shadow_budget_nano_usd};
+    plan->shadows_.push_back(flag.shadow_milli_percent == 0
+                                 ? 0
+                                 : builder.add(GuardScope::shadow, i, flag.name, {}, std::span(&budget, 1)));
+  }
   for (const Model& model : body.models) {
     // A model that moves to another provider is another one, as far as health goes. '/' is in no name.
-    const std::string name = body[model.provider].name + "/" + model.name;
-    plan->models_.push_back({builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name, 0),
-                             builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name, 0)});
+    const auto name_at = [&](ProviderIndex provider) { return body[provider].name + "/" + model.name; };
+    ModelLines lines{
+        builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name_at(model.provider), 0), {}};
+    const auto add = [&](ProviderIndex provider) {
+      lines.breakers.push_back(
+          builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name_at(provider), 0));
+    };
+    for (const ModelHost& host : model.hosts) add(host.provider);
+    if (model.hosts.empty()) add(model.provider);
+    plan->models_.push_back(std::move(lines));
   }
   builder.end();
-  plan->empty_ = part->scopes.empty();
+  plan->empty_ = counted == 0;
   plan->body_ = part;
 
   bool full = builder.full;

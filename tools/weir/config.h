@@ -11,7 +11,10 @@
 //   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
 //   admin: { socket: /run/weir/admin.sock, mode: "0660" }
 //   access_log: stdout                          # or a path, or none
-//   limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//   guard_state: guards.state                   # where spend outlives the process; default: it does not
+//   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
+//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode; text or
+//   digest limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
@@ -63,6 +66,12 @@ struct Config {
   uint32_t admin_socket_mode = 0660;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
+  std::string guard_state_path;          // empty = what guards have counted is gone with the process
+  std::string alert_url;                 // empty = nobody is told
+  std::string alert_secret;              // the secret itself: as key_hash_secret
+  std::string shadow_log_path;           // empty = flags' `shadow` has no effect
+  bool shadow_text = true;               // masked; else only digests
+  std::vector<std::string> shadow_mask;  // words to be masked beside what always is
   LimitOverrides limits;
 };
 
