@@ -152,6 +152,7 @@ void append_json(const Record& record, std::string& out) {
   line.number("request_bytes", record.request_bytes);
   line.number("response_bytes", record.response_bytes);
   line.number("client_retry", record.client_retry);
+  if (record.first_failure) line.plain("fallback", core::describe(*record.first_failure).token);
   if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
   if (record.client_gone) line.number("client_gone", true);

@@ -67,6 +67,35 @@ TEST_F(Hosts, OneWhoseBreakerIsOpenIsNotAsked) {
   EXPECT_EQ(refused + second_.requests, 30);
 }
 
+TEST_F(Hosts, OneThatWasLeftAloneIsProbedAndTakenBackSlowly) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 5\r\n"); };
+  ask_many(30);
+  ASSERT_GT(provider_.requests, 0);
+  provider_.answer_with = [] { return answer(1); };
+  provider_.requests = second_.requests = 0;
+  pass(6'000);
+  ask_many(100);  // in the first moments of its slow start
+  const int early = provider_.requests;
+  EXPECT_GT(early, 0) << "nobody asked whether it is back";
+  EXPECT_LT(early, 50) << "it would have three quarters";
+  for (const auto& client : clients_) expect_ok(*client);
+  pass(11'000);
+  provider_.requests = second_.requests = 0;
+  ask_many(100);
+  EXPECT_GT(provider_.requests, 60);
+}
+
+TEST_F(Hosts, WhenAllHaveSaid429TheSoonestIsQuoted) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 60\r\n"); };
+  second_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 9\r\n"); };
+  ask_many(30);
+  const GuardClient& client = ask();
+  expect_error(client, ErrorCode::provider_limited);
+  expect(client, "retry-after: 9\r\n");
+}
+
 TEST_F(Hosts, AKilledProviderIsLeftOutAndTheOtherAnswers) {
   publish("", "");
   auto table = std::make_unique<routing::Table>();
