@@ -74,6 +74,7 @@ inline constexpr uint32_t kMaxShadowCalls = 16;               // copies under wa
 inline constexpr uint32_t kMaxShadowPairs = 32;               // with those not written down yet; a power of two
 inline constexpr uint32_t kMaxShadowRequestBytes = 256 * 1024;  // a longer request is not copied
 inline constexpr uint32_t kMaxShadowTextBytes = 64 * 1024;    // noted of each answer
+inline constexpr uint32_t kMaxShadowAnswerBytes = 1024 * 1024;  // read of a copy's answer; then it is cancelled
 inline constexpr uint32_t kMaxCheckedAnswerBytes = 1024 * 1024;  // a longer answer is not checked
 inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;  // a longer answer is not cached
 inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused

@@ -72,6 +72,9 @@ void ShadowCall::on_response_body(net::BodyPiece piece) {
   usage_.feed(payload, first_piece_ ? UsageReader::Position::first : UsageReader::Position::middle);
   first_piece_ = false;
   side_.append(payload);
+  answer_bytes_ += payload.size();
+  lines_ += static_cast<uint64_t>(std::ranges::count(payload, uint8_t{'\n'}));
+  if (answer_bytes_ > core::limits::kMaxShadowAnswerBytes) end(Reuse::no);  // the pair says `truncated`
 }
 
 void ShadowCall::on_response_end(Reuse reuse) {
@@ -109,7 +112,9 @@ void ShadowCall::end(Reuse reuse) {
   side_.total_ns = shard_.loop().now_ns() - started_ns_;
   side_.usage = usage_.usage();
   if (!side_.usage.present && is_paid_for(side_.status)) {
-    side_.usage.input = (pair_.request_bytes + 3) / 4;  // as an exchange does; output is not known
+    // About four bytes make a token, and a stream's events, of two lines each, bear one.
+    side_.usage.input = (pair_.request_bytes + 3) / 4;
+    side_.usage.output = static_cast<int64_t>(pair_.streamed ? lines_ / 2 : answer_bytes_ / 4);
   }
   side_.cost_nano_usd = cost(side_.usage, (*pair_.table->body)[unit().model].price);
   routing::settle(*budget_.line, budget_.spec, worst_, side_.cost_nano_usd);
