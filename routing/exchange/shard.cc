@@ -42,6 +42,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
       data_plane_(std::make_unique<DataPlane>(*this)),
       server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
       turn_over_task_(on_turn_over, this),
+      calm_timer_(on_calm, this),
       index_(index),
       next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1),
                ~gateway.options.process_seed} {
@@ -58,10 +59,13 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
 
 Shard::~Shard() {
   WEIR_ASSERT(closed());
+  calm_timer_.cancel();
   loop_.on_turn(nullptr, nullptr);
 }
 
-void Shard::listen(int listener, const net::TlsServerContextHolder* tls) { server_.listen(listener, tls); }
+void Shard::listen(int listener, const net::TlsServerContextHolder* tls) {
+  server_.listen(listener, tls);
+}
 
 void Shard::on_turn(void* self_pointer) {
   auto& self = *static_cast<Shard*>(self_pointer);
@@ -95,17 +99,27 @@ net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
   return *pool_of_provider_[at];
 }
 
+void Shard::on_calm(core::Timer&) {}  // a turn is all that is wanted
+
 // How long the turn took, and how much is in use: once per turn.
 void Shard::on_turn_over(core::TurnTask& task) {
   auto& self = task.owner<Shard>();
-  const LoadFacts facts{.turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
-                        .exchanges_permille = static_cast<uint32_t>(
-                            uint64_t{self.exchanges_.live()} * 1000 /
-                            std::max(self.gateway_.options.max_exchanges_per_shard, 1u)),
-                        .memory_permille = static_cast<uint32_t>(self.loop_.io().stats().receive_bytes *
-                                                                 1000 / core::IoOptions{}.max_receive_bytes)};
+  const LoadFacts facts{
+      .turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
+      .exchanges_permille =
+          static_cast<uint32_t>(uint64_t{self.exchanges_.live()} * 1000 /
+                                std::max(self.gateway_.options.max_exchanges_per_shard, 1u)),
+      .memory_permille = static_cast<uint32_t>(
+          std::max(self.loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
+                   self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
+  self.metrics_.turn_ns.record(facts.turn_ns);
   const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
-  self.server_.settings().draining = rung != Rung::normal || self.draining_;
+  self.server_.settings().draining = self.ladder_.ends_connections() || self.draining_;
+  // Nothing may happen any more, above all when nobody is let in: it comes down all the same.
+  if (rung != Rung::normal) {
+    self.loop_.timers().schedule(self.calm_timer_, self.loop_.now_ns() + OverloadLadder::kCalmNs / 4);
+  }
+  self.server_.pause_accepting(rung == Rung::no_accept);
   self.metrics_.overload_rung.set(static_cast<int64_t>(rung));
 }
 
@@ -119,8 +133,8 @@ net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provide
 
 net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::string_view purpose) {
   const Provider& provider = (*of.body)[index];
-  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" + std::to_string(provider.port) +
-                     "|" + provider.ca_file;
+  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" +
+                     std::to_string(provider.port) + "|" + provider.ca_file;
   name += purpose;
   Pool& entry = pools_[std::move(name)];
   const auto at = static_cast<uint32_t>(index);
@@ -132,13 +146,17 @@ net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::s
     pool->replace_context(entry.trust->for_another_shard());
   }
   if (pool == nullptr) {
-    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr,
+    net::UpstreamTarget target{.host = provider.host,
+                               .port = provider.port,
+                               .tls = provider.tls,
+                               .context = nullptr,
                                .idle_timeout_ms = gateway_.options.upstream_idle_ms};
     if (has_trust && of.trust[at] != nullptr) {
       entry.trust = of.trust[at];
       target.context = entry.trust->for_another_shard();
     }
-    pool = std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
+    pool =
+        std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
   }
   return *pool;
 }

@@ -41,7 +41,8 @@ class Shard {
   void begin_drain();
   // Ends whatever is still open, at once.
   void close_all();
-  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each turn.
+  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each
+  // turn.
   bool closed();
 
   // ---- for the exchange and the data plane ----
@@ -68,13 +69,14 @@ class Shard {
   RetryBudget& retries() { return retries_; }
   uint32_t dice() { return static_cast<uint32_t>(next_request_id().low >> 32); }
   const GuardTime& guard_time() { return calendar_.at(loop_.now_ns(), loop_.wall_now_ns()); }
-  std::string_view date();                 // "2026-12-01", UTC
+  std::string_view date();  // "2026-12-01", UTC
   // Counts the exchange and hands its record to the control thread.
   void settle(const Record& record);
 
  private:
   static void on_turn(void* self);
   static void on_turn_over(core::TurnTask& task);
+  static void on_calm(core::Timer& timer);
   net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider, std::string_view purpose = {});
 
   core::Loop& loop_;
@@ -91,15 +93,16 @@ class Shard {
   core::Slab<ShadowCall> shadow_calls_;
   struct Pool {
     std::unique_ptr<net::UpstreamPool> pool;
-    std::shared_ptr<net::TlsClientContext> trust;   // the prototype its context was made from
+    std::shared_ptr<net::TlsClientContext> trust;  // the prototype its context was made from
   };
-  std::unordered_map<std::string, Pool> pools_;  // by scheme, host, port, trust
-  std::vector<net::UpstreamPool*> pool_of_provider_;   // of the current table; null = not looked up yet
+  std::unordered_map<std::string, Pool> pools_;       // by scheme, host, port, trust
+  std::vector<net::UpstreamPool*> pool_of_provider_;  // of the current table; null = not looked up yet
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
   CalendarClock calendar_;
   OverloadLadder ladder_;
   core::TurnTask turn_over_task_;
+  core::Timer calm_timer_;  // so that a ladder without turns comes down
   const uint32_t index_;
   bool draining_ = false;
   RetryBudget retries_;

@@ -69,6 +69,24 @@ TEST_F(HttpServerTest, TellsThoseAboveTheConnectionLimit) {
   EXPECT_EQ(next_response(*loop, welcome).body, "again");
 }
 
+TEST_F(HttpServerTest, WhilePausedConnectionsWaitAndAreServedAfterwards) {
+  EchoServer echo(*loop);
+  Peer early = Peer::connect(echo.port);
+  early.write(*loop, post("early"));
+  EXPECT_EQ(next_response(*loop, early).body, "early");
+  echo.server.pause_accepting(true);
+  echo.server.pause_accepting(false);  // before the first has taken effect
+  echo.server.pause_accepting(true);
+  for (int i = 0; i < 10; ++i) loop->turn(0);
+  Peer late = Peer::connect(echo.port);
+  late.write_some(post("late"));
+  early.write(*loop, post("still"));
+  EXPECT_EQ(next_response(*loop, early).body, "still");
+  EXPECT_EQ(echo.server.accepted(), 1u);
+  echo.server.pause_accepting(false);
+  EXPECT_EQ(next_response(*loop, late).body, "late");
+}
+
 TEST_F(HttpServerTest, SurvivesFarMoreThanTheConnectionLimit) {
   EchoServer echo(*loop, 2);
   std::vector<Peer> crowd;
