@@ -61,7 +61,9 @@ Shard::~Shard() {
   loop_.on_turn(nullptr, nullptr);
 }
 
-void Shard::listen(int listener, const net::TlsServerContextHolder* tls) { server_.listen(listener, tls); }
+void Shard::listen(int listener, const net::TlsServerContextHolder* tls) {
+  server_.listen(listener, tls);
+}
 
 void Shard::on_turn(void* self_pointer) {
   auto& self = *static_cast<Shard*>(self_pointer);
@@ -98,10 +100,12 @@ net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
 // How long the turn took, and how much is in use: once per turn.
 void Shard::on_turn_over(core::TurnTask& task) {
   auto& self = task.owner<Shard>();
+  // A bound set low on purpose is meant to be reached; it says nothing of load.
+  constexpr uint32_t kFewExchanges = 64;
+  const uint32_t most = self.gateway_.options.max_exchanges_per_shard;
+  const uint64_t in_use = most > kFewExchanges ? uint64_t{self.exchanges_.live()} * 1000 / most : 0;
   const LoadFacts facts{.turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
-                        .exchanges_permille = static_cast<uint32_t>(
-                            uint64_t{self.exchanges_.live()} * 1000 /
-                            std::max(self.gateway_.options.max_exchanges_per_shard, 1u)),
+                        .exchanges_permille = static_cast<uint32_t>(in_use),
                         .memory_permille = static_cast<uint32_t>(self.loop_.io().stats().receive_bytes *
                                                                  1000 / core::IoOptions{}.max_receive_bytes)};
   const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
@@ -119,8 +123,8 @@ net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provide
 
 net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::string_view purpose) {
   const Provider& provider = (*of.body)[index];
-  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" + std::to_string(provider.port) +
-                     "|" + provider.ca_file;
+  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" +
+                     std::to_string(provider.port) + "|" + provider.ca_file;
   name += purpose;
   Pool& entry = pools_[std::move(name)];
   const auto at = static_cast<uint32_t>(index);
@@ -132,13 +136,17 @@ net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::s
     pool->replace_context(entry.trust->for_another_shard());
   }
   if (pool == nullptr) {
-    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr,
+    net::UpstreamTarget target{.host = provider.host,
+                               .port = provider.port,
+                               .tls = provider.tls,
+                               .context = nullptr,
                                .idle_timeout_ms = gateway_.options.upstream_idle_ms};
     if (has_trust && of.trust[at] != nullptr) {
       entry.trust = of.trust[at];
       target.context = entry.trust->for_another_shard();
     }
-    pool = std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
+    pool =
+        std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
   }
   return *pool;
 }

@@ -45,7 +45,7 @@ inline std::optional<uint32_t> choose_host(std::span<const HostLoad> hosts, uint
   const auto second = draw(first, false);
   if (!second) return first;
   const HostLoad &a = hosts[*first], &b = hosts[*second];
-  return (uint64_t{b.in_flight} + 1) * a.weight < (uint64_t{a.in_flight} + 1) * b.weight ? second : first;
+  return uint64_t{b.in_flight} * a.weight < uint64_t{a.in_flight} * b.weight ? second : first;
 }
 
 }  // namespace weir::routing
