@@ -104,11 +104,13 @@ void Shard::on_calm(core::Timer&) {}  // a turn is all that is wanted
 // How long the turn took, and how much is in use: once per turn.
 void Shard::on_turn_over(core::TurnTask& task) {
   auto& self = task.owner<Shard>();
+  // A bound set low on purpose is meant to be reached; it says nothing of load.
+  constexpr uint32_t kFewExchanges = 64;
+  const uint32_t most = self.gateway_.options.max_exchanges_per_shard;
+  const uint64_t in_use = most > kFewExchanges ? uint64_t{self.exchanges_.live()} * 1000 / most : 0;
   const LoadFacts facts{
       .turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
-      .exchanges_permille =
-          static_cast<uint32_t>(uint64_t{self.exchanges_.live()} * 1000 /
-                                std::max(self.gateway_.options.max_exchanges_per_shard, 1u)),
+      .exchanges_permille = static_cast<uint32_t>(in_use),
       .memory_permille = static_cast<uint32_t>(
           std::max(self.loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
                    self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};

@@ -94,7 +94,7 @@ TEST_F(Shadow, AStreamIsCopiedAsAStream) {
 
 // Dead, silent, slow, failing, lying, endless: the client hears the same bytes at the same time.
 TEST_F(Shadow, WhateverTheCandidateDoesTheClientHearsTheSame) {
-  publish_shadow("percent: 0, budget_usd: 100");
+  publish("", "", "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n");
   const std::string plain = without_id(ask());
   publish_shadow();
   const std::string revision = "x-weir-revision: 1", other = "x-weir-revision: 2";
