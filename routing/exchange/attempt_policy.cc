@@ -41,7 +41,7 @@ std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) 
 
 bool stays_on_hop(const AttemptFailure& failure) {
   if (failure.committed || !failure.time_left) return false;
-  if (failure.stale_connection && failure.free_retry_left) return true;
+  if ((failure.stale_connection && failure.free_retry_left) || failure.other_provider) return true;
   // A breaker would say the same again.
   const bool asked = failure.code != ErrorCode::breaker_open && failure.code != ErrorCode::provider_limited;
   return asked && core::describe(failure.code).retry_on_next_hop && failure.retries_left > 0;
@@ -50,7 +50,7 @@ bool stays_on_hop(const AttemptFailure& failure) {
 AfterFailure after_failure(const AttemptFailure& failure) {
   if (failure.committed) return AfterFailure::cut;
   if (stays_on_hop(failure)) {
-    const bool free = failure.stale_connection && failure.free_retry_left;
+    const bool free = (failure.stale_connection && failure.free_retry_left) || failure.other_provider;
     return free ? AfterFailure::same_hop_free : AfterFailure::same_hop;
   }
   if (failure.hop_answers) return AfterFailure::next_hop;

@@ -3,6 +3,7 @@
 //   nothing has gone downstream              something has
 //   ──────────────────────────────           ─────────────
 //   stale pooled connection ─▶ same hop, once more, free of charge
+//   another provider of it  ─▶ same hop there, if this one took no request (connect, 429) or was only probed
 //   retries and time left   ─▶ same hop
 //   a hop answers to it     ─▶ next hop       cut: the client must see that the answer is not whole
 //   provider's own answer   ─▶ forward it (an error of its own, a refusal of the model)
@@ -25,6 +26,7 @@ struct AttemptFailure {
   bool committed = false;         // bytes of this answer have gone downstream
   bool stale_connection = false;  // a reused connection died before a byte of the answer came
   bool free_retry_left = false;
+  bool other_provider = false;  // one that has not been asked may answer in its place
   uint32_t retries_left = 0;
   bool hop_answers = false;  // to cause_of() this, and in the time that is left
   bool time_left = true;     // of the total deadline

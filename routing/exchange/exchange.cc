@@ -126,6 +126,8 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   unit_ = unit_index;
   if (other_unit) {
     retries_left_ = unit().retries;
+    const size_t hosts = (*table().body)[unit().model].hosts.size();
+    other_providers_ = hosts > 0 ? static_cast<uint32_t>(hosts - 1) : 0;
     retries_made_ = 0;
     failed_host_.reset();
     hop_deadline_ns_ =
@@ -347,9 +349,14 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       before_answer && reused_session_ && upstream_status == 0 &&
       (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
+  // Nobody is made to pay for a probe, or for a provider that took no request, while another one is well.
+  const auto cause = cause_of(error.code, upstream_status);
+  const bool not_taken = cause == FallbackCause::connect || cause == FallbackCause::rate_limited;
+  failure.other_provider = other_providers_ > 0 && (not_taken || pass_ == Pass::probe) &&
+                           core::describe(error.code).retry_on_next_hop &&
+                           error.code != ErrorCode::breaker_open && error.code != ErrorCode::provider_limited;
   report(error, upstream_status);
   failed_host_ = host_;
-  const auto cause = cause_of(error.code, upstream_status);
   const uint64_t now_ns = shard_.loop().now_ns();
   failure.time_left = now_ns < total_deadline_ns_;
   // What the provider says, and on top of it the jitter: or all would come back at once. A provider that
@@ -372,7 +379,12 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   if (next != AfterFailure::forward) end_attempt(Reuse::no);
   switch (next) {
     case AfterFailure::same_hop_free:
-      free_retry_left_ = false;
+      if (failure.other_provider) {
+        --other_providers_;
+      } else {
+        free_retry_left_ = false;
+      }
+      write_off_attempt();
       begin_attempt(unit_, nullptr);
       break;
     case AfterFailure::same_hop:

@@ -237,6 +237,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<uint32_t> failed_host_;  // of the same model, in the attempt before
   uint32_t next_hop_ = 0;
   uint32_t retries_left_ = 0;
+  uint32_t other_providers_ = 0;         // of the same model, that a request may go on to
   uint32_t input_bytes_ = 0;
   uint32_t media_bytes_ = 0;
   uint32_t retries_made_ = 0;  // on this hop

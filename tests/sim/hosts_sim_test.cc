@@ -64,7 +64,8 @@ TEST_F(Hosts, OneWhoseBreakerIsOpenIsNotAsked) {
   const int refused = provider_.requests;
   EXPECT_GT(refused, 0);
   EXPECT_LT(refused, 5) << "a 429 says for how long";
-  EXPECT_EQ(refused + second_.requests, 30);
+  EXPECT_EQ(second_.requests, 30) << "who was refused went on to the other one";
+  for (const auto& client : clients_) expect_ok(*client);
 }
 
 TEST_F(Hosts, OneThatWasLeftAloneIsProbedAndTakenBackSlowly) {
@@ -84,6 +85,30 @@ TEST_F(Hosts, OneThatWasLeftAloneIsProbedAndTakenBackSlowly) {
   provider_.requests = second_.requests = 0;
   ask_many(100);
   EXPECT_GT(provider_.requests, 60);
+}
+
+TEST_F(Hosts, NobodyPaysForAProbeThatFails) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 5\r\n"); };
+  ask_many(30);
+  ASSERT_GT(provider_.requests, 0);
+  provider_.answer_with = [] { return response("500 Oops", "{}"); };
+  provider_.requests = 0;
+  for (int round = 0; round < 20; ++round) {
+    pass(31'000);
+    for (int i = 0; i < 10; ++i) expect_ok(ask());
+    clients_.clear();
+  }
+  EXPECT_GT(provider_.requests, 10) << "it was probed all the while";
+}
+
+TEST_F(Hosts, OneThatCannotBeReachedCostsNobodyAnything) {
+  publish("", "");
+  provider_.server.begin_drain();  // its port is closed
+  settle();
+  ask_many(60);
+  for (const auto& client : clients_) expect_ok(*client);
+  EXPECT_EQ(second_.requests, 60);
 }
 
 TEST_F(Hosts, WhenAllHaveSaid429TheSoonestIsQuoted) {

@@ -56,6 +56,15 @@ TEST(AttemptPolicy, AnOpenBreakerIsNotAskedAgainAndOtherHopsAre) {
   }
 }
 
+TEST(AttemptPolicy, AnotherProviderIsAskedAtOnceAndNotAgainstTheRetries) {
+  AttemptFailure failure{.code = ErrorCode::connect_failed, .other_provider = true, .hop_answers = true};
+  EXPECT_EQ(after_failure(failure), AfterFailure::same_hop_free);
+  failure.time_left = false;
+  EXPECT_EQ(after_failure(failure), AfterFailure::next_hop);
+  failure.committed = true;
+  EXPECT_EQ(after_failure(failure), AfterFailure::cut);
+}
+
 TEST(AttemptPolicy, ProvidersErrorsAndRefusalsAreForwardedButNotWhatSpeaksOfCredentials) {
   const auto after = [](ErrorCode code, uint16_t status) {
     return after_failure({.code = code, .upstream_status = status});
