@@ -22,7 +22,7 @@ namespace {
 using Peer = LyingProvider::Peer;
 using std::chrono::steady_clock;
 
-constexpr std::string_view kSecret = "0123456789abcdef0123456789abcdef";
+constexpr std::string_view kSecret = kKeySecret;
 
 // Each answer costs 0.000007 USD, each request may cost 0.0002 and more.
 std::string table(uint16_t provider, const std::string& tenant, const std::string& flags = "",
@@ -39,8 +39,7 @@ std::string table(uint16_t provider, const std::string& tenant, const std::strin
          key_hash() + R"("}]})";
 }
 std::string webhook(uint16_t port) {
-  return "alerts: { url: \"http://127.0.0.1:" + std::to_string(port) + "/hook\", secret: \"" +
-         std::string(kSecret) + "\" }\n";
+  return "alerts: { url: \"http://127.0.0.1:" + std::to_string(port) + "/hook\", secret: \"${KEY_SECRET}\" }\n";
 }
 bool comes_true(const std::function<bool()>& condition) {
   const auto deadline = steady_clock::now() + weir::testing::Process::kPatience;

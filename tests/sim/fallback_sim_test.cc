@@ -152,8 +152,8 @@ TEST_F(Fallback, EachHopHasItsOwnClocksInsideTheTotal) {
   GuardClient& client = ask();
   pass(2'050);
   EXPECT_EQ(provider_.requests, 2);
-  pass(4'000);
-  pass(50);
+  pass(4'020);
+  pass(40);
   EXPECT_EQ(provider_.requests, 3);
   pass(800);
   EXPECT_EQ(client.heard, "");
