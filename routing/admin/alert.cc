@@ -49,17 +49,26 @@ std::optional<Alert> alert_of(const Record& record, const GuardTime& now) {
   if (record.opened_breaker != Record::kNone) {
     const TableBody& body = *record.table->body;
     const Model& model = body[ModelIndex{record.opened_breaker}];
-    const ProviderIndex provider = model.hosts.empty() ? model.provider : model.hosts[record.opened_host].provider;
+    const ProviderIndex provider =
+        model.hosts.empty() ? model.provider : model.hosts[record.opened_host].provider;
     Json details{{"model", model.name}, {"provider", body[provider].name}};
     if (record.table->guards != nullptr) {
-      const BreakerView seen =
-          view(record.table->guards->breaker(ModelIndex{record.opened_breaker}, record.opened_host), now.now_ns);
+      const BreakerView seen = view(
+          record.table->guards->breaker(ModelIndex{record.opened_breaker}, record.opened_host), now.now_ns);
       details["open_ms"] = seen.left_ns / core::kNsPerMs;
     }
-    return make(record, "breaker", fmt::format("breaker {}/{}", body[provider].name, model.name), false, std::move(details));
+    return make(record, "breaker", fmt::format("breaker {}/{}", body[provider].name, model.name), false,
+                std::move(details));
   }
-  if (record.limit == nullptr || record.tenant == Record::kNone || record.key == Record::kNone)
-    return std::nullopt;
+  if (record.tenant == Record::kNone || record.key == Record::kNone) return std::nullopt;
+  if (record.warned != nullptr) {
+    const bool of_key = std::string_view(record.warned).starts_with("key.");
+    const std::string_view whose = of_key ? record.table->operator[](KeyIndex{record.key}).id()
+                                          : record.table->operator[](TenantIndex{record.tenant}).id();
+    return make(record, "limit", fmt::format("warn {} {}", record.warned, whose), false,
+                {{"limit", record.warned}});
+  }
+  if (record.limit == nullptr) return std::nullopt;
   const std::string_view limit = record.limit;
   if (limit.starts_with("runaway.")) {
     const std::string key = fmt::format("{} {}", limit, record.table->operator[](KeyIndex{record.key}).id());

@@ -1,8 +1,9 @@
-// What somebody should be told about: a budget that is used up, a breaker that opened, a client that loops.
+// What somebody should be told about: a budget that is used up, a breaker that opened, a client that loops, a
+// limit that fills up soon after a table was activated (`warn_at`).
 // Read from records (routing/exchange/record.h) as they are drained, so that the data path does nothing for
 // it.
 //
-//   {"id","time","type":"budget|breaker|runaway","severity":"page|warn","tenant","key","scenario","model",
+//   {"id","time","type":"budget|breaker|runaway|limit","severity":"page|warn","tenant","key","scenario","model",
 //    "limit","budgets":[{"window","usd","spent_usd","reserved_usd","on_exceed","open"}],"open_ms"}
 //
 // Members that do not apply are left out. Never in it: prompts, answers, users, credentials.

@@ -15,6 +15,9 @@ namespace {
 
 using core::ErrorCode;
 
+// How long after a table was activated it is told that limits with `warn_at` fill up.
+constexpr int64_t kWarnNs = 3'600'000'000'000;
+
 bool is_killed(const Table& table, UnitIndex unit) {
   if (!table.kills.any) return false;
   const Model& model = (*table.body)[(*table.body)[unit].model];
@@ -82,8 +85,8 @@ void Exchange::write_off_attempt() {
 uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
   const Unit& unit = (*table().body)[decision_.unit];
   const EstimateLine& line = table().guards->estimate(unit.model);
-  uint64_t tokens = expected_input_tokens(line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}),
-                                          inspection.media_bytes);
+  uint64_t tokens = expected_input_tokens(
+      line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}), inspection.media_bytes);
   if (facts_.endpoint != Endpoint::embeddings) {
     const OutputBound bound = output_bound(inspection, unit.rewrite);
     tokens += expected_output_tokens(line, bound.tokens_per_choice, bound.choices);
@@ -94,7 +97,8 @@ uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
 // What the provider counted teaches the next estimate.
 void Exchange::learn(const Usage& usage) {
   if (table().guards == nullptr || record_.unit == Record::kNone || choices_ != 1) return;
-  const uint64_t text = input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
+  const uint64_t text =
+      input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
   observe(table().guards->estimate(unit().model), text, static_cast<uint64_t>(usage.input),
           static_cast<uint64_t>(usage.output));
 }
@@ -144,7 +148,8 @@ void Exchange::report_success() {
   succeeded(*breaker(), std::exchange(pass_, Pass::no), shard_.loop().now_ns());
 }
 
-// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the provider.
+// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the
+// provider.
 void Exchange::report(core::Error error, uint16_t upstream_status) {
   if (pass_ == Pass::no) return;
   BreakerLine& line = *breaker();
@@ -189,23 +194,29 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tokens = free ? 0 : expected_tokens(inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
+  if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {
+    record_.warned = hold_.warns(shard_.guard_time());
+    if (record_.warned != nullptr) shard_.metrics().limit_warnings.add();
+  }
   if (verdict.kind == Verdict::Kind::admitted) return true;
   record_.limit = limit_token(verdict.scope, verdict.limit);
   shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
   retry_after_ns_ = verdict.retry_after_ns;
   refused_rate_ = verdict.facts;
   refused_tokens_ = verdict.limit == LimitKind::tpm;
-  if (verdict.kind != Verdict::Kind::over_budget) {
+  if (verdict.kind != Verdict::Kind::acts) {
     const bool never = verdict.kind == Verdict::Kind::never;
     answer_error({never ? ErrorCode::request_over_limit : ErrorCode::rate_limited, record_.limit});
     return false;
   }
+  const bool budget = verdict.limit == LimitKind::budget;
+  const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
   switch (verdict.action) {
     case BudgetAction::economy:
       if (take_economy(inspection)) return true;
       break;
     case BudgetAction::static_text:
-      if (answer_with_static_hop()) return false;
+      if (answer_with_static_hop(used_up)) return false;
       break;
     case BudgetAction::cached:
       if (answer_from_any_cache(CacheLook::answer)) return false;
@@ -214,7 +225,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
     case BudgetAction::kill:
       break;
   }
-  answer_error({ErrorCode::budget_exceeded, record_.limit});
+  answer_error({used_up, record_.limit});
   return false;
 }
 
@@ -237,12 +248,12 @@ bool Exchange::take_economy(const Inspection& inspection) {
 }
 
 // The scenario's fixed text, if it has one.
-bool Exchange::answer_with_static_hop() {
+bool Exchange::answer_with_static_hop(ErrorCode why) {
   if (!decision_.scenario || facts_.endpoint == Endpoint::embeddings) return false;
   for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
     if (hop.kind != FallbackHop::Kind::static_text) continue;
     ++hops_taken_;
-    first_failure_ = ErrorCode::budget_exceeded;
+    first_failure_ = why;
     record_.arm = Arm::fallback;
     record_.reason = Reason::fallback;
     answer_static(hop.text);

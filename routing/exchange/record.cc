@@ -154,6 +154,7 @@ void append_json(const Record& record, std::string& out) {
   line.number("client_retry", record.client_retry);
   if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
+  if (record.warned != nullptr) line.plain("warned", record.warned);
   if (record.client_gone) line.number("client_gone", true);
   line.finish(out);
 }

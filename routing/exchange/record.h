@@ -59,6 +59,7 @@ struct Record {
   uint32_t opened_breaker = kNone;        // model whose breaker this exchange opened,
   uint32_t opened_host = 0;               // and at which of its providers
   const char* limit = nullptr;            // the limit or budget that decided: limit_token(); static text
+  const char* warned = nullptr;           // the limit whose `warn_at` is passed: the same
 
   uint16_t status = 0;                    // sent downstream; 0 = none could be
   uint16_t upstream_status = 0;           // of the last attempt; 0 = no answer
@@ -90,7 +91,8 @@ static_assert(std::is_trivially_copyable_v<Record>);
 //   with an attempt   upstream_status; upstream_ready_us once a connection stood
 //   with usage        usage ("reported" or "estimated") input_tokens cached_input_tokens output_tokens
 //                     reasoning_tokens cost_usd (a number with all nine decimals)
-//   when so           first_token_us, client_gone (true), cache (miss, hit), limit (the limit or budget that decided)
+//   when so           first_token_us, client_gone (true), cache (miss, hit), limit (the limit or budget that
+//                     decided), warned (a limit past its `warn_at`)
 //
 // Times are microseconds, rounded down; `time` and `revision_time` are RFC 3339.
 void append_json(const Record& record, std::string& out);
