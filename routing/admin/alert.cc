@@ -87,8 +87,15 @@ std::optional<Alert> alert_of(const Record& record, const GuardTime& now) {
     return make(record, "budget", fmt::format("{} {}", limit, name), false,
                 {{"flag", name}, {"limit", limit}, {"budgets", budgets_of(*guard, now, nullptr)}});
   }
-  if (record.limit == nullptr || record.tenant == Record::kNone || record.key == Record::kNone)
-    return std::nullopt;
+  if (record.tenant == Record::kNone || record.key == Record::kNone) return std::nullopt;
+  if (record.warned != nullptr) {
+    const bool of_key = std::string_view(record.warned).starts_with("key.");
+    const std::string_view whose = of_key ? record.table->operator[](KeyIndex{record.key}).id()
+                                          : record.table->operator[](TenantIndex{record.tenant}).id();
+    return make(record, "limit", fmt::format("warn {} {}", record.warned, whose), false,
+                {{"limit", record.warned}});
+  }
+  if (record.limit == nullptr) return std::nullopt;
   const std::string_view limit = record.limit;
   if (limit.starts_with("runaway.")) {
     const std::string key = fmt::format("{} {}", limit, record.table->operator[](KeyIndex{record.key}).id());

@@ -94,6 +94,9 @@ Json limits_view(const Table& table, const GuardFilter& filter, const GuardTime&
       Json row = row_of(table, guard, owner);
       row["limit"] = kind;
       row["rate"] = limit;
+      if (guard.on_exceed != BudgetAction::reject) {
+        row["on_exceed"] = kBudgetActions[static_cast<size_t>(guard.on_exceed)];
+      }
       rows.push_back(std::move(row));
       return rows.back();
     };

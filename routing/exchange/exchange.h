@@ -144,7 +144,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   int64_t attempt_cost() const;
   void write_off_attempt();
   bool affords(UnitIndex unit);
-  bool answer_with_static_hop();
+  bool answer_with_static_hop(core::ErrorCode why);
   uint64_t expected_tokens(const Inspection& inspection) const;
   AnswerContext answer_context();
   BreakerLine* breaker() const;

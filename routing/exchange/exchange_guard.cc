@@ -11,8 +11,14 @@
 #include "routing/guard/balance.h"
 
 namespace weir::routing {
+namespace {
 
 using core::ErrorCode;
+
+// How long after a table was activated it is told that limits with `warn_at` fill up.
+constexpr int64_t kWarnNs = 3'600'000'000'000;
+
+}  // namespace
 
 bool Exchange::is_killed(UnitIndex unit) const {
   const Kills& kills = table().kills;
@@ -218,23 +224,29 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tokens = free ? 0 : expected_tokens(inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
+  if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {
+    record_.warned = hold_.warns(shard_.guard_time());
+    if (record_.warned != nullptr) shard_.metrics().limit_warnings.add();
+  }
   if (verdict.kind == Verdict::Kind::admitted) return true;
   record_.limit = limit_token(verdict.scope, verdict.limit);
   shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
   retry_after_ns_ = verdict.retry_after_ns;
   refused_rate_ = verdict.facts;
   refused_tokens_ = verdict.limit == LimitKind::tpm;
-  if (verdict.kind != Verdict::Kind::over_budget) {
+  if (verdict.kind != Verdict::Kind::acts) {
     const bool never = verdict.kind == Verdict::Kind::never;
     answer_error({never ? ErrorCode::request_over_limit : ErrorCode::rate_limited, record_.limit});
     return false;
   }
+  const bool budget = verdict.limit == LimitKind::budget;
+  const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
   switch (verdict.action) {
     case BudgetAction::economy:
       if (take_economy(inspection)) return true;
       break;
     case BudgetAction::static_text:
-      if (answer_with_static_hop()) return false;
+      if (answer_with_static_hop(used_up)) return false;
       break;
     case BudgetAction::cached:
       if (answer_from_any_cache(CacheLook::answer)) return false;
@@ -243,7 +255,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
     case BudgetAction::kill:
       break;
   }
-  answer_error({ErrorCode::budget_exceeded, record_.limit});
+  answer_error({used_up, record_.limit});
   return false;
 }
 
@@ -266,12 +278,12 @@ bool Exchange::take_economy(const Inspection& inspection) {
 }
 
 // The scenario's fixed text, if it has one.
-bool Exchange::answer_with_static_hop() {
+bool Exchange::answer_with_static_hop(ErrorCode why) {
   if (!decision_.scenario || facts_.endpoint == Endpoint::embeddings) return false;
   for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
     if (hop.kind != FallbackHop::Kind::static_text) continue;
     ++hops_taken_;
-    record_.first_failure = ErrorCode::budget_exceeded;
+    record_.first_failure = why;
     record_.arm = Arm::fallback;
     record_.reason = Reason::fallback;
     answer_static(hop.text);

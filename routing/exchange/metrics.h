@@ -88,6 +88,7 @@ class ShardMetrics {
   core::Counter breakers_opened;
   core::Counter cache_hits, cache_misses, cache_stores;
   core::Counter runaway_refused;
+  core::Counter limit_warnings;
   core::Counter shadow_started, shadow_dropped, shadow_over_budget, shadow_failed;
   core::Counter shed;  // answered 503 because the node is overloaded
   core::Gauge overload_rung;

@@ -245,6 +245,8 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
   each("weir_runaway_refused_total", counter, "Requests refused because their client loops.",
        &M::runaway_refused);
+  each("weir_limit_warnings_total", counter,
+       "Requests past a limit's `warn_at` within an hour after a table was activated.", &M::limit_warnings);
   each("weir_shadow_started_total", counter, "Copies of requests sent to candidates.", &M::shadow_started);
   each("weir_shadow_dropped_total", counter, "Copies not made: a cap, a busy shard, an open breaker.",
        &M::shadow_dropped);

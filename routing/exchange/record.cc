@@ -155,6 +155,7 @@ void append_json(const Record& record, std::string& out) {
   if (record.first_failure) line.plain("fallback", core::describe(*record.first_failure).token);
   if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
+  if (record.warned != nullptr) line.plain("warned", record.warned);
   if (record.client_gone) line.number("client_gone", true);
   line.finish(out);
 }

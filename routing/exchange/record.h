@@ -60,6 +60,7 @@ struct Record {
   uint32_t opened_host = 0;             // and at which of its providers
   uint32_t shadow_over_budget = kNone;  // flag whose copy was not made because its budget is used up
   const char* limit = nullptr;          // the limit or budget that decided: limit_token(); static text
+  const char* warned = nullptr;         // the limit whose `warn_at` is passed: the same
 
   uint16_t status = 0;           // sent downstream; 0 = none could be
   uint16_t upstream_status = 0;  // of the last attempt; 0 = no answer
@@ -94,7 +95,7 @@ static_assert(std::is_trivially_copyable_v<Record>);
 //   with usage        usage ("reported" or "estimated") input_tokens cached_input_tokens output_tokens
 //                     reasoning_tokens cost_usd (a number with all nine decimals)
 //   when so           first_token_us, client_gone (true), fallback (why the decided unit was left), cache
-//   (miss, hit), limit (the limit or budget that decided)
+//                     (miss, hit), limit (the limit or budget that decided), warned (a limit past its `warn_at`)
 //
 // Times are microseconds, rounded down; `time` and `revision_time` are RFC 3339.
 void append_json(const Record& record, std::string& out);

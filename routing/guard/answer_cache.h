@@ -14,13 +14,11 @@
 //
 // Invariants
 //   1. An entry is read only while its line is held (in_flight), written only while it is locked: readers
-//   never see
-//      half an entry, and a chunk is never given out while it is read.
+//      never see half an entry, and a chunk is never given out while it is read.
 //   2. A hit means all 128 bits of the key are equal. The hash is keyed with a secret of this process: nobody
-//   can make
-//      two requests that collide.
+//      can make two requests that collide.
 //   3. Every chunk belongs to one entry, one draft, or the stack of free ones. A draft ends by store() or
-//   drop().
+//      drop().
 //   4. What has expired or been purged is not given again, though its memory may be taken later.
 //
 // Ordering: who stores unlocks the line with release, who looks up holds it with acquire. The stack's head

@@ -49,6 +49,8 @@ struct ScopeGuard {
   uint32_t owner = 0;  // index of the tenant, key, scenario or flag it belongs to
   FlagIndex flag{};    // of a pilot
   LimitSpecs limits;
+  BudgetAction on_exceed = BudgetAction::reject;  // of the limits
+  uint8_t warn_percent = 0;                       // as Limits::warn_percent
   LimitLine* line = nullptr;  // null: no limits, or a user's
   std::span<const BudgetGuard> budgets;
 };

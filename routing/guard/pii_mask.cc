@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "routing/guard/national_ids.h"
+
 namespace weir::routing {
 namespace {
 
@@ -19,6 +21,9 @@ bool is_letter(char c) {
 bool is_upper(char c) {
   return c >= 'A' && c <= 'Z';
 }
+bool is_foreign(char c) {
+  return static_cast<unsigned char>(c) >= 0x80;
+}
 char to_lower(char c) {
   return is_upper(c) ? static_cast<char>(c + 32) : c;
 }
@@ -27,7 +32,7 @@ bool is_joint(char c) {
 }  // between the groups of a number
 // What words are made of. Everything else (blanks, quotes, brackets, commas, backslashes, ...) ends one.
 bool is_word(char c) {
-  return is_digit(c) || is_letter(c) || static_cast<unsigned char>(c) >= 0x80 ||
+  return is_digit(c) || is_letter(c) || is_foreign(c) ||
          std::string_view("._%+-@/:=~#&?*$!").find(c) != std::string_view::npos;
 }
 // May a group be followed by another of the same number? Short groups of capitals occur in IBANs.
@@ -40,18 +45,8 @@ bool is_joinable(std::string_view group) {
   return digit;
 }
 
-bool luhn(std::string_view digits) {
-  unsigned sum = 0;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    unsigned digit = static_cast<unsigned>(digits[digits.size() - 1 - i] - '0');
-    if (i % 2 == 1) digit = digit * 2 > 9 ? digit * 2 - 9 : digit * 2;
-    sum += digit;
-  }
-  return sum % 10 == 0;
-}
-
 bool is_card(std::string_view digits) {
-  return digits.size() >= 12 && digits.size() <= 19 && luhn(digits);
+  return digits.size() >= 12 && digits.size() <= 19 && satisfies_luhn(digits);
 }
 
 // ISO 13616: the first four at the end, letters as numbers from 10 on, mod 97 is 1.
@@ -71,27 +66,6 @@ bool is_iban(std::string_view compact) {
     }
   }
   return rest == 1;
-}
-
-// The German tax id: ISO 7064 mod 11, 10.
-bool is_tax_id(std::string_view digits) {
-  if (digits.size() != 11 || digits[0] == '0') return false;
-  unsigned product = 10;
-  for (size_t i = 0; i < 10; ++i) {
-    unsigned sum = (static_cast<unsigned>(digits[i] - '0') + product) % 10;
-    if (sum == 0) sum = 10;
-    product = sum * 2 % 11;
-  }
-  const unsigned check = 11 - product == 10 ? 0 : 11 - product;
-  return check == static_cast<unsigned>(digits[10] - '0');
-}
-
-bool is_social_security(std::string_view text) {
-  if (text.size() != 11) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (i == 3 || i == 6 ? text[i] != '-' : !is_digit(text[i])) return false;
-  }
-  return true;
 }
 
 bool is_email(std::string_view word) {
@@ -127,9 +101,24 @@ bool is_key(std::string_view word) {
   return false;
 }
 
-bool same_folded(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return to_lower(x) == to_lower(y); });
+// The operator's pattern: '#' is a digit, '*' at the beginning or end is anything, the rest is itself in
+// either case.
+bool fits(std::string_view pattern, std::string_view word) {
+  const bool any_before = pattern.starts_with('*');
+  if (any_before) pattern.remove_prefix(1);
+  const bool any_behind = pattern.ends_with('*');
+  if (any_behind) pattern.remove_suffix(1);
+  if (pattern.empty() || pattern.size() > word.size()) return false;
+  const auto same = [](char wanted, char c) {
+    return wanted == '#' ? is_digit(c) : to_lower(wanted) == to_lower(c);
+  };
+  if (any_before && any_behind) {
+    return std::search(word.begin(), word.end(), pattern.begin(), pattern.end(),
+                       [&](char c, char wanted) { return same(wanted, c); }) != word.end();
+  }
+  if (any_before) word.remove_prefix(word.size() - pattern.size());
+  if (any_behind) word = word.substr(0, pattern.size());
+  return std::equal(pattern.begin(), pattern.end(), word.begin(), word.end(), same);
 }
 
 std::string_view trim(std::string_view text) {
@@ -144,7 +133,8 @@ std::string_view kind_of_number(std::string_view text) {
   char compact[kMaxCompact];
   size_t size = 0, digits = 0, separators = 0;
   for (const char c : text) {
-    if (is_joint(c) || c == '-' || c == '.' || c == '/') {
+    // Blanks of other widths and dashes of other lengths are no ASCII.
+    if (is_joint(c) || c == '-' || c == '.' || c == '/' || is_foreign(c)) {
       ++separators;
       continue;
     }
@@ -154,10 +144,10 @@ std::string_view kind_of_number(std::string_view text) {
   }
   std::string_view joined(compact, size);
   if (is_iban(joined)) return "iban";
+  if (is_national_id(text, joined)) return "id";
   const bool plus = joined.starts_with('+');
   if (plus) joined.remove_prefix(1);
   if (joined.empty() || digits != joined.size()) return {};
-  if (is_social_security(text) || (separators == 0 && is_tax_id(joined))) return "id";
   if (is_card(joined)) return "card";
   if (plus || joined.starts_with("00")) return digits >= 8 && digits <= 17 ? "phone" : "";
   return digits >= 10 && digits <= 15 && separators > 0 ? "phone" : "";
@@ -172,7 +162,7 @@ bool holds_card(std::string_view word) {
     if (is_digit(c)) {
       if (count < kMaxCompact) digits[count] = c;
       ++count;
-    } else if (c != '-' && c != '.') {
+    } else if (c != '-' && c != '.' && !is_foreign(c)) {
       if (count <= kMaxCompact && is_card({digits, count})) return true;
       count = 0;
     }
@@ -190,7 +180,7 @@ void PiiMask::mask(std::string_view kind, std::string& out) {
 void PiiMask::judge_word(std::string_view word, std::string& out) {
   const std::string_view core = trim(word);
   const auto custom = std::find_if(custom_.begin(), custom_.end(),
-                                   [&](const std::string& listed) { return same_folded(listed, core); });
+                                   [&](const std::string& listed) { return fits(listed, core); });
   std::string_view kind;
   if (core.empty()) {
     kind = {};
@@ -217,48 +207,50 @@ void PiiMask::judge_word(std::string_view word, std::string& out) {
   out.append(word.substr(begin + core.size()));
 }
 
-// The run is one word, or groups of what may be numbers: of those the longest row of groups that is one
-// counts.
+// A run is one word, or groups of what may be numbers: of those the longest row of groups that is one counts.
+// Judges what is in front; how many bytes that was.
+size_t PiiMask::judge_front(std::string_view run, std::string& out) {
+  size_t ends[kMaxGroups];  // where the first groups end
+  size_t groups = 0, at = 0;
+  while (at < run.size() && groups < kMaxGroups) {
+    while (at < run.size() && is_joint(run[at])) ++at;
+    const size_t begin = at;
+    while (at < run.size() && !is_joint(run[at])) ++at;
+    if (at > begin) ends[groups++] = at;
+  }
+  if (groups == 0) {
+    out.append(run);
+    return run.size();
+  }
+  for (size_t count = groups; count > 1; --count) {
+    const std::string_view core = trim(run.substr(0, ends[count - 1]));
+    const bool plus = core.data() > run.data() && core.data()[-1] == '+';
+    if (const std::string_view kind = plus ? "" : kind_of_number(core); !kind.empty()) {
+      out.append(run.substr(0, static_cast<size_t>(core.data() - run.data())));
+      mask(kind, out);
+      return static_cast<size_t>(core.data() + core.size() - run.data());
+    }
+  }
+  size_t begin = 0;
+  while (is_joint(run[begin])) ++begin;
+  out.append(run.substr(0, begin));
+  judge_word(run.substr(begin, ends[0] - begin), out);
+  return ends[0];
+}
+
 void PiiMask::end_run(std::string& out) {
-  if (overlong_) {
-    overlong_ = false;
-    size_ = 0;
-    return;
-  }
-  std::string_view rest(held_.data(), size_);
+  std::string_view rest(held_.data(), overlong_ ? 0 : size_);
+  overlong_ = false;
   size_ = 0;
-  while (!rest.empty()) {
-    size_t ends[kMaxGroups];  // where the first groups end
-    size_t groups = 0, at = 0;
-    while (at < rest.size() && groups < kMaxGroups) {
-      while (at < rest.size() && is_joint(rest[at])) ++at;
-      const size_t begin = at;
-      while (at < rest.size() && !is_joint(rest[at])) ++at;
-      if (at > begin) ends[groups++] = at;
-    }
-    if (groups == 0) {
-      out.append(rest);
-      return;
-    }
-    size_t taken = 0;
-    for (size_t count = groups; count > 1 && taken == 0; --count) {
-      const std::string_view core = trim(rest.substr(0, ends[count - 1]));
-      const bool plus = core.data() > rest.data() && core.data()[-1] == '+';
-      if (const std::string_view kind = plus ? "" : kind_of_number(core); !kind.empty()) {
-        out.append(rest.substr(0, static_cast<size_t>(core.data() - rest.data())));
-        mask(kind, out);
-        taken = static_cast<size_t>(core.data() + core.size() - rest.data());
-      }
-    }
-    if (taken == 0) {
-      size_t begin = 0;
-      while (is_joint(rest[begin])) ++begin;
-      out.append(rest.substr(0, begin));
-      judge_word(rest.substr(begin, ends[0] - begin), out);
-      taken = ends[0];
-    }
-    rest.remove_prefix(taken);
-  }
+  while (!rest.empty()) rest.remove_prefix(judge_front(rest, out));
+}
+
+// Groups that go on and on: half of them is judged, and the number that may be under way stays.
+void PiiMask::shorten_run(std::string& out) {
+  std::string_view rest(held_.data(), size_);
+  while (rest.size() > kMaxHeld / 2) rest.remove_prefix(judge_front(rest, out));
+  size_ = rest.size();
+  std::memmove(held_.data(), rest.data(), rest.size());
 }
 
 void PiiMask::take(char byte, std::string& out) {
@@ -275,9 +267,9 @@ void PiiMask::take(char byte, std::string& out) {
     }
     if (overlong_) return;
     if (size_ == kMaxHeld) {
-      // Groups that go on and on are judged so far; a single word that does cannot be.
+      // A single word that is so long cannot be judged.
       if (std::string_view(held_.data(), size_).find_first_of(" ()") != std::string_view::npos) {
-        end_run(out);
+        shorten_run(out);
       } else {
         mask("long", out);
         overlong_ = true;

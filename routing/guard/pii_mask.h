@@ -15,14 +15,15 @@
 //   card     12 to 19 digits that satisfy Luhn
 //   phone    + and 8 to 15 digits; or 10 to 15 digits with separators
 //   iban     two letters, two digits, 11 to 30 letters and digits that satisfy mod 97 (blanks allowed)
-//   id       123-45-6789 (US), 11 digits that satisfy the German Steuer-ID's check
+//   id       of persons in several states (routing/guard/national_ids.h)
 //   key      known prefixes (sk-, ghp_, AKIA, xox, AIza, eyJ...), or 32 and more letters and digits that mix
-//   both custom   words that the operator lists, compared without regard to case
+//   both custom   words of the operator in either case; '#' is a digit, '*' at the beginning or end is
+//   anything
 //
 // Masking errs towards too much: an order number of 16 digits that happens to satisfy Luhn is masked as well.
 //
-// Every byte is looked at a bounded number of times (once as it comes, once when its run is judged, once more
-// per check). No allocation. One masker per stream; thread: its owner's.
+// Every byte is looked at a bounded number of times (once as it comes, and when its run is judged at most
+// once per check and group). No allocation but `out`'s. One masker per stream; thread: its owner's.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ class PiiMask {
  public:
   static constexpr size_t kMaxHeld = 512;
 
-  // `custom` must outlive the masker; no word of it may be longer than kMaxHeld or hold a blank.
+  // `custom` must outlive the masker; no pattern may be longer than kMaxHeld or hold a blank.
   explicit PiiMask(std::span<const std::string> custom = {}) : custom_(custom) {}
 
   // Takes the next bytes and appends to `out` what is certain.
@@ -49,7 +50,9 @@ class PiiMask {
 
  private:
   void take(char byte, std::string& out);
+  size_t judge_front(std::string_view run, std::string& out);
   void end_run(std::string& out);
+  void shorten_run(std::string& out);
   void judge_word(std::string_view word, std::string& out);
   void mask(std::string_view kind, std::string& out);
 

@@ -182,12 +182,15 @@ Limits read_limits(Problems& problems, const Path& path, Element element) {
   const auto count = [&](LimitsProperty property) {
     return object.count(property, 1, kMaxLimit).value_or(0);
   };
+  const auto action = object.choice(LimitsProperty::on_exceed, kLimitActions);
   return {.rps = count(LimitsProperty::rps),
           .rpm = count(LimitsProperty::rpm),
           .rph = count(LimitsProperty::rph),
           .rpd = count(LimitsProperty::rpd),
           .tpm = count(LimitsProperty::tpm),
-          .concurrency = count(LimitsProperty::concurrency)};
+          .concurrency = count(LimitsProperty::concurrency),
+          .on_exceed = action ? static_cast<BudgetAction>(*action) : BudgetAction::reject,
+          .warn_percent = static_cast<uint8_t>(object.count(LimitsProperty::warn_at, 1, 100).value_or(0))};
 }
 
 std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element) {

@@ -147,11 +147,13 @@ namespace weir::routing {
 
 #define WEIR_LIMITS_PROPERTIES(X)         \
   X(concurrency, "concurrency", optional) \
+  X(on_exceed, "on_exceed", optional)     \
   X(rpd, "rpd", optional)                 \
   X(rph, "rph", optional)                 \
   X(rpm, "rpm", optional)                 \
   X(rps, "rps", optional)                 \
-  X(tpm, "tpm", optional)
+  X(tpm, "tpm", optional)                 \
+  X(warn_at, "warn_at", optional)
 
 #define WEIR_RUNAWAY_PROPERTIES(X)                            \
   X(full_length_rpm, "full_length_rpm", optional)             \
@@ -255,6 +257,7 @@ inline constexpr auto kExpiryActions = std::to_array<std::string_view>({"off", "
 inline constexpr auto kRollbackActions =
     std::to_array<std::string_view>({"switch_next_turn", "finish", "restart"});
 inline constexpr auto kAnswerChecks = std::to_array<std::string_view>({"any", "nonempty", "json"});
+inline constexpr auto kLimitActions = std::to_array<std::string_view>({"economy", "cached", "static", "reject"});
 inline constexpr auto kBudgetActions =
     std::to_array<std::string_view>({"economy", "cached", "static", "reject", "kill"});
 

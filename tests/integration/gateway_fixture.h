@@ -206,10 +206,10 @@ inline std::string chat_request(std::string_view headers = "", std::string_view 
 // The real binary, ready to answer.
 class Gateway {
  public:
-  explicit Gateway(const std::string& table_json, const std::string& more_config = "") {
+  explicit Gateway(const std::string& table_json, const std::string& more_config = "", int shards = 2) {
     folder_.write("table.json", table_json);
     const std::string config = folder_.write(
-        "weir.yaml", "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+        "weir.yaml", "listen: \"127.0.0.1:0\"\nshards: " + std::to_string(shards) + "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
                      "admin: { socket: admin.sock }\naccess_log: access.jsonl\n" + more_config);
     process_ = weir::testing::Process::start(
         WEIR_BINARY, {.arguments = {"serve", "--config", config},

@@ -1,10 +1,13 @@
 // Limits and budgets of a real process: exact over its shards, and not forgotten when it is killed.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -59,6 +62,41 @@ TEST(GuardsOfAProcess, ALimitIsExactOverAllShards) {
     EXPECT_EQ(admitted, kLimit);
     EXPECT_EQ(refused, kClients * kRequests - kLimit);
     EXPECT_EQ(provider.requests() - before, static_cast<uint64_t>(kLimit));
+  }
+}
+
+// So many connections at once, one request each: whoever comes first, each limit admits its number.
+TEST(GuardsOfAProcess, OfAThousandClientsAtOnceExactlyTheLimitIsAdmittedWhateverTheShards) {
+  constexpr int kClients = 1000, kLimit = 391;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = std::min<rlim_t>(files.rlim_max, 4096);
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  EchoProvider provider;
+  for (const int shards : {1, 2, 4, 8}) {
+    Gateway gateway(guarded_table(provider.port(), R"("limits":{"rpd":391})"), "", shards);
+    ASSERT_NE(gateway.port(), 0);
+    std::vector<std::unique_ptr<BlockingClient>> clients;
+    for (int i = 0; i < kClients; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+    const uint64_t before = provider.requests();
+    constexpr int kSenders = 4;
+    std::vector<std::thread> senders;
+    for (int sender = 0; sender < kSenders; ++sender) {
+      senders.emplace_back([&, sender] {
+        for (int i = sender; i < kClients; i += kSenders)
+          clients[static_cast<size_t>(i)]->send(chat_request());
+      });
+    }
+    for (std::thread& sender : senders) sender.join();
+    int admitted = 0, refused = 0;
+    for (auto& client : clients) {
+      const int status = client->receive().status;
+      admitted += status == 200;
+      refused += status == 429;
+    }
+    EXPECT_EQ(admitted, kLimit) << shards << " shards";
+    EXPECT_EQ(refused, kClients - kLimit) << shards << " shards";
+    EXPECT_EQ(provider.requests() - before, static_cast<uint64_t>(kLimit)) << shards << " shards";
   }
 }
 

@@ -140,9 +140,11 @@ units:
                                           mini_ + R"( }
 scenarios: { chat: { stable: best)" + scenario +
                                           R"( } }
-tenants: { t: { )" + tenant + R"( } }
+tenants: { t: { )" + tenant + R"( })" + tenants_ +
+                                          R"( }
 keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
-                                          routing::hash_key("secret", "sk-sim") + "\" } ]\n" + more,
+                                          routing::hash_key("secret", "sk-sim") + "\" }" + keys_ + " ]\n" +
+                                          more,
                                       routing::TableFormat::yaml, {});
     if (!body) {
       for (const auto& problem : body.error()) ADD_FAILURE() << problem.path << ": " << problem.message;
@@ -162,13 +164,12 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
     settle();
     return *clients_.back();
   }
-  static void send_request(GuardClient& client, std::string_view fields = "", std::string_view members = "") {
+  void send_request(GuardClient& client, std::string_view fields = "", std::string_view members = "") {
     const std::string body =
         R"({"model":"chat","messages":[{"role":"user","content":"x"}])" + std::string(members) + "}";
-    client.say(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer sk-sim\r\n"
-        "content-type: application/json\r\n" +
-        std::string(fields) + "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    client.say("POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + bearer_ +
+               "\r\ncontent-type: application/json\r\n" + std::string(fields) +
+               "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   }
   GuardClient& ask(std::string_view fields = "", std::string_view members = "") {
     GuardClient& client = connect();
@@ -226,6 +227,9 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
   std::vector<std::unique_ptr<GuardClient>> clients_;
   std::string unit_, mini_;           // more of `best` and `mini`
   std::string providers_;             // beside p
+  std::string tenants_;               // beside t
+  std::string keys_;                  // beside k
+  std::string bearer_ = "sk-sim";
   std::string dear_ = "provider: p";  // who serves it
   uint64_t revision_ = 0;
 };

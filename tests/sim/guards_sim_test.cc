@@ -102,6 +102,28 @@ TEST_F(GuardsInAnExchange, ABudgetReservesTheWorstCaseAndSpendsTheActualCost) {
   EXPECT_EQ(tenant_budget().spent, kUsd / 10) << "another hour";
 }
 
+TEST_F(GuardsInAnExchange, WhatAProviderDoesNotCountIsEstimatedAndMarkedSo) {
+  publish("", "budgets: [ { window: 1h, usd: 10 } ]");
+  const std::string event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
+  provider_.answer_with = [&] {
+    const std::string body = event + event + event + "data: [DONE]\n\n";
+    return "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+  };
+  expect_ok(ask("", R"(,"stream":true)"));
+  int records = 0;
+  gateway_->records[0]->drain([&](const routing::Record& record) {
+    ++records;
+    EXPECT_TRUE(record.usage_estimated);
+    EXPECT_FALSE(record.usage_reported);
+    EXPECT_EQ(record.output_tokens, 3) << "an event bears a token";
+    EXPECT_EQ(record.cost_nano_usd, 3 * kUsd / 1000);
+  });
+  EXPECT_EQ(records, 1);
+  EXPECT_EQ(tenant_budget().spent, 3 * kUsd / 1000);
+  EXPECT_EQ(tenant_budget().reserved, 0);
+}
+
 TEST_F(GuardsInAnExchange, ManyChoicesAndHugeBoundsCountInTheWorstCase) {
   publish("", "budgets: [ { window: 1h, usd: 9 } ]");
   expect_ok(ask("", R"(,"n":9)"));
@@ -119,6 +141,52 @@ TEST_F(GuardsInAnExchange, AnExhaustedEconomyBudgetLeadsToTheCheapestUnit) {
   expect(second, "x-weir-reason: economy\r\n");
   EXPECT_NE(provider_.last_body.find("\"cheap\""), std::string::npos);
   EXPECT_EQ(tenant_budget().spent, kUsd + kUsd / 10);
+}
+
+// "More than 100 requests per user and hour: the economy unit. The scenario's hour exceeded: the cache. The
+// daily cap: nobody." Each is a line of table.
+TEST_F(GuardsInAnExchange, FourLinesOfTableSayWhatAnswersWhenMuchIsUsed) {
+  unit_ = ", cache_ttl: 10m";
+  publish(", budgets: [ { window: 1h, usd: 120, on_exceed: cached } ]",
+          "user_limits: { rph: 100, on_exceed: economy }",
+          "budgets: [ { window: 1d, usd: 125, on_exceed: kill } ]\n");
+  provider_.answer_with = [] { return answer(1000); };
+  int asked = 0;  // no two are the same
+  const auto ask_as = [&](const std::string& user) -> const GuardClient& {
+    return ask("x-weir-user: " + user + "\r\n", ",\"seed\":" + std::to_string(++asked));
+  };
+  for (int i = 0; i < 100; ++i) expect(ask_as("anna"), "x-weir-unit: best\r\n");  // 1 USD each
+  const GuardClient& economy = ask_as("anna");
+  expect(economy, "x-weir-reason: economy\r\n");
+  expect(economy, "x-weir-unit: best\r\n");  // here there is no cheaper one that the scenario may use
+  for (int i = 0; i < 19; ++i) expect(ask_as("bert"), "x-weir-unit: best\r\n");
+  expect_error(ask_as("bert"), ErrorCode::budget_exceeded);  // 120 USD are gone, and this was never answered
+  const GuardClient& again = ask("x-weir-user: bert\r\n", ",\"seed\":1");
+  expect_ok(again);
+  expect(again, "x-weir-cache: hit\r\n");
+  pass(3'600'000);  // another hour, the same day
+  for (int i = 0; i < 5; ++i) expect(ask_as("carl"), "x-weir-unit: best\r\n");
+  expect(ask_as("carl"), "\"param\":\"global.budget\"");
+  expect(ask_as("dora"), "\"param\":\"global.budget\"");
+  EXPECT_EQ(plan().global()->budgets[0].line->trips.load(), 1u) << "which is what pages somebody";
+}
+
+TEST_F(GuardsInAnExchange, PastAUsersSoftLimitTheCheapestUnitAnswersThem) {
+  publish(", fallback: [ { unit: mini } ]", "user_limits: { rph: 3, on_exceed: economy }");
+  for (int i = 0; i < 3; ++i) expect(ask("x-weir-user: anna\r\n"), "x-weir-unit: best\r\n");
+  const GuardClient& fourth = ask("x-weir-user: anna\r\n");
+  expect_ok(fourth);
+  expect(fourth, "x-weir-unit: mini\r\n");
+  expect(fourth, "x-weir-reason: economy\r\n");
+  expect(ask("x-weir-user: bert\r\n"), "x-weir-unit: best\r\n");
+}
+
+TEST_F(GuardsInAnExchange, PastASoftLimitWithNothingToAnswerItIsTheLimitThatRefuses) {
+  publish("", "limits: { rpm: 1, on_exceed: static }");
+  expect_ok(ask());
+  const GuardClient& second = ask();
+  expect_error(second, ErrorCode::rate_limited);
+  expect(second, "\"param\":\"tenant.rpm\"");
 }
 
 TEST_F(GuardsInAnExchange, AnExhaustedStaticBudgetAnswersTheFixedText) {
@@ -261,6 +329,27 @@ TEST_F(GuardsInAnExchange, AStreamIsGivenAgainAsAStream) {
   EXPECT_EQ(again.heard.find("usage"), std::string::npos);
   EXPECT_EQ(provider_.requests, 1);
   expect(ask(), "x-weir-cache: miss\r\n");  // not asked for as a stream: another request
+}
+
+TEST_F(GuardsInAnExchange, AnAnswerIsNeverGivenToAnotherTenantOrForAnotherUnit) {
+  unit_ = ", cache_ttl: 60s";
+  tenants_ = ", s: {}";
+  keys_ = ", { id: l, tenant: s, scenario: chat, hash: \"" + routing::hash_key("secret", "sk-other") + "\" }";
+  const std::string flag = "flags: { f: { scenario: chat, candidate: { params: { temperature: 0.5 } } } }\n";
+  publish("", "", flag);
+  expect(ask(), "x-weir-cache: miss\r\n");
+  bearer_ = "sk-other";
+  expect(ask(), "x-weir-cache: miss\r\n");
+  expect(ask(), "x-weir-cache: hit\r\n");
+  bearer_ = "sk-sim";
+  publish("", "flags: { f: { state: production, owner: o, reason: r, review: 2030-01-01, previous: best } }",
+          flag);
+  expect(ask("x-weir-user: u\r\n"), "x-weir-cache: miss\r\n");  // the candidate, which has said nothing yet
+  EXPECT_EQ(provider_.requests, 3);
+  using routing::CacheLine;
+  EXPECT_EQ(gateway_->cache.purge(&CacheLine::tenant, routing::hash_name("s")), 1u);
+  bearer_ = "sk-other";
+  expect(ask(), "x-weir-cache: miss\r\n");
 }
 
 TEST_F(GuardsInAnExchange, AnAnswerThatFailedIsNotKept) {

@@ -117,6 +117,13 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
                   StartsWith("limits.head_timeout: ")));
 }
 
+TEST(Config, TakesMasksThatCanBeMatched) {
+  EXPECT_THAT(refuse("shadow: { log: s.jsonl, mask: [\"fal*con\", \"two words\", \"*\"] }\n"),
+              ElementsAre("shadow.mask[0]: may have '*' only at its beginning and end",
+                          "shadow.mask[1]: must be one word without blanks",
+                          "shadow.mask[2]: may have '*' only at its beginning and end"));
+}
+
 TEST(Config, SuggestsTheKeyThatWasMeant) {
   EXPECT_THAT(refuse("listne: \"127.0.0.1:1\"\n"),
               ElementsAre("listne: unknown field; did you mean \"listen\"?"));

@@ -187,6 +187,10 @@ class ConfigReader {
       if (word->size() > routing::PiiMask::kMaxHeld || word->find_first_of(" \t") != std::string::npos) {
         return problems_.add(at, "must be one word without blanks");
       }
+      const size_t star = word->find('*', 1);
+      if (*word == "*" || *word == "**" || (star != std::string::npos && star + 1 != word->size())) {
+        return problems_.add(at, "may have '*' only at its beginning and end");
+      }
       config_.shadow_mask.push_back(*word);
     });
   }

@@ -13,8 +13,8 @@
 //   access_log: stdout                          # or a path, or none
 //   guard_state: guards.state                   # where spend outlives the process; default: it does not
 //   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
-//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode; text or
-//   digest limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
+//   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
@@ -71,7 +71,7 @@ struct Config {
   std::string alert_secret;              // the secret itself: as key_hash_secret
   std::string shadow_log_path;           // empty = flags' `shadow` has no effect
   bool shadow_text = true;               // masked; else only digests
-  std::vector<std::string> shadow_mask;  // words to be masked beside what always is
+  std::vector<std::string> shadow_mask;  // patterns to be masked beside what always is
   LimitOverrides limits;
 };
 
