@@ -126,7 +126,8 @@ void Shard::on_turn_over(core::TurnTask& task) {
 }
 
 bool Shard::has_room_for_shadow() {
-  return !draining_ && shadow_calls_.live() < core::limits::kMaxShadowCalls && shadow_pairs().any_free();
+  return !draining_ && shadow_calls_.live() < core::limits::kMaxShadowCalls && shadow_pairs().any_free() &&
+         shadow_gate_.admits(loop_.now_ns());
 }
 
 net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provider) {

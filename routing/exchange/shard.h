@@ -21,6 +21,7 @@
 #include "routing/exchange/metrics.h"
 #include "routing/guard/overload.h"
 #include "routing/guard/retry_budget.h"
+#include "routing/guard/shadow_gate.h"
 #include "routing/inspect/inspect.h"
 
 namespace weir::routing {
@@ -61,6 +62,7 @@ class Shard {
   core::Slab<ShadowCall>& shadow_calls() { return shadow_calls_; }
   ShadowPairs& shadow_pairs() { return *gateway_.shadows[index_]; }
   bool has_room_for_shadow();
+  ShadowGate& shadow_gate() { return shadow_gate_; }
   // As pool_for(), of connections that only copies use.
   net::UpstreamPool& shadow_pool_for(const Table& of, ProviderIndex provider);
   Rung rung() const { return ladder_.rung(); }
@@ -101,6 +103,7 @@ class Shard {
   net::HttpServer server_;
   CalendarClock calendar_;
   OverloadLadder ladder_;
+  ShadowGate shadow_gate_;
   core::TurnTask turn_over_task_;
   core::Timer calm_timer_;  // so that a ladder without turns comes down
   const uint32_t index_;

@@ -174,6 +174,25 @@ TEST_F(Shadow, ACopysAnswerIsReadUpToKMaxShadowAnswerBytes) {
   EXPECT_GT(made[0].shadow_cost, 0) << "what came is paid for";
 }
 
+TEST_F(Shadow, ACandidateThatEndsEachConnectionIsAskedNowAndThen) {
+  publish_shadow("percent: 100, budget_usd: 100000");
+  copy_ = response("200 OK", "{}", "connection: close\r\n");
+  for (int i = 0; i < 300; ++i) {
+    expect_ok(ask());
+    clients_.back()->connection.close();
+    pairs();
+  }
+  // In the moment that the test takes no more than a burst of connections.
+  const uint64_t burst =
+      routing::ShadowGate::kConnectionsPerSecond * routing::ShadowGate::kBurstNs / 1'000'000'000;
+  EXPECT_LE(shard_->metrics().shadow_started.value(), burst + 10);
+  EXPECT_GE(shard_->metrics().shadow_dropped.value(), 300 - burst - 10);
+  pass(1000);
+  const uint64_t before = shard_->metrics().shadow_started.value();
+  expect_ok(ask());
+  EXPECT_EQ(shard_->metrics().shadow_started.value(), before + 1);
+}
+
 TEST_F(Shadow, AClientThatLeavesDoesNotEndTheCopy) {
   publish_shadow();
   provider_.answer_with = [this] { return is_copy() ? copy_ : std::string(); };
