@@ -158,7 +158,7 @@ def key_hasher(secret, expected):
     return hash_of if hash_of(KEY) == expected else die("keys are hashed in another way now: see key_hasher()")
 
 
-def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1,
+def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None,
                limits=None, more=""):
     folder.mkdir()
     environment = {"WEIR_KEY_HASH_SECRET": os.urandom(32).hex(), "MOCK_API_KEY": "sk-mock"}
@@ -178,6 +178,8 @@ def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=
     config.write_text(config.read_text() + more)
     if limits:
         config.write_text(config.read_text() + f"limits: {json.dumps(limits)}\n")
+    if registry:
+        config.write_text(config.read_text().replace("registry: none", f"registry: {registry}"))
     if listen:
         config.write_text(config.read_text().replace(f'"127.0.0.1:{port}"', f'"{listen}:{port}"'))
     server = Server("weir", [weir, "serve", "--config", str(config)], cpu, environment).serve(port, tls_port)
