@@ -116,7 +116,7 @@ void Shard::on_turn_over(core::TurnTask& task) {
                    self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
   self.metrics_.turn_ns.record(facts.turn_ns);
   const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
-  self.server_.settings().draining = self.ladder_.ends_connections() || self.draining_;
+  self.server_.settings().thinning = self.ladder_.ends_connections();
   // Nothing may happen any more, above all when nobody is let in: it comes down all the same.
   if (rung != Rung::normal) {
     self.loop_.timers().schedule(self.calm_timer_, self.loop_.now_ns() + OverloadLadder::kCalmNs / 4);

@@ -69,6 +69,21 @@ TEST_F(HttpServerTest, TellsThoseAboveTheConnectionLimit) {
   EXPECT_EQ(next_response(*loop, welcome).body, "again");
 }
 
+TEST_F(HttpServerTest, AnAnswerThatBeginsWhileThinningEndsItsConnectionAndNoOther) {
+  EchoServer echo(*loop);
+  Peer client = Peer::connect(echo.port), other = Peer::connect(echo.port);
+  other.write(*loop, post("first"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  echo.server.settings().thinning = true;
+  client.write(*loop, post("hello"));
+  EXPECT_TRUE(next_response(*loop, client).has("connection: close"));
+  EXPECT_TRUE(ends_cleanly(*loop, client));
+  echo.server.settings().thinning = false;
+  other.write(*loop, post("second"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  EXPECT_EQ(echo.server.connections(), 1u);
+}
+
 TEST_F(HttpServerTest, WhilePausedConnectionsWaitAndAreServedAfterwards) {
   EchoServer echo(*loop);
   Peer early = Peer::connect(echo.port);
