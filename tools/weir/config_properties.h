@@ -14,6 +14,7 @@
   X(key_hash_secret, "key_hash_secret", required) \
   X(limits, "limits", optional)                   \
   X(listen, "listen", optional)                   \
+  X(registry, "registry", optional)               \
   X(shadow, "shadow", optional)                   \
   X(shards, "shards", optional)                   \
   X(table, "table", required)                     \
@@ -29,7 +30,28 @@
 
 #define WEIR_CONFIG_ADMIN_PROPERTIES(X) \
   X(mode, "mode", optional)             \
-  X(socket, "socket", optional)
+  X(roles, "roles", optional)           \
+  X(socket, "socket", optional)         \
+  X(tcp, "tcp", optional)
+
+#define WEIR_CONFIG_ROLES_PROPERTIES(X)  \
+  X(admin, "admin", optional)            \
+  X(approver, "approver", optional)      \
+  X(operator_role, "operator", optional) \
+  X(viewer, "viewer", optional)
+
+#define WEIR_CONFIG_TCP_PROPERTIES(X)       \
+  X(certificates, "certificates", required) \
+  X(hosts, "hosts", required)               \
+  X(listen, "listen", required)             \
+  X(origins, "origins", optional)           \
+  X(tokens, "tokens", required)
+
+#define WEIR_CONFIG_TOKEN_PROPERTIES(X) \
+  X(hash, "hash", required)             \
+  X(id, "id", required)                 \
+  X(role, "role", required)             \
+  X(scopes, "scopes", optional)
 
 #define WEIR_CONFIG_ALERTS_PROPERTIES(X) \
   X(secret, "secret", required)          \
@@ -57,6 +79,9 @@
   Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
   Y(ConfigAlertsProperty, "alerts", WEIR_CONFIG_ALERTS_PROPERTIES)                \
   Y(ConfigShadowProperty, "shadow", WEIR_CONFIG_SHADOW_PROPERTIES)                \
+  Y(ConfigRolesProperty, "roles", WEIR_CONFIG_ROLES_PROPERTIES)                   \
+  Y(ConfigTcpProperty, "tcp", WEIR_CONFIG_TCP_PROPERTIES)                         \
+  Y(ConfigTokenProperty, "token", WEIR_CONFIG_TOKEN_PROPERTIES)                   \
   Y(ConfigLimitsProperty, "limits", WEIR_CONFIG_LIMITS_PROPERTIES)
 
 namespace weir::tools {
