@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -74,7 +73,7 @@ TEST(GuardsOfAProcess, OfAThousandClientsAtOnceExactlyTheLimitIsAdmittedWhatever
   ::setrlimit(RLIMIT_NOFILE, &files);
   EchoProvider provider;
   for (const int shards : {1, 2, 4, 8}) {
-    Gateway gateway(guarded_table(provider.port(), R"("limits":{"rpd":391})"), "", shards);
+    Gateway gateway(guarded_table(provider.port(), R"("limits":{"rpd":391})"), "", "", shards);
     ASSERT_NE(gateway.port(), 0);
     std::vector<std::unique_ptr<BlockingClient>> clients;
     for (int i = 0; i < kClients; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
@@ -122,11 +121,9 @@ TEST(GuardsOfAProcess, SpendSurvivesAKill) {
   while (!written() && std::chrono::steady_clock::now() < deadline)
     admin(gateway.admin_socket(), "/v1/status");
   ASSERT_TRUE(written());
-  gateway.process().signal(SIGKILL);
-  gateway.process().wait();
-  Gateway again(table, "guard_state: " + file + "\n");
-  ASSERT_NE(again.port(), 0);
-  EXPECT_DOUBLE_EQ(admin(again.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"], spent);
+  gateway.crash_and_restart();
+  ASSERT_NE(gateway.port(), 0);
+  EXPECT_DOUBLE_EQ(admin(gateway.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"], spent);
 }
 
 }  // namespace
