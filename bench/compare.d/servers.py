@@ -167,7 +167,8 @@ def key_hasher(secret, expected):
     return hash_of if hash_of(KEY) == expected else die("keys are hashed in another way now: see key_hasher()")
 
 
-def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None):
+def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None,
+               limits=None, more=""):
     folder.mkdir()
     environment = {"WEIR_KEY_HASH_SECRET": os.urandom(32).hex(), "MOCK_API_KEY": "sk-mock"}
     port, tls_port = free_port(), free_port()
@@ -183,6 +184,9 @@ def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=
     else:
         (folder / "table.yaml").write_text(configs.WEIR_TABLE.format(upstream=upstream, hash=hashed))
     config.write_text(config.read_text().replace("shards: 1", f"shards: {shards}"))
+    config.write_text(config.read_text() + more)
+    if limits:
+        config.write_text(config.read_text() + f"limits: {json.dumps(limits)}\n")
     if registry:
         config.write_text(config.read_text().replace("registry: none", f"registry: {registry}"))
     if listen:

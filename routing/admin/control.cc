@@ -298,9 +298,17 @@ void ControlThread::on_tick(core::Timer& timer) {
 uint64_t ControlThread::drain_records() {
   size_t most = 0;
   for (const auto& queue : gateway_.records) {
-    const size_t count = queue->drain([this](const Record& record) { log_.add(record); });
+    const size_t count = queue->drain([this](const Record& record) {
+      log_.add(record);
+      if (on_record_) on_record_(record);
+    });
     records_drained_ += count;
     most = std::max(most, count * 100 / queue->capacity());
+  }
+  for (const auto& pairs : gateway_.shadows) {
+    pairs->drain([this](const ShadowPair& pair) {
+      if (on_shadow_) on_shadow_(pair);
+    });
   }
   return most;
 }

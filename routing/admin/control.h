@@ -157,6 +157,9 @@ class ControlThread {
 
   // Reads the providers' trust anchors again and publishes if all are good. Logs what happened.
   void reload_trust();
+  // Called with every record that is drained, and with every pair of shadow mode; none at first.
+  void watch_records(std::function<void(const Record&)> watch) { on_record_ = std::move(watch); }
+  void watch_shadows(std::function<void(const ShadowPair&)> watch) { on_shadow_ = std::move(watch); }
   // Moves every record that waits to the access log, and that to its file.
   void flush();
   // After the access log was rotated away. Logs a failure.
@@ -250,6 +253,8 @@ class ControlThread {
   uint32_t loads_under_way_ = 0;
   uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more
+  std::function<void(const Record&)> on_record_;
+  std::function<void(const ShadowPair&)> on_shadow_;
   std::vector<Waiting> waiting_;
   core::Timer tick_;
   core::Timer wait_;
