@@ -88,7 +88,7 @@ TEST_F(Weirctl, RefusesBadArgumentsWithoutCalling) {
 
 TEST_F(Weirctl, AppliesATableOnTheRevisionThatServes) {
   admin.answer("GET", "/v1/status", 200, kStatus);
-  admin.answer("PUT", "/v1/table", 200, R"({"revision":43,"applied_in_ms":1.25})");
+  admin.answer("PUT", "/v1/table", 200, R"({"revision":43,"changed":4,"durable_in_ms":0.75,"live_in_ms":1.25})");
   RunResult result =
       weirctl({"apply", folder.write("table.yaml", "tenants: {}\n"), "--reason", "5 % → 25 %"});
   EXPECT_EQ(result.exit_code, kExitOk) << result.errors;

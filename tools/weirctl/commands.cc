@@ -113,7 +113,7 @@ int Commands::apply(const std::string& file, const std::string& reason, const st
                        .if_match = based_on};
   return perform(request, [](const json& reply) {
     return fmt::format("revision {} answers on every shard, after {} ms\n", value_at(reply, "revision"),
-                       value_at(reply, "applied_in_ms"));
+                       value_at(reply, "live_in_ms"));
   });
 }
 
