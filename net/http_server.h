@@ -22,6 +22,8 @@ class HttpServer final : private ServerSessionOwner {
 
   // Takes over a listening descriptor and accepts from it; with `tls`, every connection speaks TLS.
   void listen(int listener, const TlsServerContextHolder* tls = nullptr);
+  // While paused, new connections wait in the kernel's queue, and past it at their clients.
+  void pause_accepting(bool paused);
   // Stops accepting. Busy connections end after an answer that says so, idle ones after `idle_ms`: a request that a
   // client has sent by now is answered.
   void begin_drain(uint32_t idle_ms = core::limits::kDrainIdleMs);
@@ -65,6 +67,7 @@ class HttpServer final : private ServerSessionOwner {
   uint64_t refused_ = 0;
   bool draining_ = false;
   bool closing_ = false;                  // whoever is still accepted is closed as well
+  bool paused_ = false;
 };
 
 }  // namespace weir::net

@@ -76,6 +76,7 @@ struct ServerSettings {
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   bool draining = false;          // every answer from now on says Connection: close
   uint32_t drain_idle_ms = core::limits::kDrainIdleMs;  // then in the place of idle_timeout_ms
+  bool thinning = false;          // every answer that begins now does: on and off, to lose some connections
   RequestHeadParser parser;       // a head is parsed in one go, so one parser serves all
 };
 
@@ -90,10 +91,10 @@ class ServerSession final : private ConnectionHandler {
   void adopt(int descriptor, std::shared_ptr<const TlsServerContext> tls = nullptr);
 
   // ---- answering ----
-  // The answer must say "connection: close": the client asked for it, the request was refused, or the server ends.
-  // Asked while the head is written: an answer that has not said so leaves the connection open, because the next
-  // request may be on its way already.
-  bool must_close() { return must_close_ |= settings_.draining; }
+  // The answer must say "connection: close": the client asked for it, the request was refused, the server ends or has
+  // too many. Asked while the head is written: an answer that has not said so leaves the connection open, because the
+  // next request may be on its way already.
+  bool must_close() { return must_close_ |= settings_.draining || settings_.thinning; }
   // The request's method is HEAD: the answer ends with its head (RFC 9110 section 9.3.2).
   bool head_only() const { return head_only_; }
   void send(core::Slice data) { connection_.send(std::move(data)); }

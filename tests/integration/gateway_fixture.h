@@ -238,6 +238,8 @@ class Gateway {
   }
   Gateway(const std::string& table_json, const std::string& more_config, const GatewayHow& how)
       : Gateway(table_json, more_config, "", how) {}
+  Gateway(const std::string& table_json, const std::string& more_config, const std::string& admin, int shards)
+      : Gateway(table_json, more_config, admin, GatewayHow{.shards = shards}) {}
   // As a machine that fails ends it: with SIGKILL. Then it is started again, on another port.
   void crash_and_restart() {
     process_->signal(SIGKILL);

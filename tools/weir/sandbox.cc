@@ -318,6 +318,9 @@ FileAccess files_of(const Config& config) {
   }
   access.write.push_back(folder_of(config.admin_socket));
   if (config.registry_path != ":memory:") access.write.push_back(folder_of(config.registry_path));
+  for (const std::string* path : {&config.guard_state_path, &config.shadow_log_path}) {
+    if (!path->empty()) access.write.push_back(folder_of(*path));
+  }
   if (config.access_log == AccessLog::file) access.write.push_back(folder_of(config.access_log_path));
   return access;
 }

@@ -16,6 +16,7 @@
 #include "core/socket.h"
 #include "core/strong.h"
 #include "tools/weir/server.h"
+#include "tools/weir/webhook.h"
 
 namespace weir::tools {
 namespace {
@@ -107,6 +108,18 @@ void Server::begin_serving() {
                       [this] { loop_->post([this] { ++shards_ended_; }); });
   }
   serving_ = true;
+  if (keeper_ != nullptr) keeper_->start();
+  if (shadow_log_ != nullptr) {
+    control_->watch_shadows([this](const routing::ShadowPair& pair) {
+      shadow_log_->add(pair);
+      shadow_log_->flush(loop_->now_ns());
+    });
+  }
+  if (!config_.alert_url.empty()) {
+    alerts_ = std::make_unique<routing::AlertSender>(*loop_, config_.alert_secret, random_seed(),
+                                                     webhook_post(config_.alert_url));
+    control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
+  }
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);
   rotate_ = std::make_unique<core::Timer>(on_rotate, this);
   if (tls_ != nullptr || admin_tls_ != nullptr) on_rotate(*rotate_);
@@ -201,6 +214,8 @@ void Server::continue_handover() {
   api_.reset();
   if (!control_->idle()) return;
   registry_->release();
+  // Writes what has been counted: the successor goes on from there, and what we finish was reserved by then.
+  keeper_.reset();
   handover_ = Handover::starting;
   launcher_->start(passed_, [this](Launcher::Started successor) {
     loop_->post([this, successor = std::move(successor)] { end_handover(successor); });
@@ -234,6 +249,10 @@ void Server::take_back() {
     if (socket.name == kOwnAdminSocket || socket.name == kAdminSocket)
       admin_listener_ = SocketsToPass::copy(socket);
   }
+  if (!config_.guard_state_path.empty()) {
+    keeper_ = std::make_unique<routing::GuardKeeper>(*loop_, *gateway_, config_.guard_state_path);
+    keeper_->start();
+  }
   handover_ = Handover::none;
   open_api();
   manager_.ready();
@@ -251,6 +270,7 @@ void Server::on_grace_over(core::Timer& timer) {
   if (!self.closing_) return self.close_shards();
   core::log_error("shards_did_not_end", {{"ended", self.shards_ended_}, {"shards", self.shards_.size()}});
   self.control_->flush();
+  self.keeper_.reset();
   self.remove_admin_path();
   std::_Exit(kExitFailure);
 }
@@ -260,6 +280,11 @@ void Server::reload() {
   core::log_info("reloading");
   manager_.reloading();
   control_->reopen_access_log();
+  if (shadow_log_ != nullptr) {
+    if (auto reopened = shadow_log_->reopen(loop_->now_ns()); !reopened) {
+      core::log_error("shadow_log_not_reopened", {{"reason", reopened.error()}});
+    }
+  }
   control_->reload_trust();
   reload_certificates(config_.certificates, tls_.get());
   reload_certificates(config_.admin_certificates, admin_tls_.get());
@@ -297,7 +322,11 @@ void Server::finish() {
   grace_.reset();
   rotate_.reset();
   shards_.clear();
+  keeper_.reset();  // writes what the last exchanges have cost
   control_->flush();
+  control_->watch_records({});
+  control_->watch_shadows({});
+  alerts_.reset();
   if (api_ != nullptr) {
     api_->close();
     while (!api_->closed()) loop_->turn();

@@ -16,7 +16,10 @@
 #include "net/address_book.h"
 #include "net/tls/tls_server_context.h"
 #include "routing/admin/admin_api.h"
+#include "routing/admin/alert_sender.h"
 #include "routing/admin/control.h"
+#include "routing/admin/guard_keeper.h"
+#include "routing/admin/shadow_log.h"
 #include "tools/weir/config.h"
 #include "tools/weir/inherited_sockets.h"
 #include "tools/weir/service_manager.h"
@@ -38,6 +41,8 @@ class Server {
  private:
   static constexpr uint64_t kStartTurnMs = 5;
 
+  static uint64_t random_seed();
+
   using Descriptors = std::vector<ShardListener>;
 
   void take_sockets();
@@ -53,6 +58,7 @@ class Server {
   void make_gateway();
   void open_registry();
   void load_table();
+  void restore_guards();
   void open_ports();
   void open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
                  std::vector<std::string>* bound);
@@ -104,6 +110,9 @@ class Server {
   std::unique_ptr<net::TlsServerContextHolder> tls_, admin_tls_;
   std::unique_ptr<routing::Gateway> gateway_;
   std::unique_ptr<routing::ControlThread> control_;
+  std::unique_ptr<routing::AlertSender> alerts_;
+  std::unique_ptr<routing::ShadowLog> shadow_log_;
+  std::unique_ptr<routing::GuardKeeper> keeper_;
   std::unique_ptr<routing::AdminApi> api_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<Descriptors> listeners_;  // by shard

@@ -200,4 +200,26 @@ int Commands::explain(const Subject& subject) {
   return perform(request, render_explain);
 }
 
+int Commands::limits(const std::string& tenant) {
+  return perform({.path = "/v1/limits", .query = {{"tenant", tenant}}}, render_limits);
+}
+
+int Commands::budgets(const std::string& tenant) {
+  return perform({.path = "/v1/budgets", .query = {{"tenant", tenant}}}, render_budgets);
+}
+
+int Commands::breakers() {
+  return perform({.path = "/v1/breakers"}, render_breakers);
+}
+
+int Commands::purge(const std::string& scope, const std::string& name) {
+  const json body{{"scope", scope}, {"name", name}};
+  AdminRequest request{.method = "POST",
+                       .path = "/v1/cache:purge",
+                       .body = body.dump(-1, ' ', false, json::error_handler_t::replace)};
+  return perform(request, [](const json& reply) {
+    return fmt::format("{} answers are not given again\n", value_at(reply, "purged"));
+  });
+}
+
 }  // namespace weir::tools

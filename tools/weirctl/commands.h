@@ -33,6 +33,13 @@ class Commands {
   };
   int explain(const Subject& subject);
 
+  // What guards have counted; of one tenant, or with an empty name all.
+  int limits(const std::string& tenant);
+  int budgets(const std::string& tenant);
+  int breakers();
+  // Answers of a tenant, unit or scenario are not given from the cache again.
+  int purge(const std::string& scope, const std::string& name);
+
  private:
   template <typename Show>
   int perform(const AdminRequest& request, Show show);

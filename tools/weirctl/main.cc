@@ -85,6 +85,18 @@ int main(int argc, char** argv) {
   explain->add_option("--attr", subject.attributes, "name=value, as in x-weir-attr-<name>; may be repeated")
       ->allow_extra_args(false);
 
+  CLI::App* limits = app.add_subcommand("limits", "rate limits: what is left, when it is back");
+  CLI::App* budgets = app.add_subcommand("budgets", "budgets: spent, reserved, tripped");
+  for (CLI::App* command : {limits, budgets}) {
+    command->add_option("--tenant", subject.tenant, "only its own, its keys' and its pilots'");
+  }
+  app.add_subcommand("breakers", "how each model is doing at its providers");
+  CLI::App* purge = app.add_subcommand("purge", "answers kept in the cache are not given again");
+  purge->add_option("scope", scope, "tenant, unit or scenario")
+      ->required()
+      ->check(CLI::IsMember({"tenant", "unit", "scenario"}));
+  purge->add_option("name", name, "of the tenant, unit or scenario")->required();
+
   CLI::App* top = app.add_subcommand("top", "live: share, errors and latency per unit; q leaves");
   top->add_flag("--once", once, "print the totals since the start and leave");
   top->add_option("--interval", interval_seconds, "seconds between two readings")
@@ -113,5 +125,9 @@ int main(int argc, char** argv) {
   if (kill->parsed()) return commands.flip(Commands::Switch::kill, scope, name, reason);
   if (unkill->parsed()) return commands.flip(Commands::Switch::unkill, scope, name, reason);
   if (explain->parsed()) return commands.explain(subject);
+  if (limits->parsed()) return commands.limits(subject.tenant);
+  if (budgets->parsed()) return commands.budgets(subject.tenant);
+  if (app.got_subcommand("breakers")) return commands.breakers();
+  if (purge->parsed()) return commands.purge(scope, name);
   return run_top(client, once, std::chrono::milliseconds(std::lround(interval_seconds * 1000)));
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 
 namespace weir::tools {
@@ -127,6 +128,74 @@ std::string render_explain(const json& explanation) {
     rows.push_back({field(step, "rule"), is_true(step, "matched") ? "yes" : "no", field(step, "detail")});
   }
   return text + columns({"RULE", "MATCHED", "DETAIL"}, {Align::left, Align::left, Align::left}, rows);
+}
+
+namespace {
+
+struct Column {
+  const char* title;
+  const char* key;
+  Align align = Align::left;
+};
+
+// The rows at `list_key`, with a column for each member.
+std::string render_rows(const json& answer, const char* list_key, std::initializer_list<Column> wanted) {
+  std::vector<std::string> heading;
+  std::vector<Align> alignment;
+  for (const Column& column : wanted) {
+    heading.emplace_back(column.title);
+    alignment.push_back(column.align);
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const json& row : list(answer, list_key)) {
+    auto& cells = rows.emplace_back();
+    for (const Column& column : wanted) cells.push_back(field(row, column.key));
+  }
+  std::string text = columns(heading, alignment, rows);
+  if (is_true(answer, "more")) text += "and more: ask for one with --tenant\n";
+  return text;
+}
+
+}  // namespace
+
+std::string render_limits(const json& answer) {
+  return render_rows(answer, "limits",
+                     {{"SCOPE", "scope"},
+                      {"NAME", "name"},
+                      {"FLAG", "flag"},
+                      {"LIMIT", "limit"},
+                      {"RATE", "rate", Align::right},
+                      {"LEFT", "remaining", Align::right},
+                      {"RESET_MS", "reset_ms", Align::right},
+                      {"IN_FLIGHT", "in_flight", Align::right},
+                      {"USED", "used", Align::right},
+                      {"REFUSED", "refused", Align::right}});
+}
+
+std::string render_budgets(const json& answer) {
+  return render_rows(answer, "budgets",
+                     {{"SCOPE", "scope"},
+                      {"NAME", "name"},
+                      {"WINDOW", "window"},
+                      {"USD", "usd", Align::right},
+                      {"SPENT", "spent_usd", Align::right},
+                      {"RESERVED", "reserved_usd", Align::right},
+                      {"ON_EXCEED", "on_exceed"},
+                      {"OPEN", "open"},
+                      {"TRIPS", "trips", Align::right},
+                      {"REFUSED", "refused", Align::right},
+                      {"ENDS_IN_S", "ends_in_s", Align::right}});
+}
+
+std::string render_breakers(const json& answer) {
+  return render_rows(answer, "breakers",
+                     {{"MODEL", "model"},
+                      {"PROVIDER", "provider"},
+                      {"STATE", "state"},
+                      {"OPEN_MS", "open_ms", Align::right},
+                      {"FAILED_IN_A_ROW", "consecutive_failures", Align::right},
+                      {"OPENED", "opened", Align::right},
+                      {"KEPT_AWAY", "kept_away", Align::right}});
 }
 
 std::string render_error(long status, std::string_view body) {

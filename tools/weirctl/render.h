@@ -28,6 +28,11 @@ std::string render_status(const nlohmann::json& status);
 
 std::string render_explain(const nlohmann::json& explanation);
 
+// Answers of /v1/limits, /v1/budgets, /v1/breakers, a line per row.
+std::string render_limits(const nlohmann::json& answer);
+std::string render_budgets(const nlohmann::json& answer);
+std::string render_breakers(const nlohmann::json& answer);
+
 // An error answer: its sentence, then every problem as "path: message" on a line of its own.
 std::string render_error(long status, std::string_view body);
 
