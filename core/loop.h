@@ -59,6 +59,8 @@ class TurnTaskList {
   bool empty() const { return sentinel_.next_ == &sentinel_; }
   // Runs those queued when called, in order; what they add waits for the next call.
   void run_all();
+  // Runs the first ones in order, `count` at most (what they add counts too).
+  void run_first(uint32_t count);
 
  private:
   TurnTask sentinel_;
@@ -109,6 +111,7 @@ class Loop {
   std::unique_ptr<Io> io_;
   TurnTaskList end_of_turn_;
   TurnTaskList starved_;
+  bool starved_may_arm_ = false;  // memory has come back, and not all who wait for it have been told
   TurnTaskList holders_;
   uint64_t turns_ = 0;
   void (*turn_hook_)(void*) = nullptr;

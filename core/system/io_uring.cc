@@ -350,8 +350,9 @@ void Io::Impl::dispatch() {
   }
   if (starved) ++stats.no_buffers;
   if (starved || kernel_blocks == 0) {
-    // A receive may report its want of buffers after they have come back, and nothing else would tell it.
-    if (add_block() || kernel_blocks > 0) buffers_returned = true;
+    // Grown only while all of it is held: what comes back within the turn serves the next. A receive may report its
+    // want of buffers after they have come back, and nothing else would tell it.
+    if (kernel_blocks > 0 || add_block()) buffers_returned = true;
     if (stats.receive_bytes >= kPressureFactor * initial_blocks * block_bytes) receive_pressure = true;
   }
   stats.overflows = *queue.koverflow;
