@@ -259,8 +259,10 @@ void Io::Impl::unmap(Block& block) {
 // The last slice of a block the kernel is done with is gone.
 void Io::Impl::recycle(Block& block) {
   buffers_returned = true;
-  const bool grown = stats.receive_bytes > uint64_t{initial_blocks} * block_bytes;
-  if (grown && kernel_blocks >= initial_blocks) {
+  // Beside the first ones, half of as many as are held wait for the next burst: a fresh block costs a page fault for
+  // every 4 KiB.
+  const auto held = static_cast<uint32_t>(stats.receive_bytes / block_bytes) - kernel_blocks - 1;
+  if (kernel_blocks >= initial_blocks + held / 2) {
     blocks[block.receive_id] = nullptr;
     free_ids.push_back(block.receive_id);
     stats.receive_bytes -= block_bytes;
@@ -392,8 +394,9 @@ void Io::Impl::dispatch() {
   }
   if (starved) ++stats.no_buffers;
   if (starved || kernel_blocks == 0) {
-    // A receive may report its want of buffers after they have come back, and nothing else would tell it.
-    if (add_block() || kernel_blocks > 0) buffers_returned = true;
+    // Grown only while all of it is held: what comes back within the turn serves the next. A receive may report its
+    // want of buffers after they have come back, and nothing else would tell it.
+    if (kernel_blocks > 0 || add_block()) buffers_returned = true;
     if (stats.receive_bytes >= kPressureFactor * initial_blocks * block_bytes) receive_pressure = true;
   }
   stats.overflows = *queue.koverflow;
@@ -496,6 +499,7 @@ void Io::wake() {
 }
 
 bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
+bool Io::receive_memory_scarce() const { return impl_->stats.receive_bytes >= impl_->options.max_receive_bytes / 2; }
 bool Io::take_receive_pressure() { return std::exchange(impl_->receive_pressure, false); }
 const IoStats& Io::stats() const { return impl_->stats; }
 
