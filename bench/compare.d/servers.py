@@ -52,6 +52,7 @@ class Server:
 
     def __init__(self, name, command, cpu, environment=None, announces=False):
         self.name, self.urls, self.headers = name, {}, []
+        self.made_of = (name, command, cpu, environment, announces)
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             ["taskset", "-c", str(cpu), *command], stdin=subprocess.DEVNULL,
@@ -65,6 +66,14 @@ class Server:
                 self.urls["chat", tls] = base + "/v1"
                 self.urls["stream", tls] = base + stream_path
         return self
+
+    def crash_and_restart(self):
+        """SIGKILL, then the same command again: the new process, which may not be ready yet."""
+        self.process.kill()
+        self.process.wait()
+        again = Server(*self.made_of)
+        again.__dict__ = {**self.__dict__, "log": again.log, "process": again.process}
+        return again
 
     def fail(self, why):
         self.log.seek(0)
