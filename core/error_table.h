@@ -62,6 +62,7 @@
   X(unknown_key, client, no, 401, "invalid_request_error", "invalid_api_key", "The API key is not valid.")    \
   X(tenant_not_allowed, client, no, 403, "invalid_request_error", "",                                        \
     "This key may not act for the tenant named in x-weir-tenant.")                                           \
+  X(forbidden, client, no, 403, "invalid_request_error", "forbidden", "You may not make this call.")           \
   X(duplicate_control_header, client, no, 400, "invalid_request_error", "",                                  \
     "A header that steers routing was sent more than once.")                                                 \
   X(bad_control_header, client, no, 400, "invalid_request_error", "",                                        \

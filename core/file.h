@@ -65,6 +65,9 @@ class ReplacementFile {
   bool committed_ = false;
 };
 
+// Is there anything of that name? What may not be looked at is not there.
+bool exists(const std::string& path);
+
 // Makes a folder (mode 0750) if there is none, in one that is there, and makes that durable. The error is one
 // sentence.
 std::expected<void, std::string> make_folder(const std::string& path);

@@ -63,6 +63,10 @@ inline constexpr uint32_t kMaxMetricSeries = 1000;           // label sets per s
 // ---- control thread -------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxAdminBodyBytes = 512 * 1024 * 1024 - kMaxHeadBytes;  // body_too_large: the largest buffer
 inline constexpr uint32_t kMaxAdminConnections = 64;         // too_many_connections
+inline constexpr uint32_t kMaxAdminTokens = 64;              // in admin.tcp.tokens
+inline constexpr uint32_t kMaxQueuedChanges = 256;           // of the table, one behind the other: 503 overloaded
+inline constexpr uint32_t kMaxListedObjects = 1000;          // of one answer: lists page, differences are counted
+inline constexpr uint32_t kMaxEvidenceBytes = 64 * 1024;     // kept with a rollback: 400, param "evidence"
 inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a slow reader; then lines are lost, counted
 // ---- registry -------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; the next page begins where it ends

@@ -6,12 +6,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <cstring>
-
 #include <cstdint>
+#include <cstring>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weir::core {
 
@@ -45,13 +46,22 @@ class SocketAddress {
 // A listening TCP socket, with TCP_NODELAY (accepted sockets inherit it) and SO_REUSEPORT, so that every
 // shard has its own. The error is one line that says what to do.
 std::expected<int, std::string> listen_tcp(const SocketAddress& address);
-// Whether listen_tcp() would be alone there. It would not complain itself: with SO_REUSEPORT, a second process of the
-// same user takes half of the connections. The error is one line that says what to do.
+// Whether listen_tcp() would be alone there. It would not complain itself: with SO_REUSEPORT, a second
+// process of the same user takes half of the connections. The error is one line that says what to do.
 std::expected<void, std::string> check_free_tcp(const SocketAddress& address);
 // A listening unix-domain socket; a stale socket file that nobody listens on is replaced, a live one is an
 // error. `mode` as for chmod.
 std::expected<int, std::string> listen_unix(const std::string& path, unsigned mode);
 void remove_unix_socket(const std::string& path);
+
+// Who connected, as the kernel saw it at that moment.
+struct PeerCredentials {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;  // supplementary ones
+};
+// The other end of a unix-domain connection; none for any other socket.
+std::optional<PeerCredentials> peer_credentials(int socket);
 
 // The address a socket is bound to (port 0 resolved).
 SocketAddress bound_address(int socket);

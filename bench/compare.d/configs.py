@@ -70,6 +70,7 @@ listen: ["127.0.0.1:{port}"]
 tls: {{ listen: ["127.0.0.1:{tls_port}"], certificates: [ {{ cert: "{certificate}", key: "{key}" }} ] }}
 shards: 1
 table: table.yaml
+registry: none
 key_hash_secret: ${{WEIR_KEY_HASH_SECRET}}
 admin: {{ socket: admin.sock }}
 access_log: none

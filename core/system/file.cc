@@ -139,6 +139,10 @@ std::expected<void, std::string> ReplacementFile::commit() {
   return {};
 }
 
+bool exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
 std::expected<void, std::string> make_folder(const std::string& path) {
   if (::mkdir(path.c_str(), 0750) != 0) {
     if (errno == EEXIST) return {};

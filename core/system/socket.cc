@@ -18,7 +18,9 @@ std::string bind_error(const std::string& address, int error) {
       return address + " is in use: stop the process that listens there, or choose another address";
     case EACCES:
     case EPERM:
-      return address + " may not be bound: choose a port above 1023 or grant CAP_NET_BIND_SERVICE; for a path, check the directory's permissions";
+      return address +
+             " may not be bound: choose a port above 1023 or grant CAP_NET_BIND_SERVICE; for a path, check "
+             "the directory's permissions";
     case EADDRNOTAVAIL:
       return address + " is not an address of this machine";
     default:
@@ -26,13 +28,16 @@ std::string bind_error(const std::string& address, int error) {
   }
 }
 
-void set_option(int socket, int level, int name, int value) { ::setsockopt(socket, level, name, &value, sizeof value); }
+void set_option(int socket, int level, int name, int value) {
+  ::setsockopt(socket, level, name, &value, sizeof value);
+}
 
 }  // namespace
 
 std::expected<int, std::string> listen_tcp(const SocketAddress& address) {
   const int socket = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (socket < 0) return std::unexpected("no socket for " + address.to_string() + ": " + std::strerror(errno));
+  if (socket < 0)
+    return std::unexpected("no socket for " + address.to_string() + ": " + std::strerror(errno));
   set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
   set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1);
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -47,7 +52,8 @@ std::expected<int, std::string> listen_tcp(const SocketAddress& address) {
 
 std::expected<void, std::string> check_free_tcp(const SocketAddress& address) {
   const int socket = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (socket < 0) return std::unexpected("no socket for " + address.to_string() + ": " + std::strerror(errno));
+  if (socket < 0)
+    return std::unexpected("no socket for " + address.to_string() + ": " + std::strerror(errno));
   set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);  // past connections do not count, listeners do
   if (address.family() == AF_INET6) set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   const int error = ::bind(socket, address.get(), address.size()) == 0 ? 0 : errno;
@@ -63,7 +69,7 @@ std::expected<int, std::string> listen_unix(const std::string& path, unsigned mo
   if (socket < 0) return std::unexpected("no socket for " + path + ": " + std::strerror(errno));
   int result = ::bind(socket, address->get(), address->size());
   if (result != 0 && errno == EADDRINUSE) {
-    struct stat status {};
+    struct stat status{};
     if (::lstat(path.c_str(), &status) == 0 && !S_ISSOCK(status.st_mode)) {
       ::close(socket);
       return std::unexpected(path + " exists and is not a socket: remove it or choose another path");
@@ -86,7 +92,28 @@ std::expected<int, std::string> listen_unix(const std::string& path, unsigned mo
   return socket;
 }
 
-void remove_unix_socket(const std::string& path) { ::unlink(path.c_str()); }
+void remove_unix_socket(const std::string& path) {
+  ::unlink(path.c_str());
+}
+
+std::optional<PeerCredentials> peer_credentials(int socket) {
+  ucred kernel{};
+  socklen_t size = sizeof kernel;
+  // A TCP socket answers too, with nobody's credentials: the family settles it.
+  if (bound_address(socket).family() != AF_UNIX) return std::nullopt;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &kernel, &size) != 0) return std::nullopt;
+  PeerCredentials peer{.uid = kernel.uid, .gid = kernel.gid, .groups = {}};
+  std::vector<gid_t> groups(64);
+  size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+  int result = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  if (result != 0 && errno == ERANGE) {  // `size` says now how much room they need
+    groups.resize(size / sizeof(gid_t));
+    result = ::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+  }
+  if (result == 0)
+    peer.groups.assign(groups.begin(), groups.begin() + size / static_cast<socklen_t>(sizeof(gid_t)));
+  return peer;
+}
 
 SocketAddress bound_address(int socket) {
   sockaddr_storage storage{};
@@ -103,6 +130,8 @@ int open_tcp_socket(int family) {
   return socket;
 }
 
-void close_socket(int socket) { ::close(socket); }
+void close_socket(int socket) {
+  ::close(socket);
+}
 
 }  // namespace weir::core

@@ -3,32 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstring>
-#include <iterator>
 #include <optional>
 #include <utility>
 
+#include "core/clock.h"
+#include "core/display_text.h"
 #include "core/strong.h"
 #include "net/http/head_rules.h"
 #include "net/http/json_body.h"
 #include "net/http/writer.h"
-#include "routing/admin/admin_views.h"
+#include "routing/table/reader.h"
 
 namespace weir::routing {
 namespace {
 
 using core::ErrorCode;
 using net::HeaderId;
-using net::Method;
 
-constexpr std::string_view kJson = "application/json";
-constexpr std::string_view kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
 constexpr uint32_t kMaxAnswerHeadBytes = 1024;
 constexpr uint32_t kPieceBytes = 1u << core::BufferPool::kLargestClass;  // of a long answer
-
-enum class Body : uint8_t { none, json, table };
 
 std::optional<TableFormat> table_format(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
@@ -60,58 +54,21 @@ bool parse_if_match(std::string_view value, std::optional<uint64_t>* revision) {
   return true;
 }
 
-}  // namespace
-
-struct AdminApi::Answer {
-  int status = 200;
-  std::string body = {};
-  std::string_view content_type = kJson;
-  std::string etag = {};
-  std::string_view allow = {};
-};
-
-// What a request says, out of the session's memory.
-struct AdminApi::Call {
-  Target target;
-  std::string body;
-  TableFormat format = TableFormat::json;
-  std::optional<uint64_t> if_match = {};
-};
-
-struct AdminApi::Route {
-  std::string_view path;
-  Method method;
-  Body body;
-  Run run;
-};
-
-const AdminApi::Route* AdminApi::find_route(std::string_view path, Method method) {
-  static constexpr Route kRoutes[] = {
-      {"/v1/status", Method::get, Body::none, &AdminApi::get_status},
-      {"/v1/table", Method::get, Body::none, &AdminApi::get_table},
-      {"/v1/table", Method::put, Body::table, &AdminApi::put_table},
-      {"/v1/table:validate", Method::post, Body::table, &AdminApi::validate_table},
-      {"/v1/kill", Method::post, Body::json, &AdminApi::kill},
-      {"/v1/unkill", Method::post, Body::json, &AdminApi::unkill},
-      {"/v1/kill:unkill", Method::post, Body::json, &AdminApi::unkill},
-      {"/v1/explain", Method::get, Body::none, &AdminApi::get_explain},
-      {"/metrics", Method::get, Body::none, &AdminApi::get_metrics},
-      {"/healthz", Method::get, Body::none, &AdminApi::get_health},
-  };
-  const Route* of_path = nullptr;
-  for (const Route& route : kRoutes) {
-    if (route.path != path) continue;
-    if (route.method == method) return &route;
-    of_path = &route;
-  }
-  return of_path;
+std::string_view path_of(std::string_view target) {
+  return target.substr(0, target.find('?'));
 }
 
-AdminApi::AdminApi(ControlThread& control, About about)
+}  // namespace
+
+AdminApi::AdminApi(ControlThread& control, About about, AccessRules rules)
     : control_(control),
       about_(std::move(about)),
-      server_(control.loop(), *this, core::limits::kMaxAdminConnections) {
-  server_.settings().max_body_bytes = core::limits::kMaxAdminBodyBytes;
+      access_(std::move(rules)),
+      local_(control.loop(), *this, core::limits::kMaxAdminConnections),
+      remote_(control.loop(), *this, core::limits::kMaxAdminConnections) {
+  for (net::HttpServer* server : {&local_, &remote_}) {
+    server->settings().max_body_bytes = core::limits::kMaxAdminBodyBytes;
+  }
 }
 
 AdminApi::~AdminApi() = default;
@@ -119,65 +76,89 @@ AdminApi::~AdminApi() = default;
 void AdminApi::close() {
   for (auto& [session, ticket] : pending_) ticket->session = nullptr;
   pending_.clear();
-  server_.begin_drain();
-  server_.close_all();
+  for (net::HttpServer* server : {&local_, &remote_}) {
+    server->begin_drain();
+    server->close_all();
+  }
 }
 
 // Refused before the body is read: what cannot be answered anyway.
-core::Result<void> AdminApi::on_head(net::ServerSession&, const net::RequestHead& head, const uint8_t* base) {
-  const std::string_view target = head.target.view(base);
-  const Route* route = find_route(target.substr(0, target.find('?')), head.method);
-  if (route == nullptr) return core::fail(ErrorCode::not_found);
-  if (route->method != head.method) {
-    const bool table = route->path == "/v1/table";
-    return core::fail(ErrorCode::method_not_allowed, table                          ? "GET, PUT"
-                                                     : route->method == Method::get ? "GET"
-                                                                                    : "POST");
+core::Result<void> AdminApi::on_head(net::ServerSession& session, const net::RequestHead& head,
+                                     const uint8_t* base) {
+  const auto match = match_call(path_of(head.target.view(base)), head.method);
+  auto caller = access_.identify(session.connection().descriptor(), head, base, control_.loop().now_ns());
+  // Who is not known learns nothing of what there is.
+  if (!caller) return std::unexpected(caller.error());
+  if (!match) {
+    return match.error().allow == nullptr ? core::fail(ErrorCode::not_found)
+                                          : core::fail(ErrorCode::method_not_allowed, match.error().allow);
+  }
+  if (auto refusal = refusal_of(*caller, match->permission)) {
+    not_permitted_[&session] = *std::move(refusal);
+    return core::fail(ErrorCode::forbidden);
   }
   if (head.fields.find(HeaderId::content_encoding) != nullptr) {
     return core::fail(ErrorCode::unsupported_content_encoding, "content-encoding");
   }
-  switch (route->body) {
-    case Body::none:
+  switch (call_rows()[match->row].body) {
+    case CallBody::none:
       if (head.framing.has_body()) return core::fail(ErrorCode::unexpected_body);
       return {};
-    case Body::json:
+    case CallBody::json:
       return net::require_json_body(head, base);
-    case Body::table:
+    case CallBody::table:
       return check_table_body(head, base);
   }
   return {};
 }
 
 void AdminApi::on_request(net::ServerSession& session, const net::Request& request) {
+  static constexpr void (AdminApi::* kHandlers[])(const Ticket&, const Call&) = {
+#define X(handler, ...) &AdminApi::handler,
+      WEIR_ADMIN_CALLS(X)
+#undef X
+  };
   const Ticket ticket = std::make_shared<Pending>(&session);
   pending_[&session] = ticket;
   const net::RequestHead& head = request.head;
   auto target = Target::parse(head.target.view(request.base));
   if (!target) return answer(ticket, {.status = 400, .body = to_text(error_view({ErrorCode::bad_target}))});
+  auto match = match_call(target->path(), head.method);
+  auto caller =
+      access_.identify(session.connection().descriptor(), head, request.base, control_.loop().now_ns());
+  WEIR_ASSERT(match && caller);  // on_head() saw to it
+  const CallRow& row = call_rows()[match->row];
+  for (const auto& [name, value] : target->parameters()) {
+    if (!takes_parameter(row, name)) {
+      return refuse(ticket, core::displayable(name), "This call takes no such parameter.");
+    }
+  }
+  for (const std::string& name : match->names) {
+    if (is_name(name)) continue;
+    return refuse(ticket, row.path.find("{name}") != std::string_view::npos ? "name" : "path",
+                  fmt::format("{} is no name: letters, digits and . _ @ : - only, at most {} bytes.",
+                              quote(name), core::limits::kMaxNameBytes));
+  }
 
   Call call{.target = *std::move(target),
-            .body = std::string(reinterpret_cast<const char*>(request.body.data()), request.body.size())};
+            .names = std::move(match->names),
+            .kind = match->kind,
+            .caller = *std::move(caller),
+            .body = std::string(reinterpret_cast<const char*>(request.body.data()), request.body.size()),
+            .began_ns = core::monotonic_now_ns()};
   if (const auto format = table_format(head.fields.value(HeaderId::content_type, request.base)))
     call.format = *format;
-  const auto bad_if_match = [&] {
-    const auto* field = head.fields.find(HeaderId::if_match);
-    if (field == nullptr) return false;
-    return head.fields.count(HeaderId::if_match) != 1 ||
-           !parse_if_match(field->value(request.base), &call.if_match);
-  };
-  if (bad_if_match()) {
-    const Json error = error_view("If-Match must name one revision, as GET /v1/table does in its etag.",
-                                  "invalid_request_error", "if-match", "");
-    return answer(ticket, {.status = 400, .body = to_text(error)});
+  const auto* if_match = head.fields.find(HeaderId::if_match);
+  if (if_match != nullptr && (head.fields.count(HeaderId::if_match) != 1 ||
+                              !parse_if_match(if_match->value(request.base), &call.if_match))) {
+    return refuse(ticket, "if-match", "If-Match must name one revision, as GET /v1/table does in its etag.");
   }
-  const Route* route = find_route(call.target.path(), head.method);
-  WEIR_ASSERT(route != nullptr && route->method == head.method);  // on_head() saw to it
-  (this->*route->run)(ticket, call);
+  (this->*kHandlers[match->row])(ticket, call);
 }
 
 void AdminApi::on_refused(net::ServerSession& session, core::Error error) {
   const core::ErrorInfo& info = core::describe(error.code);
+  auto why = not_permitted_.extract(&session);
   on_client_gone(session, error);  // an answer that is still owed to it will not be sent
   if (info.status == 0) return session.abort();
   const Ticket ticket = std::make_shared<Pending>(&session);
@@ -185,10 +166,13 @@ void AdminApi::on_refused(net::ServerSession& session, core::Error error) {
   const bool method = error.code == ErrorCode::method_not_allowed && error.param != nullptr;
   const std::string_view allow = method ? error.param : "";
   if (method) error.param = nullptr;
-  answer(ticket, {.status = info.status, .body = to_text(error_view(error)), .allow = allow});
+  Json view = error_view(error);
+  if (why) view["error"]["message"] = why.mapped();
+  answer(ticket, {.status = info.status, .body = to_text(view), .allow = allow});
 }
 
 void AdminApi::on_client_gone(net::ServerSession& session, core::Error) {
+  not_permitted_.erase(&session);
   const auto found = pending_.find(&session);
   if (found == pending_.end()) return;
   found->second->session = nullptr;
@@ -208,6 +192,7 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   writer.field("content-length", answer.body.size());
   writer.field("cache-control", "no-store");
   if (!answer.etag.empty()) writer.field("etag", answer.etag);
+  if (answer.status == 401) writer.field("www-authenticate", "Bearer");
   if (!answer.allow.empty()) writer.field("allow", answer.allow);
   if (session->must_close()) writer.field("connection", "close");
   writer.end();
@@ -224,155 +209,96 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   session->end_response();
 }
 
-namespace {
+// ---- what handlers share
+// ------------------------------------------------------------------------------------------
 
-struct Outcome {
-  int status;
-  Json body;
-};
-
-// A change that was not made, or not everywhere.
-Outcome refusal_outcome(const Refusal& refusal) {
-  switch (refusal.kind) {
-    case Refusal::Kind::problems:
-      return {422, problems_view(refusal.problems)};
-    case Refusal::Kind::lost_update:
-      return {409, error_view(fmt::format("Revision {} serves now; look at it before you change it.",
-                                          refusal.revision),
-                              "invalid_request_error", "if-match", "lost_update")};
-    case Refusal::Kind::unknown_name:
-      return {404, error_view("The table holds nothing of that scope and name.", "invalid_request_error",
-                              "name", "unknown_name")};
-    case Refusal::Kind::not_killed:
-      return {404, error_view("Nothing of that scope and name is killed.", "invalid_request_error", "name",
-                              "not_killed")};
-    case Refusal::Kind::slow_shards:
-      return {504,
-              error_view(fmt::format("Revision {} is published, but not every shard has taken it up in time.",
-                                     refusal.revision),
-                         "server_error", "", "not_everywhere")};
-  }
-  return {500, error_view({ErrorCode::internal})};
+void AdminApi::refuse(const Ticket& ticket, const Refusal& refusal) {
+  answer(ticket, {.status = describe(refusal.kind).status, .body = to_text(refusal_view(refusal))});
 }
 
-// The members of POST /v1/kill: nothing else, and all of them text.
-struct KillBody {
-  KillScope scope;
-  std::string name;
-  std::string reason;
-};
+void AdminApi::refuse(const Ticket& ticket, std::string_view param, std::string message) {
+  refuse(
+      ticket,
+      Refusal{.kind = Refusal::Kind::bad_value, .message = std::move(message), .param = std::string(param)});
+}
 
-std::expected<KillBody, Json> parse_kill(const std::string& text) {
-  const auto refuse = [](std::string_view message, std::string_view param) {
-    return std::unexpected(error_view(message, "invalid_request_error", param, ""));
+ChangeDone AdminApi::answer_change(const Ticket& ticket) {
+  return [this, ticket](const ChangeResult& result) {
+    if (!result) return refuse(ticket, result.error());
+    Answer made{.body = to_text(outcome_view(*result))};
+    if (result->kind == ChangeOutcome::Kind::proposed) made.status = 202;
+    if (result->kind == ChangeOutcome::Kind::made) made.etag = fmt::format("\"{}\"", result->revision);
+    answer(ticket, made);
   };
-  const Json body = Json::parse(text, nullptr, false);
-  if (body.is_discarded()) return refuse("The body is not valid JSON.", "");
-  if (!body.is_object()) return refuse("The body must be a JSON object with scope, name and reason.", "");
-  KillBody kill{.scope = KillScope::global, .name = {}, .reason = {}};
-  std::optional<KillScope> scope;
-  for (const auto& [member, value] : body.items()) {
-    if (member != "scope" && member != "name" && member != "reason")
-      return refuse("This member is not known.", member);
-    if (member == "name" && value.is_null()) continue;
-    if (!value.is_string()) return refuse("This member must be a string.", member);
-    const auto& given = value.get_ref<const std::string&>();
-    if (member == "scope") scope = parse_kill_scope(given);
-    if (member == "name") kill.name = given;
-    if (member == "reason") kill.reason = given;
+}
+
+std::optional<ChangeRequest> AdminApi::change_request(const Ticket& ticket, const Call& call,
+                                                      std::string action, std::string target,
+                                                      std::string reason) {
+  ChangeRequest request{.caller = call.caller,
+                        .action = std::move(action),
+                        .target = std::move(target),
+                        .reason = std::move(reason),
+                        .began_ns = call.began_ns,
+                        .if_match = call.if_match};
+  const std::string_view dry_run = call.target["dry_run"];
+  if (!dry_run.empty() && dry_run != "true" && dry_run != "false") {
+    refuse(ticket, "dry_run", "Write dry_run=true, or leave it out.");
+    return std::nullopt;
   }
-  if (!scope) return refuse("The scope must be global, provider, unit, scenario, flag or tenant.", "scope");
-  kill.scope = *scope;
-  if ((kill.scope == KillScope::global) != kill.name.empty()) {
-    return refuse("Every scope but global needs the name of what it is about.", "name");
-  }
-  if (kill.reason.size() > core::limits::kMaxTextBytes) return refuse("The reason is too long.", "reason");
-  return kill;
+  request.dry_run = dry_run == "true";
+  std::optional<uint64_t> proposal;
+  if (!number_of(ticket, call, "proposal", &proposal)) return std::nullopt;
+  request.proposal = proposal.value_or(0);
+  return request;
 }
 
-Process process_of(const AdminApi::About& about, uint64_t now_ns) {
-  return {.version = about.version,
-          .uptime_s = static_cast<double>((now_ns - about.started_ns) / core::kNsPerMs) / 1000};
-}
-
-}  // namespace
-
-void AdminApi::get_status(const Ticket& ticket, const Call&) {
-  answer(ticket, {.body = to_text(status_view(control_, process_of(about_, control_.loop().now_ns())))});
-}
-
-void AdminApi::get_table(const Ticket& ticket, const Call&) {
-  control_.export_table([this, ticket](uint64_t revision, const std::string& json) {
-    answer(ticket, {.body = json, .etag = fmt::format("\"{}\"", revision)});
-  });
-}
-
-void AdminApi::put_table(const Ticket& ticket, const Call& call) {
-  const uint64_t began_ns = control_.loop().now_ns();
-  std::string reason(call.target["reason"]);
-  if (reason.size() > core::limits::kMaxTextBytes) reason.resize(core::limits::kMaxTextBytes);
-  control_.apply(call.body, call.format, {.reason = std::move(reason), .based_on = call.if_match},
-                 [this, ticket, began_ns](const std::expected<uint64_t, Refusal>& outcome) {
-                   if (!outcome) {
-                     const Outcome refused = refusal_outcome(outcome.error());
-                     return answer(ticket, {.status = refused.status, .body = to_text(refused.body)});
-                   }
-                   const double ms = static_cast<double>((control_.loop().now_ns() - began_ns) / 1000) / 1000;
-                   answer(ticket, {.body = to_text({{"revision", *outcome}, {"applied_in_ms", ms}}),
-                                   .etag = fmt::format("\"{}\"", *outcome)});
-                 });
-}
-
-void AdminApi::validate_table(const Ticket& ticket, const Call& call) {
-  control_.validate(call.body, call.format, [this, ticket](const std::vector<Problem>& problems) {
-    if (problems.empty()) return answer(ticket, {.body = to_text({{"valid", true}})});
-    answer(ticket, {.status = 422, .body = to_text(problems_view(problems))});
-  });
-}
-
-void AdminApi::kill(const Ticket& ticket, const Call& call) {
-  switch_kill(ticket, call, true);
-}
-
-void AdminApi::unkill(const Ticket& ticket, const Call& call) {
-  switch_kill(ticket, call, false);
-}
-
-void AdminApi::switch_kill(const Ticket& ticket, const Call& call, bool kills) {
-  auto body = parse_kill(call.body);
-  if (!body) return answer(ticket, {.status = 400, .body = to_text(body.error())});
-  ControlThread::Change change{.reason = std::move(body->reason), .based_on = call.if_match};
-  auto done = [this, ticket](const std::expected<uint64_t, Refusal>& outcome) {
-    if (outcome) return answer(ticket, {.body = to_text({{"revision", *outcome}})});
-    const Outcome refused = refusal_outcome(outcome.error());
-    answer(ticket, {.status = refused.status, .body = to_text(refused.body)});
-  };
-  if (kills) {
-    control_.kill(body->scope, std::move(body->name), std::move(change), std::move(done));
+std::optional<std::string> AdminApi::reason_of(const Ticket& ticket, std::string_view reason) {
+  if (reason.empty()) {
+    refuse(ticket, "reason", "Say why: every change has a reason, which is kept with it.");
+  } else if (reason.size() > core::limits::kMaxTextBytes) {
+    refuse(ticket, "reason", fmt::format("The reason is longer than {} bytes.", core::limits::kMaxTextBytes));
+  } else if (!core::is_displayable_text(reason)) {
+    refuse(ticket, "reason",
+           fmt::format("The reason holds characters that cannot be shown as they are: {}", quote(reason)));
   } else {
-    control_.unkill(body->scope, body->name, std::move(change), std::move(done));
+    return std::string(reason);
   }
+  return std::nullopt;
 }
 
-void AdminApi::get_explain(const Ticket& ticket, const Call& call) {
-  auto view = explain_view(control_, call.target);
-  if (view) return answer(ticket, {.body = to_text(*view)});
-  const ExplainRefusal& refusal = view.error();
-  answer(ticket, {.status = refusal.status,
-                  .body = to_text(error_view(refusal.message, "invalid_request_error", refusal.param, ""))});
+std::optional<Json> AdminApi::members_of(const Ticket& ticket, const Call& call,
+                                         std::initializer_list<std::string_view> known) {
+  Json body = Json::parse(call.body, nullptr, /*allow_exceptions=*/false);
+  if (body.is_discarded() || !body.is_object()) {
+    refuse(ticket, "", "The body must be a JSON object.");
+    return std::nullopt;
+  }
+  for (const auto& [member, value] : body.items()) {
+    if (std::ranges::find(known, member) != known.end()) continue;
+    refuse(ticket, core::displayable(member), "This member is not known.");
+    return std::nullopt;
+  }
+  for (const std::string_view member : known) {
+    const auto found = body.find(member);
+    if (found == body.end() || !found->is_null()) continue;
+    body.erase(found);  // null is as good as absent
+  }
+  return body;
 }
 
-void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
-  std::vector<const ShardMetrics*> shards;
-  for (const auto& metrics : control_.gateway().metrics) shards.push_back(metrics.get());
-  std::string text;
-  append_prometheus(shards, text);
-  append_control_metrics(control_, process_of(about_, control_.loop().now_ns()), text);
-  answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
-}
-
-void AdminApi::get_health(const Ticket& ticket, const Call&) {
-  answer(ticket, {.body = to_text({{"status", "ok"}})});
+bool AdminApi::number_of(const Ticket& ticket, const Call& call, std::string_view parameter,
+                         std::optional<uint64_t>* number) {
+  const std::string_view text = call.target[parameter];
+  if (text.empty()) return true;
+  uint64_t value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || stop != text.data() + text.size() || value == 0) {
+    refuse(ticket, parameter, fmt::format("{} is no number from 1.", quote(text)));
+    return false;
+  }
+  *number = value;
+  return true;
 }
 
 }  // namespace weir::routing

@@ -1,22 +1,24 @@
-// The admin API (DESIGN section 7): HTTP/1.1 and JSON on the unix socket, carried by the control loop.
+// The admin API (DESIGN section 7): HTTP/1.1 and JSON, carried by the control loop, on the unix socket and,
+// where it is configured, on TCP with TLS. Which calls there are and who may make them:
+// routing/admin/calls.h. What they take and answer: tools/weirctl/admin_client.h.
 //
-//   GET  /v1/status                    what runs now, since when
-//   GET  /v1/table                     the table that serves, as canonical JSON; etag: "<revision>"
-//   PUT  /v1/table?reason=             replaces it whole, or says every reason why not      application/json
-//   or POST /v1/table:validate            says every reason, changes nothing application/yaml POST /v1/kill,
-//   /v1/unkill          { scope, name, reason }; /v1/kill:unkill is another name of the latter GET
-//   /v1/explain?tenant=&scenario=&user=&conversation=&model=&key=&attr.<name>=         rule by rule GET
-//   /metrics                      Prometheus text format 0.0.4 GET  /healthz                      the control
-//   thread answers
+//   head ─▶ call? ─▶ who? ─▶ may they? ─▶ body announced rightly? ─▶ body read ─▶ parameters known? ─▶
+//   handler ─▶ answer
+//          404, 405  401,   403          400, 411, 413, 415                      400
+//                    400
 //
-// Answers (tools/weirctl/admin_client.h has the shapes): 200; 400 with `param`; 404; 405 with allow; 409
-// `lost_update` when If-Match names another revision than the one that serves; 411, 413, 415; 422
-// `invalid_table` with all problems; 504 `not_everywhere` when a change was made but a shard has not taken it
-// up. Errors are
-// {"error":{message,type,param,code}}.
+// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_audit.cc,
+// admin_proposals.cc. What reads history does so on the registry's reading thread and answers later; nothing
+// blocks the loop.
 //
-// Limits: kMaxAdminBodyBytes (a larger table comes from the file at start), kMaxAdminConnections.
-// Thread: the control loop's.
+// Invariants
+//   1. Nothing of a request is acted on before the caller is known to be allowed to make it, and no body is
+//   read.
+//   2. What is under way for a client that has gone still happens.
+//   3. A text that comes back in an error is shown escaped.
+//
+// Limits: kMaxAdminBodyBytes (a larger table comes from the file at start), kMaxAdminConnections of each
+// listener. Thread: the control loop's.
 #pragma once
 
 #include <memory>
@@ -25,7 +27,11 @@
 #include <unordered_map>
 
 #include "net/http_server.h"
+#include "routing/admin/access.h"
+#include "routing/admin/admin_views.h"
+#include "routing/admin/calls.h"
 #include "routing/admin/control.h"
+#include "routing/admin/query.h"
 
 namespace weir::routing {
 
@@ -35,16 +41,18 @@ class AdminApi final : private net::RequestHandler {
     std::string version;
     uint64_t started_ns = 0;  // monotonic
   };
-  AdminApi(ControlThread& control, About about);
+  AdminApi(ControlThread& control, About about, AccessRules rules);
   ~AdminApi();
   AdminApi(const AdminApi&) = delete;
   AdminApi& operator=(const AdminApi&) = delete;
 
-  // Takes over a listening descriptor.
-  void listen(int listener) { server_.listen(listener); }
+  // Takes over a listening descriptor: a unix socket's ...
+  void listen(int listener) { local_.listen(listener); }
+  // ... or a TCP port's, whose connections speak TLS.
+  void listen_tcp(int listener, const net::TlsServerContextHolder* tls) { remote_.listen(listener, tls); }
   // Stops accepting and ends all connections; closed() becomes true within a few turns of the loop.
   void close();
-  bool closed() const { return server_.closed(); }
+  bool closed() const { return local_.closed() && remote_.closed(); }
 
  private:
   // A request whose answer is owed. The session is null once the client has gone; what is under way for it
@@ -54,10 +62,24 @@ class AdminApi final : private net::RequestHandler {
   };
   using Ticket = std::shared_ptr<Pending>;
 
-  struct Call;
-  using Run = void (AdminApi::*)(const Ticket&, const Call&);
-  struct Route;
-  static const Route* find_route(std::string_view path, net::Method method);
+  // What a request says, out of the session's memory.
+  struct Call {
+    Target target;
+    std::vector<std::string> names;  // of the path's {braces}
+    std::optional<ObjectKind> kind;
+    Caller caller;
+    std::string body;
+    TableFormat format = TableFormat::json;
+    std::optional<uint64_t> if_match = {};
+    uint64_t began_ns = 0;
+  };
+  struct Answer {
+    int status = 200;
+    std::string body = {};
+    std::string_view content_type = kJsonType;
+    std::string etag = {};
+    std::string_view allow = {};
+  };
 
   core::Result<void> on_head(net::ServerSession& session, const net::RequestHead& head,
                              const uint8_t* base) override;
@@ -65,24 +87,44 @@ class AdminApi final : private net::RequestHandler {
   void on_refused(net::ServerSession& session, core::Error error) override;
   void on_client_gone(net::ServerSession& session, core::Error error) override;
 
-  void get_status(const Ticket& ticket, const Call& call);
-  void get_table(const Ticket& ticket, const Call& call);
-  void put_table(const Ticket& ticket, const Call& call);
-  void validate_table(const Ticket& ticket, const Call& call);
-  void kill(const Ticket& ticket, const Call& call);
-  void unkill(const Ticket& ticket, const Call& call);
-  void switch_kill(const Ticket& ticket, const Call& call, bool kills);
-  void get_explain(const Ticket& ticket, const Call& call);
-  void get_metrics(const Ticket& ticket, const Call& call);
-  void get_health(const Ticket& ticket, const Call& call);
+  // One handler for each row of WEIR_ADMIN_CALLS.
+#define X(handler, ...) void handler(const Ticket& ticket, const Call& call);
+  WEIR_ADMIN_CALLS(X)
+#undef X
 
-  struct Answer;
+  // ---- what handlers share ----
   void answer(const Ticket& ticket, const Answer& answer);
+  void answer_json(const Ticket& ticket, const Json& json) { answer(ticket, {.body = to_text(json)}); }
+  void refuse(const Ticket& ticket, const Refusal& refusal);
+  void refuse(const Ticket& ticket, std::string_view param, std::string message);
+  // 404 or 503.
+  void refuse(const Ticket& ticket, const RegistryError& error) { refuse(ticket, refusal_of(error)); }
+  // Answers the change when it is done.
+  ChangeDone answer_change(const Ticket& ticket);
+  // A change of the table that this call asks for; none = it has been refused.
+  std::optional<ChangeRequest> change_request(const Ticket& ticket, const Call& call, std::string action,
+                                              std::string target, std::string reason);
+  // The reason of a call that gives it as a parameter, or of a body's member. None = it has been refused.
+  std::optional<std::string> reason_of(const Ticket& ticket, std::string_view reason);
+  // The body's members, all of them known; none = it has been refused.
+  std::optional<Json> members_of(const Ticket& ticket, const Call& call,
+                                 std::initializer_list<std::string_view> known);
+  // A parameter that is a number. False: it has been refused.
+  bool number_of(const Ticket& ticket, const Call& call, std::string_view parameter,
+                 std::optional<uint64_t>* number);
+
+  template <typename MakePlan>
+  void change_object(const Ticket& ticket, const Call& call, const char* action, MakePlan plan);
+  void flip(const Ticket& ticket, const Call& call, bool kills);
+  void decide_proposal(const Ticket& ticket, const Call& call, bool approves);
+  void list_problems(const Ticket& ticket, const Call& call);
 
   ControlThread& control_;
   const About about_;
-  net::HttpServer server_;
+  const Access access_;
+  net::HttpServer local_, remote_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
+  std::unordered_map<net::ServerSession*, std::string> not_permitted_;  // why, until it is answered
 };
 
 }  // namespace weir::routing

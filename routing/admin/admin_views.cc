@@ -19,10 +19,6 @@ Json text_or_null(std::string_view text) {
   return text.empty() ? Json() : Json(text);
 }
 
-std::string time_text(int64_t wall_ns) {
-  return std::string(core::timestamp(wall_ns).view());
-}
-
 // The key whose defaults apply: the one named, else the one of the tenant whose id sorts first. None when
 // there is none.
 std::optional<KeyIndex> find_key(const TenantTable& tenants, std::string_view id,
@@ -111,7 +107,7 @@ Json problems_view(std::span<const Problem> problems) {
   return view;
 }
 
-Json status_view(const ControlThread& control, const Process& process) {
+Json status_view(const ControlThread& control, const Process& process, const Caller& caller) {
   const Gateway& gateway = control.gateway();
   const Table& table = control.table();
   const TableBody& body = *table.body;
@@ -122,10 +118,9 @@ Json status_view(const ControlThread& control, const Process& process) {
   }
   Json kills = Json::array();
   for (const Kill& kill : control.kills()) {
-    kills.push_back({{"scope", to_string(kill.scope)},
-                     {"name", text_or_null(kill.name)},
-                     {"reason", kill.reason},
-                     {"since", time_text(kill.since_wall_ns)}});
+    Json view = kill_view(kill);
+    if (!control.is_durable(kill.scope, kill.name)) view["durable"] = false;
+    kills.push_back(std::move(view));
   }
   Json unresolved = Json::array();
   for (const auto& failure : control.addresses().failures()) {
@@ -137,6 +132,7 @@ Json status_view(const ControlThread& control, const Process& process) {
           {"ready", gateway.ready.load(std::memory_order_relaxed)},
           {"draining", gateway.draining.load(std::memory_order_relaxed)},
           {"revision", table.revision},
+          {"table_revision", control.table_revision()},
           {"published", time_text(table.published_wall_ns)},
           {"shards", gateway.options.shards},
           {"table",
@@ -149,7 +145,9 @@ Json status_view(const ControlThread& control, const Process& process) {
           {"unresolved", std::move(unresolved)},
           {"connections", connections},
           {"exchanges", exchanges},
-          {"live_tables", gateway.tables.live_versions()}};
+          {"live_tables", gateway.tables.live_versions()},
+          {"registry", text_or_null(control.registry_path())},
+          {"caller", actor_view(caller.actor())}};
 }
 
 std::expected<Json, ExplainRefusal> explain_view(ControlThread& control, const Target& target) {

@@ -1,12 +1,19 @@
 #include "routing/admin/control.h"
 
+#include <fmt/format.h>
+#include <openssl/sha.h>
+
 #include <algorithm>
-#include <chrono>
+#include <array>
+#include <iterator>
+#include <span>
 #include <utility>
 
+#include "core/clock.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/strong.h"
-#include "routing/table/canonical_json.h"
+#include "routing/table/objects.h"
 
 namespace weir::routing {
 namespace {
@@ -18,28 +25,41 @@ constexpr uint64_t kBusyTickMs = 10;  // the longest while there is traffic
 constexpr uint64_t kIdleTickMs = 50;
 constexpr uint64_t kFullPercent = 25;
 
-constexpr std::chrono::milliseconds kFirstLookupPatience{2'000};
 constexpr uint64_t kWaitTickMs = 1;
 
 constinit core::RateLimitedLog publish_log(5);
 
-Refusal refuse(Refusal::Kind kind, uint64_t revision) {
-  return {.kind = kind, .revision = revision};
+std::string to_hex(std::span<const uint8_t> bytes) {
+  std::string text;
+  for (const uint8_t byte : bytes) fmt::format_to(std::back_inserter(text), "{:02x}", byte);
+  return text;
+}
+
+// What tells whether a file is the one that was imported or applied.
+std::string digest_of(std::string_view text) {
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const uint8_t*>(text.data()), text.size(), digest.data());
+  return to_hex(digest);
 }
 
 }  // namespace
 
-ControlThread::ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
-                             Worker& worker, ControlOptions options)
+std::string document_detail(std::string_view text) {
+  return fmt::format(R"({{"document_sha256":"{}"}})", digest_of(text));
+}
+
+ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, ControlOptions options)
     : loop_(loop),
-      gateway_(gateway),
-      addresses_(addresses),
-      log_(log),
-      worker_(worker),
+      gateway_(parts.gateway),
+      addresses_(parts.addresses),
+      log_(parts.log),
+      worker_(parts.worker),
+      registry_(parts.registry),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile), [&worker](std::function<void()> job) { worker.run(std::move(job)); },
-          gateway.arena)),
+          std::move(options.compile),
+          [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
+          parts.gateway.arena)),
       alive_(std::make_shared<char>()),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -51,141 +71,124 @@ ControlThread::~ControlThread() {
   flush();
 }
 
-std::expected<uint64_t, std::vector<Problem>> ControlThread::load(std::string text, TableFormat format) {
+// ---- start
+// ------------------------------------------------------------------------------------------------------
+
+std::expected<uint64_t, StartFailure> ControlThread::start(
+    const std::function<std::expected<TableText, std::string>()>& read_table) {
   WEIR_ASSERT(revision_ == 0);
-  auto loaded = loader_->load(std::move(text), format);
-  if (!loaded) return std::unexpected(std::move(loaded.error()));
-  current_ = std::move(*loaded);
+  Registry& registry = registry_.registry();
+  const bool is_new = registry.revision() == 0;
+  auto begun = is_new ? import_table(read_table) : resume();
+  if (!begun) return std::unexpected(std::move(begun.error()));
+  revision_ = registry.revision();
+  table_revision_ = registry.table_revision();
   addresses_.add_hosts(current_.hosts);
-  publish("start");
+  publish(is_new ? "import" : "start");
   return revision_;
 }
 
-template <typename Job, typename Then>
-void ControlThread::in_background(Job job, Then then) {
-  worker_.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
-               then = std::move(then)]() mutable {
-    auto result = std::make_shared<decltype(job())>(job());
-    loop.post([alive, then, result] {
-      if (!alive.expired()) then(std::move(*result));
-    });
+std::expected<void, StartFailure> ControlThread::import_table(
+    const std::function<std::expected<TableText, std::string>()>& read_table) {
+  auto table = read_table();
+  if (!table)
+    return std::unexpected(StartFailure{.problems = {{.path = "", .message = std::move(table.error())}}});
+  Commit change{.actor = {.name = "weir", .role = "weir"},
+                .action = "import",
+                .target = std::move(table->name),
+                .reason = "the first start with this registry",
+                .detail = document_detail(table->text),
+                .wall_ns = loop_.wall_now_ns()};
+  auto document = Document::parse(std::move(table->text), table->format);
+  if (!document) return std::unexpected(StartFailure{.problems = std::move(document.error())});
+  split_document(document->root(), [&](const ObjectView& object) {
+    change.objects.push_back({.kind = object.kind,
+                              .name = std::string(object.name),
+                              .before = std::nullopt,
+                              .after = std::string(object.body)});
   });
+  auto loaded = loader_->load(*std::move(document));
+  if (!loaded) return std::unexpected(StartFailure{.problems = std::move(loaded.error())});
+  auto committed = registry_.registry().commit(change);
+  if (!committed) return std::unexpected(StartFailure{.registry = std::move(committed.error())});
+  current_ = std::move(*loaded);
+  return {};
 }
 
-void ControlThread::apply(std::string text, TableFormat format, Change change, Done done) {
-  if (change.based_on && *change.based_on != revision_) {
-    return done(std::unexpected(refuse(Refusal::Kind::lost_update, revision_)));
+std::expected<void, StartFailure> ControlThread::resume() {
+  const Registry& registry = registry_.registry();
+  auto text = registry.document(0);
+  if (!text) return std::unexpected(StartFailure{.registry = std::move(text.error())});
+  auto loaded = loader_->load(*std::move(text), TableFormat::json);
+  if (!loaded) {
+    return std::unexpected(
+        StartFailure{.problems = std::move(loaded.error()), .revision = registry.table_revision()});
   }
-  ++loads_under_way_;
-  in_background(
-      [loader = loader_, &addresses = addresses_, text = std::move(text), format]() mutable {
-        auto loaded = loader->load(std::move(text), format);
-        if (loaded) {
-          addresses.add_hosts(loaded->hosts);
-          addresses.wait_for_first_attempts(kFirstLookupPatience);
+  auto kills = registry.kills();
+  if (!kills) return std::unexpected(StartFailure{.registry = std::move(kills.error())});
+  current_ = std::move(*loaded);
+  for (Kill& kill : *kills) kills_.add(std::move(kill));
+  return {};
+}
+
+void ControlThread::compare_with_file(std::string path) {
+  read(
+      [path](const Registry& registry) -> std::string {
+        const auto text = core::read_file(path, core::limits::kMaxTableBytes);
+        if (!text) return {};  // it may be gone
+        const auto changes = registry.audit({.limit = core::limits::kMaxAuditRows, .with_bodies = false});
+        if (!changes) return {};
+        const std::string detail = document_detail(*text);
+        for (const Change& change : *changes) {
+          if (change.action == "replace" || change.action == "import")
+            return change.detail == detail ? "" : change.action;
         }
-        return loaded;
+        return {};
       },
-      [this, change = std::move(change), done = std::move(done)](auto loaded) {
-        --loads_under_way_;
-        hosts_dirty_ = true;
-        if (!loaded) {
-          Refusal refusal = refuse(Refusal::Kind::problems, revision_);
-          refusal.problems = std::move(loaded.error());
-          return done(std::unexpected(std::move(refusal)));
-        }
-        // Another change may have come first while this one was compiled.
-        if (change.based_on && *change.based_on != revision_) {
-          return done(std::unexpected(refuse(Refusal::Kind::lost_update, revision_)));
-        }
-        current_ = std::move(*loaded);
-        when_everyone_uses(publish(change.reason), done);
+      [this, path](const std::string& action) {
+        if (action.empty()) return;
+        core::log_warning(
+            "table_file_not_served",
+            {{"file", path},
+             {"revision", revision_},
+             {"remedy", "the registry's table is served; weirctl apply puts the file in its place"}});
       });
 }
 
-void ControlThread::validate(std::string text, TableFormat format,
-                             std::function<void(std::vector<Problem>)> done) {
+// ---- reading and publishing
+// ---------------------------------------------------------------------------------------
+
+void ControlThread::validate(TableText table, std::function<void(std::vector<Problem>)> done) {
   in_background(
-      [loader = loader_, text = std::move(text), format]() mutable -> std::vector<Problem> {
-        auto loaded = loader->load(std::move(text), format);
+      worker_,
+      [loader = loader_, table = std::move(table)]() mutable -> std::vector<Problem> {
+        auto loaded = loader->load(std::move(table.text), table.format);
         return loaded ? std::vector<Problem>() : std::move(loaded.error());
       },
       [done = std::move(done)](std::vector<Problem> problems) { done(std::move(problems)); });
 }
 
-void ControlThread::export_table(std::function<void(uint64_t revision, const std::string& json)> done) {
-  in_background(
-      [body = current_.body] {
-        // It was parsed when it was loaded, so it parses.
-        auto document = Document::parse(body->source_json, TableFormat::json);
-        return document ? canonical_json(document->root()) : body->source_json;
-      },
-      [done = std::move(done), revision = revision_](const std::string& json) { done(revision, json); });
-}
-
-bool ControlThread::names_something(KillScope scope, const std::string& name) const {
-  const TableBody& body = *current_.body;
-  switch (scope) {
-    case KillScope::global:
-      return name.empty();
-    case KillScope::provider:
-      return body.provider_names.find(name).has_value();
-    case KillScope::unit:
-      return body.unit_names.find(name).has_value();
-    case KillScope::scenario:
-      return body.scenario_names.find(name).has_value();
-    case KillScope::flag:
-      return body.flag_names.find(name).has_value();
-    case KillScope::tenant:
-      return current_.tenants->find(name).has_value();
-  }
-  return false;
-}
-
-void ControlThread::kill(KillScope scope, std::string name, Change change, Done done) {
-  if (change.based_on && *change.based_on != revision_) {
-    return done(std::unexpected(refuse(Refusal::Kind::lost_update, revision_)));
-  }
-  if (!names_something(scope, name))
-    return done(std::unexpected(refuse(Refusal::Kind::unknown_name, revision_)));
-  core::log_warning("killed", {{"scope", to_string(scope)}, {"name", name}, {"reason", change.reason}});
-  const bool added = kills_.add({.scope = scope,
-                                 .name = std::move(name),
-                                 .reason = change.reason,
-                                 .since_wall_ns = loop_.wall_now_ns()});
-  // Killed already: it must still be true of every shard before it is answered.
-  when_everyone_uses(added ? publish(change.reason) : gateway_.tables.newest_version(), std::move(done));
-}
-
-void ControlThread::unkill(KillScope scope, const std::string& name, Change change, Done done) {
-  if (change.based_on && *change.based_on != revision_) {
-    return done(std::unexpected(refuse(Refusal::Kind::lost_update, revision_)));
-  }
-  if (!kills_.remove(scope, name)) return done(std::unexpected(refuse(Refusal::Kind::not_killed, revision_)));
-  core::log_warning("unkilled", {{"scope", to_string(scope)}, {"name", name}, {"reason", change.reason}});
-  when_everyone_uses(publish(change.reason), std::move(done));
-}
-
 void ControlThread::reload_trust() {
-  in_background([loader = loader_, table = current_]() { return loader->reload_trust(table); },
-                [this](auto loaded) {
-                  if (!loaded) {
-                    for (const Problem& problem : loaded.error()) {
-                      core::log_error("trust_not_reloaded", {{"problem", routing::to_string(problem)}});
-                    }
-                    return;
-                  }
-                  // A table that was published meanwhile was loaded before this, with the old anchors.
-                  if (loaded->body != current_.body) return reload_trust();
-                  current_.trust = std::move(loaded->trust);
-                  publish("trust anchors read again");
-                });
+  in_background(
+      worker_, [loader = loader_, table = current_]() { return loader->reload_trust(table); },
+      [this](auto loaded) {
+        if (!loaded) {
+          for (const Problem& problem : loaded.error()) {
+            core::log_error("trust_not_reloaded", {{"problem", routing::to_string(problem)}});
+          }
+          return;
+        }
+        // A table that was published meanwhile was loaded before this, with the old anchors.
+        if (loaded->body != current_.body) return reload_trust();
+        current_.trust = std::move(loaded->trust);
+        publish("trust anchors read again");
+      });
 }
 
 uint64_t ControlThread::publish(std::string_view reason) {
   WEIR_ASSERT(current_.tenants->basis() == current_.body->basis);
   auto table = std::make_unique<Table>();
-  table->revision = ++revision_;
+  table->revision = revision_;
   table->published_wall_ns = loop_.wall_now_ns();
   table->body = current_.body;
   table->tenants = current_.tenants;
@@ -199,24 +202,37 @@ uint64_t ControlThread::publish(std::string_view reason) {
   return version;
 }
 
-void ControlThread::when_everyone_uses(uint64_t version, Done done) {
-  if (gateway_.tables.everyone_uses(version)) return done(revision_);
+void ControlThread::when_everyone_uses(uint64_t version, ChangeOutcome outcome, uint64_t began_ns,
+                                       ChangeDone done) {
   const uint64_t deadline_ns = core::deadline_after(loop_.now_ns(), core::milliseconds(everyone_timeout_ms_));
-  waiting_.push_back({version, revision_, deadline_ns, std::move(done)});
+  Waiting item{version, deadline_ns, began_ns, std::move(outcome), std::move(done)};
+  if (answer_if_live(item)) return;
+  waiting_.push_back(std::move(item));
   loop_.timers().schedule(wait_, core::deadline_after(loop_.now_ns(), core::milliseconds(kWaitTickMs)));
+}
+
+bool ControlThread::answer_if_live(Waiting& item) {
+  if (!gateway_.tables.everyone_uses(item.version)) return false;
+  item.outcome.live_ns = core::monotonic_now_ns() - item.began_ns;
+  if (item.outcome.durable_ns == 0) item.outcome.durable_ns = item.outcome.live_ns;  // it was so already
+  item.done(std::move(item.outcome));
+  return true;
 }
 
 void ControlThread::on_wait(core::Timer& timer) {
   auto& self = timer.owner<ControlThread>();
   std::vector<Waiting> waiting = std::exchange(self.waiting_, {});
   for (Waiting& item : waiting) {
-    if (self.gateway_.tables.everyone_uses(item.version)) {
-      item.done(item.revision);
-    } else if (self.loop_.now_ns() >= item.deadline_ns) {
-      item.done(std::unexpected(refuse(Refusal::Kind::slow_shards, item.revision)));
-    } else {
+    if (self.answer_if_live(item)) continue;
+    if (self.loop_.now_ns() < item.deadline_ns) {
       self.waiting_.push_back(std::move(item));
+      continue;
     }
+    item.done(std::unexpected(Refusal{
+        .kind = Refusal::Kind::slow_shards,
+        .message = fmt::format("Revision {} is published, but not every shard has taken it up in time.",
+                               item.outcome.revision),
+        .revision = item.outcome.revision}));
   }
   if (self.waiting_.empty()) return;
   self.loop_.timers().schedule(timer,

@@ -1,33 +1,49 @@
 // The control thread's work: it owns what the shards read (the table, what is killed) and takes in what they
-// write (records). Everything here runs on its own core::Loop, which also carries the admin API.
+// write (records). Everything here runs on its own core::Loop, which also carries the admin API; what takes
+// time runs on workers.
 //
-//   apply(text) ─▶ [worker: compile, trust, first look-up of new names] ─▶ publish() ─▶ every shard's next
-//   turn
-//                        │ problems: nothing changes                          │
-//   kill(), unkill() ────┼──────────── same body, other kills ───────────────▶┤
-//                        ▼                                                    ▼
-//                   done(refusal)                     everyone_uses(version) ─▶ done(revision)
+//   change(request) ─▶ [queue] ─▶ If-Match still right? ─▶ [compile worker: plan against the newest objects,
+//   compile,
+//                                        │ 409              check; approvals?]
+//                                        ▼                       │ problems, ...           │ approvals are
+//                                        missing
+//                                     refused ◀──────────────────┘                         ▼
+//                                        ▲ disk full, ...   [registry worker: commit]   [add_proposal] ─▶
+//                                        waits └──────────────────────┤ durable: revision
+//                                                               ▼
+//                                  publish(revision) ─▶ every shard's next turn ─▶ everyone uses it ─▶ done
+//
+//   kill() ─▶ publish() at once ─▶ [registry worker: commit] ─▶ publish(revision) ─▶ everyone uses it ─▶ done
+//   unkill() ─▶ [registry worker: commit] ─▶ publish(revision) ─▶ ...
 //
 //   timer, 1 to 50 ms: records of all shards ─▶ access log;   old versions ─▶ freed
 //
 // Invariants
-//   1. A table with any problem changes nothing. What is published is complete: names resolved or tried,
-//   trust
-//      loaded.
-//   2. Each publish has the next revision; a change is answered only when every shard uses it, or after
-//      everyone_timeout_ms with an answer that says so.
-//   3. Records name tables by pointer, so all queues are drained before a version is freed.
-//   4. Kills outlive tables: each publish resolves them against its own body.
-//   5. The loop is never blocked by a compile: a kill takes effect while a large table is being compiled.
+//   1. A change with any problem changes nothing. What is published is complete: names resolved or tried,
+//   trust loaded.
+//   2. A change is durable before a shard sees it, and answered only when every shard uses it, or after
+//      everyone_timeout_ms with an answer that says so. A kill is the exception: it takes effect at once,
+//      whatever the disk does, and the answer says when it is not durable.
+//   3. Changes of the table are worked out one at a time, each from the newest objects, so none is ever lost
+//   or rebased.
+//      A kill waits for none of them: at most for the one commit that is under way.
+//   4. The revision that a shard reports is the registry's. Kills make revisions too; reading trust anchors
+//   again, or
+//      credentials by putting the same table, makes none.
+//   5. Records name tables by pointer, so all queues are drained before a version is freed.
+//   6. Kills outlive tables and processes: each publish resolves them against its own body.
+//   7. The loop never waits: not for a compile, not for the disk.
 //
 // Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after
 // the shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the
 // gateway:
 //
-//   core::Loop  >  Worker, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >  AdminApi
+//   core::Loop  >  Worker, RegistryThreads, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >
+//   AdminApi
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <functional>
 #include <memory>
@@ -38,6 +54,8 @@
 #include "core/loop.h"
 #include "net/address_book.h"
 #include "routing/admin/access_log.h"
+#include "routing/admin/change.h"
+#include "routing/admin/registry_threads.h"
 #include "routing/admin/table_loader.h"
 #include "routing/admin/worker.h"
 #include "routing/exchange/gateway.h"
@@ -46,53 +64,93 @@
 
 namespace weir::routing {
 
-// Why a change was not made.
-struct Refusal {
-  enum class Kind : uint8_t {
-    problems,      // the table is wrong
-    lost_update,   // another revision serves than the one the change was based on
-    unknown_name,  // there is nothing of that name to kill
-    not_killed,    // there is nothing to take back
-    slow_shards,   // the change was made, but a shard has not taken it up in time
-  };
-  Kind kind;
-  uint64_t revision;  // that serves now
-  std::vector<Problem> problems = {};
-};
-
 struct ControlOptions {
   CompileOptions compile;
   uint64_t everyone_timeout_ms = 5'000;  // how long a change waits for the shards before it is answered
 };
 
+// What ControlThread is made of besides its loop; all of it outlives it.
+struct ControlParts {
+  Gateway& gateway;
+  net::AddressBook& addresses;
+  AccessLog& log;
+  Worker& worker;
+  RegistryThreads& registry;
+};
+
+// Why nothing can be served.
+struct StartFailure {
+  std::vector<Problem> problems = {};  // of the table
+  uint64_t revision = 0;               // that they are in; 0 = in the file
+  std::optional<RegistryError> registry = {};
+};
+
+// Kept with an import or a replacement of the whole table: which text it was, so that a file can be told from
+// it.
+std::string document_detail(std::string_view text);
+
 class ControlThread {
  public:
-  ControlThread(core::Loop& loop, Gateway& gateway, net::AddressBook& addresses, AccessLog& log,
-                Worker& worker, ControlOptions options);
+  ControlThread(core::Loop& loop, const ControlParts& parts, ControlOptions options);
   ~ControlThread();
   ControlThread(const ControlThread&) = delete;
   ControlThread& operator=(const ControlThread&) = delete;
 
-  // Publishes the first table, at once and without a worker. For start-up, once.
-  std::expected<uint64_t, std::vector<Problem>> load(std::string text, TableFormat format);
-
-  // Called on the loop: with the revision that every shard uses now, or why not.
-  using Done = std::function<void(std::expected<uint64_t, Refusal>)>;
-
-  struct Change {
-    std::string reason;                     // for people
-    std::optional<uint64_t> based_on = {};  // refuse unless this revision serves
+  struct TableText {
+    std::string text;
+    TableFormat format = TableFormat::json;
+    std::string name = {};  // of the file, for the log
   };
-  void apply(std::string text, TableFormat format, Change change, Done done);
+  // Publishes the first table, at once and without a worker: the registry's newest one with its kills, or,
+  // when nothing was ever committed, what `read_table` gives, which becomes revision 1. For start-up, once.
+  std::expected<uint64_t, StartFailure> start(
+      const std::function<std::expected<TableText, std::string>()>& read_table);
+  // Says in the log, once, when a table file is another than the one that was imported or applied last: it is
+  // not what serves. In the background.
+  void compare_with_file(std::string path);
+
+  void change(ChangeRequest request, ChangeDone done);
   // All problems; none = the table would be accepted.
-  void validate(std::string text, TableFormat format, std::function<void(std::vector<Problem>)> done);
+  void validate(TableText table, std::function<void(std::vector<Problem>)> done);
 
-  // The table that serves, as canonical JSON (routing/table/canonical_json.h), with its revision.
-  void export_table(std::function<void(uint64_t revision, const std::string& json)> done);
-
+  struct Flip {
+    Caller caller;
+    KillScope scope = KillScope::global;
+    std::string name = {};
+    std::string reason;
+    uint64_t began_ns = 0;
+    std::optional<uint64_t> if_match = {};
+  };
   // A name that the table does not hold is refused; one killed already is answered as done.
-  void kill(KillScope scope, std::string name, Change change, Done done);
-  void unkill(KillScope scope, const std::string& name, Change change, Done done);
+  void kill(Flip flip, ChangeDone done);
+  void unkill(Flip flip, ChangeDone done);
+
+  // One more approval. The last one carries the proposal out; before that, `done` hears it as proposed.
+  struct Approval {
+    Caller caller;
+    uint64_t proposal;
+    std::string reason;
+    uint64_t began_ns = 0;
+  };
+  void approve(Approval approval, ChangeDone done);
+  void withdraw(Approval withdrawal, ChangeDone done);
+
+  // job(registry) on the thread for long reading, then then(result) on the loop, unless this is gone by then.
+  template <typename Job, typename Then>
+  void read(Job job, Then then) {
+    in_background(
+        registry_.reading(),
+        [&registry = registry_, job = std::move(job)]() mutable { return job(registry.reader()); },
+        std::move(then));
+  }
+  // The same on the thread that writes: for what makes no revision.
+  template <typename Job, typename Then>
+  void write(Job job, Then then) {
+    in_background(
+        registry_.writing(),
+        [&registry = registry_, job = std::move(job)]() mutable { return job(registry.registry()); },
+        std::move(then));
+  }
 
   // Reads the providers' trust anchors again and publishes if all are good. Logs what happened.
   void reload_trust();
@@ -102,7 +160,12 @@ class ControlThread {
   void reopen_access_log();
 
   const Table& table() const { return *gateway_.tables.newest(); }
+  uint64_t revision() const { return revision_; }
+  uint64_t table_revision() const { return table_revision_; }
   const std::vector<Kill>& kills() const { return kills_.kills(); }
+  // False: a restart would forget the kill.
+  bool is_durable(KillScope scope, std::string_view name) const;
+  const std::string& registry_path() const { return registry_.path(); }
   Gateway& gateway() const { return gateway_; }
   const net::AddressBook& addresses() const { return addresses_; }
   const AccessLog& access_log() const { return log_; }
@@ -112,33 +175,67 @@ class ControlThread {
  private:
   struct Waiting {
     uint64_t version;
-    uint64_t revision;
     uint64_t deadline_ns;
-    Done done;
+    uint64_t began_ns;
+    ChangeOutcome outcome;
+    ChangeDone done;
+  };
+  struct Queued {
+    std::shared_ptr<const ChangeRequest> request;
+    ChangeDone done;
   };
 
   uint64_t publish(std::string_view reason);  // the version
-  void when_everyone_uses(uint64_t version, Done done);
+  void when_everyone_uses(uint64_t version, ChangeOutcome outcome, uint64_t began_ns, ChangeDone done);
+  bool answer_if_live(Waiting& item);
+  std::expected<void, StartFailure> import_table(
+      const std::function<std::expected<TableText, std::string>()>& read_table);
+  std::expected<void, StartFailure> resume();
+  bool is_stale(const std::optional<uint64_t>& if_match) const;
+  Refusal lost_update() const;
   bool names_something(KillScope scope, const std::string& name) const;
+  bool is_killed(KillScope scope, std::string_view name) const;
   uint64_t drain_records();  // how full the fullest queue was, in percent
   void reclaim();
-  // Runs `job` on the worker, then `then` with its result on the loop, unless this is gone by then.
+  // Runs `job` on `worker`, then `then` with its result on the loop, unless this is gone by then.
   template <typename Job, typename Then>
-  void in_background(Job job, Then then);
+  void in_background(Worker& worker, Job job, Then then) {
+    worker.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
+                then = std::move(then)]() mutable {
+      auto result = std::make_shared<decltype(job())>(job());
+      loop.post([alive, then, result]() mutable {
+        if (!alive.expired()) then(std::move(*result));
+      });
+    });
+  }
   static void on_tick(core::Timer& timer);
   static void on_wait(core::Timer& timer);
+
+  // control_changes.cc: the steps of a change, in this order.
+  void begin_next_change();
+  void on_prepared(std::expected<Prepared, Refusal> prepared);
+  void propose(Prepared prepared);
+  void commit(Prepared prepared);
+  void end_change(ChangeResult result);
+
+  void finish_flip(const Flip& flip, uint64_t revision, uint64_t commit_ns, const ChangeDone& done);
+  void carry_out(Proposal proposal, const Approval& approval, ChangeDone done);
 
   core::Loop& loop_;
   Gateway& gateway_;
   net::AddressBook& addresses_;
   AccessLog& log_;
   Worker& worker_;
+  RegistryThreads& registry_;
   const uint64_t everyone_timeout_ms_;
-  const std::shared_ptr<TableLoader> loader_;  // the worker's, once load() is over
+  const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
   LoadedTable current_;
   KillList kills_;
-  uint64_t revision_ = 0;
+  std::vector<std::pair<KillScope, std::string>> not_durable_;  // kills that a restart would forget
+  uint64_t revision_ = 0;                                       // of the newest publish
+  uint64_t table_revision_ = 0;                                 // the newest that changed an object
+  std::deque<Queued> changes_;                                  // the first is under way
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
   uint32_t loads_under_way_ = 0;

@@ -22,7 +22,13 @@ std::shared_ptr<const T> TableLoader::share(std::unique_ptr<T> made) const {
 }
 
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string text, TableFormat format) {
-  auto compiled = compile_text(std::move(text), format, options_);
+  auto document = Document::parse(std::move(text), format);
+  if (!document) return std::unexpected(std::move(document.error()));
+  return load(*std::move(document));
+}
+
+std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(Document document) {
+  auto compiled = compile(std::move(document), options_);
   if (!compiled) return std::unexpected(std::move(compiled.error()));
   LoadedTable table;
   table.body = share(std::move(compiled->body));

@@ -39,6 +39,7 @@ class TableLoader {
 
   // All problems of the table, or what to publish.
   std::expected<LoadedTable, std::vector<Problem>> load(std::string text, TableFormat format);
+  std::expected<LoadedTable, std::vector<Problem>> load(Document document);
   // The same table with other tenants and keys (routing/table/compile_change.h). Shares all else with
   // `table`, which may be in use.
   std::expected<LoadedTable, std::vector<Problem>> change(LoadedTable table,

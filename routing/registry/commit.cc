@@ -17,9 +17,10 @@ std::string shown(const ObjectChange& object) {
 
 RegistryResult<uint64_t> Registry::commit(const Commit& commit) {
   Database& db = *database_;
-  if (commit.based_on && *commit.based_on != db.head.revision) {
+  // Kills make revisions, and leave the table as it is.
+  if (commit.based_on && (*commit.based_on < db.head.table_revision || *commit.based_on > db.head.revision)) {
     return db.refused(Kind::stale, "the change is based on revision " + std::to_string(*commit.based_on) +
-                                       ", the newest is " + std::to_string(db.head.revision) +
+                                       ", the table's newest is " + std::to_string(db.head.table_revision) +
                                        ": read that and decide again");
   }
   Change change{.revision = db.head.revision + 1,

@@ -126,11 +126,12 @@ RegistryResult<void> Registry::Database::open_file() {
     if (auto taken = take_lock(); !taken) return taken;
   }
   uri = in_memory() ? memory_uri() : simulated ? "file:" + percent_encoded(path) : file_uri(path);
+  // Asked beforehand: SQLite 3.40 loses memory over a file that it cannot find.
+  if (locked && !options.create && !core::exists(path)) {
+    return refused(Kind::not_found, "there is no registry " + path);
+  }
   const int flags = SQLITE_OPEN_READWRITE | (options.create ? SQLITE_OPEN_CREATE : 0);
   if (!connection.open(uri, flags, options.vfs)) {
-    if (!options.create && connection.failure().system_error == ENOENT) {
-      return refused(Kind::not_found, "there is no registry " + path);
-    }
     return failed();
   }
   if (locked && !options.create) {

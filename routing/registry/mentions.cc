@@ -45,6 +45,7 @@ void for_changed_rows(std::string_view before, std::string_view after, const Eac
 }
 
 void mention_tenant_of_key(std::string_view body, Mentions& mentions) {
+  if (body.empty()) return;  // the key is gone
   thread_local simdjson::dom::parser parser;
   simdjson::dom::element root;
   std::string_view tenant;

@@ -36,6 +36,11 @@ std::string Registry::head_hash() const {
   return to_hex(database_->head.hash);
 }
 
+void Registry::settle() {
+  sqlite3_wal_checkpoint_v2(database_->connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
+                            nullptr);
+}
+
 RegistryResult<std::optional<std::string>> Registry::Database::body_at(ObjectKind kind, std::string_view name,
                                                                        uint64_t revision) {
   auto rows = find_body.with(to_number(kind), name, revision);

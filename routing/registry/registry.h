@@ -59,7 +59,7 @@ struct RegistryError {
     newer,               // written by a newer weir
     conflict_immutable,  // 409: unit or prompt with another body
     not_found,           // no such revision, label, proposal
-    stale,               // 409: based on another revision than the newest
+    stale,               // 409: the table has changed since the revision it is based on
   };
   Kind kind;
   std::string message;
@@ -82,7 +82,7 @@ struct Commit {
   std::string action;  // import, replace, put, patch, delete, row, kill, unkill, rollback, ...
   std::string target;  // for people: "tenant bank-17", "flag support-v2", "kill unit x"; may be empty
   std::string reason;
-  std::optional<uint64_t> based_on = {};  // refused as stale unless it is the newest revision
+  std::optional<uint64_t> based_on = {};  // refused as stale when an object has changed since
   std::vector<Actor> approved_by = {};
   // Each object once. `before` is not read: the registry knows it. What is there already as it is asked for,
   // or is gone already, is no change and leaves no trace.
@@ -183,6 +183,10 @@ class Registry {
 
   // Revision that was made. On error nothing of it is there.
   RegistryResult<uint64_t> commit(const Commit& change);
+
+  // Moves what the log file (-wal) holds into the database, which else some later commit does and takes
+  // longer for. To be called when nobody waits. Nothing is lost when it fails.
+  void settle();
 
   // ---- reading; a revision of 0 stands for the newest ----
   // Every object as it stood at `revision`: kinds in the order of the enum, then by name (bytes).

@@ -41,6 +41,13 @@ TEST(ReadFile, SaysWhyItCannot) {
             "cannot read " + folder.file("long") + ": it is larger than 5 bytes");
 }
 
+TEST(Exists, SaysWhatIsThere) {
+  TemporaryFolder folder;
+  EXPECT_TRUE(exists(folder.path()));
+  EXPECT_TRUE(exists(folder.write("a", "")));
+  EXPECT_FALSE(exists(folder.file("b")));
+}
+
 TEST(AppendFile, AppendsToWhatIsThere) {
   TemporaryFolder folder;
   const std::string path = folder.write("log", "old\n");

@@ -1,6 +1,6 @@
 // The event splitter against a slow one, and usage read from events: the numbers do not depend on how the
 // stream was cut, and are never negative.
-#include <cstring>
+#include <algorithm>
 
 #include "net/http/sse.h"
 #include "routing/inspect/usage.h"
@@ -48,7 +48,7 @@ void read_usage(Input event, routing::Endpoint endpoint) {
   const net::SseEvent parsed = net::parse_event(event);
   EXPECT_EQ(parsed.comment_only(), !parsed.has_data);
   std::vector<uint8_t> padded(parsed.data.size() + routing::Inspector::kPadding, '"');
-  std::memcpy(padded.data(), parsed.data.data(), parsed.data.size());
+  std::ranges::copy(parsed.data, padded.begin());
   routing::UsageReader reader(endpoint);
   const routing::EventFacts facts = reader.read_event(Input(padded).first(parsed.data.size()));
   EXPECT_TRUE(!facts.usage_only || facts.usage);

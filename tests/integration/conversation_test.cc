@@ -51,7 +51,7 @@ struct Conversation {
 
 class Conversations : public ::testing::Test {
  protected:
-  void put(const std::string& standing) { call("PUT", "/v1/table", table(provider_.port(), standing)); }
+  void put(const std::string& standing) { call("PUT", "/v1/table?reason=test", table(provider_.port(), standing)); }
   void call(const std::string& method, const std::string& path, const std::string& body) {
     tools::AdminClient client(gateway_.admin_socket());
     const auto answer = client.call({.method = method, .path = path, .body = body});

@@ -210,7 +210,7 @@ class Gateway {
     folder_.write("table.json", table_json);
     const std::string config = folder_.write(
         "weir.yaml", "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-                     "admin: { socket: admin.sock }\naccess_log: access.jsonl\n" + more_config);
+                     "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n" + more_config);
     process_ = weir::testing::Process::start(
         WEIR_BINARY, {.arguments = {"serve", "--config", config},
                       .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});

@@ -30,7 +30,7 @@ std::string launch_table(uint16_t provider, const std::string& percent) {
 
 void put_table(const Gateway& gateway, const std::string& table) {
   tools::AdminClient client(gateway.admin_socket());
-  const auto answer = client.call({.method = "PUT", .path = "/v1/table", .body = table});
+  const auto answer = client.call({.method = "PUT", .path = "/v1/table", .query = {{"reason", "test"}}, .body = table});
   ASSERT_TRUE(answer.has_value()) << answer.error();
   ASSERT_EQ(answer->status, 200) << answer->body;
 }

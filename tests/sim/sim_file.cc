@@ -52,6 +52,10 @@ std::expected<void, std::string> ReplacementFile::commit() {
   return {};
 }
 
+bool exists(const std::string& path) {
+  return sim::World::now().files.contains(path);
+}
+
 std::expected<void, std::string> make_folder(const std::string&) {
   return {};
 }

@@ -52,11 +52,15 @@ std::vector<routing::Problem> table_problems(const std::string& file, Credential
 
 std::vector<routing::Problem> certificate_problems(const Config& config) {
   std::vector<routing::Problem> problems;
-  if (config.certificates.empty()) return problems;
-  auto context = net::TlsServerContext::load({.certificates = config.certificates});
-  if (context) return problems;
-  for (std::string& message : context.error())
-    problems.push_back({.path = "tls", .message = std::move(message)});
+  const auto check = [&](const std::vector<net::TlsCertificateFiles>& certificates, const char* path) {
+    if (certificates.empty()) return;
+    auto context = net::TlsServerContext::load({.certificates = certificates});
+    if (context) return;
+    for (std::string& message : context.error())
+      problems.push_back({.path = path, .message = std::move(message)});
+  };
+  check(config.certificates, "tls");
+  check(config.admin_certificates, "admin.tcp");
   return problems;
 }
 

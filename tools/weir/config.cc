@@ -9,6 +9,7 @@
 #include "routing/table/document.h"
 #include "routing/table/reader.h"
 #include "routing/table/scalars.h"
+#include "tools/weir/config_access.h"
 #include "tools/weir/config_properties.h"
 #include "tools/weir/config_values.h"
 
@@ -51,8 +52,11 @@ class ConfigReader {
     }
     if (object.has(shards)) read_shards(object.at(shards), object[shards]);
     config_.table_path = read_file_path(object, table);
+    if (object.has(registry)) read_registry(object.at(registry), object[registry]);
     if (object.has(key_hash_secret)) read_secret(object.at(key_hash_secret), object[key_hash_secret]);
+    config_.access = default_access();
     if (object.has(admin)) read_admin(object.at(admin), object[admin]);
+    config_.access.token_secret = config_.key_hash_secret;
     if (object.has(access_log)) read_access_log(object.at(access_log), object[access_log]);
     if (object.has(limits)) read_limits(object.at(limits), object[limits]);
     if (!problems_.empty()) return std::unexpected(problems_.take());
@@ -106,7 +110,7 @@ class ConfigReader {
     auto taken = [&](const std::vector<core::SocketAddress>& list) {
       return address->port() != 0 && std::ranges::find(list, *address) != list.end();
     };
-    if (taken(config_.listen) || taken(config_.listen_tls)) {
+    if (taken(config_.listen) || taken(config_.listen_tls) || taken(config_.admin_listen)) {
       return problems_.add(path, fmt::format("{} is listed twice", *text));
     }
     addresses->push_back(*address);
@@ -125,16 +129,28 @@ class ConfigReader {
     const Object<ConfigTlsProperty> object(problems_, path, element);
     using enum ConfigTlsProperty;
     if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.listen_tls);
-    object.for_each(certificates, [&](const Path& item_path, Element item) {
-      const Object<ConfigCertificateProperty> files(problems_, item_path, item);
-      config_.certificates.push_back(
+    read_certificates(object, certificates, &config_.certificates);
+  }
+
+  template <typename Property>
+  void read_certificates(const Object<Property>& object, Property property,
+                         std::vector<net::TlsCertificateFiles>* certificates) {
+    object.for_each(property, [&](const Path& path, Element item) {
+      const Object<ConfigCertificateProperty> files(problems_, path, item);
+      certificates->push_back(
           {.certificate_chain_path = read_file_path(files, ConfigCertificateProperty::cert),
            .private_key_path = read_file_path(files, ConfigCertificateProperty::key)});
     });
-    if (object.has(certificates) && object[certificates].is_array() && config_.certificates.empty()) {
-      problems_.add(object.at(certificates),
+    if (object.has(property) && object[property].is_array() && certificates->empty()) {
+      problems_.add(object.at(property),
                     "lists no certificate; write at least one { cert: file, key: file }");
     }
+  }
+
+  void read_registry(const Path& path, Element element) {
+    const auto text = read_string(path, element);
+    if (!text) return;
+    config_.registry_path = *text == "none" ? ":memory:" : resolve_path(folder_, *text);
   }
 
   void read_shards(const Path& path, Element element) {
@@ -166,6 +182,22 @@ class ConfigReader {
       if (!address && !config_.admin_socket.empty()) problems_.add(object.at(socket), address.error());
     }
     if (object.has(mode)) read_mode(object.at(mode), object[mode]);
+    if (object.has(roles)) read_roles(problems_, object.at(roles), object[roles], &config_.access);
+    if (object.has(tcp)) read_admin_tcp(object.at(tcp), object[tcp]);
+  }
+
+  void read_admin_tcp(const Path& path, Element element) {
+    const Object<ConfigTcpProperty> object(problems_, path, element);
+    using enum ConfigTcpProperty;
+    if (object.has(listen)) read_listen(object.at(listen), object[listen], &config_.admin_listen);
+    read_certificates(object, certificates, &config_.admin_certificates);
+    object.for_each(hosts, [&](const Path& at, Element item) {
+      if (const auto text = read_string(at, item)) config_.access.hosts.push_back(lower_case(*text));
+    });
+    object.for_each(origins, [&](const Path& at, Element item) {
+      if (const auto text = read_string(at, item)) config_.access.origins.push_back(lower_case(*text));
+    });
+    read_tokens(problems_, object, &config_.access);
   }
 
   void read_mode(const Path& path, Element element) {

@@ -7,9 +7,21 @@
 //     certificates:                             # chosen by SNI; the first one is the default
 //       - { cert: tls/gw.pem, key: tls/gw.key }
 //   shards: auto                                # or a number; auto = one per CPU this process may use
-//   table: table.yaml                           # required; JSON or YAML
-//   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
-//   admin: { socket: /run/weir/admin.sock, mode: "0660" }
+//   table: table.yaml                           # required; JSON or YAML; read when the registry is empty
+//   registry: /var/lib/weir/registry.db         # every table there ever was, the log; none = lost with the
+//   process key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME admin:
+//     socket: /run/weir/admin.sock
+//     mode: "0660"
+//     roles:                                    # who may what (routing/admin/roles.h); the highest role
+//     counts
+//       admin: ["user:root"]                    # user:NAME, uid:N, group:NAME, gid:N, or * for everybody
+//       operator: ["group:oncall"]
+//     tcp:                                      # optional: the admin API over TLS, with tokens
+//       listen: "0.0.0.0:8444"
+//       certificates: [ { cert: tls/admin.pem, key: tls/admin.key } ]
+//       hosts: [weir.internal]                  # Host values that are answered
+//       origins: ["https://console.internal"]   # web pages that may call; none when left out
+//       tokens: [ { id: ci, hash: "hmac-sha256:…", role: admin, scopes: [read, deploy] } ]   # weir hash-key
 //   access_log: stdout                          # or a path, or none
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //
@@ -33,6 +45,7 @@
 #include "core/limits.h"
 #include "core/socket.h"
 #include "net/tls/tls_server_context.h"
+#include "routing/admin/access.h"
 #include "routing/table/problem.h"
 
 namespace weir::tools {
@@ -58,9 +71,13 @@ struct Config {
   std::vector<net::TlsCertificateFiles> certificates;  // empty = no address speaks TLS
   std::optional<uint32_t> shards;                      // none = auto
   std::string table_path;
-  std::string key_hash_secret;  // the secret itself: never print, log or serve it
+  std::string registry_path = "/var/lib/weir/registry.db";  // ":memory:" = lost with the process
+  std::string key_hash_secret;                              // the secret itself: never print, log or serve it
   std::string admin_socket = "/run/weir/admin.sock";
   uint32_t admin_socket_mode = 0660;
+  std::vector<core::SocketAddress> admin_listen;             // TCP, with TLS; empty = none
+  std::vector<net::TlsCertificateFiles> admin_certificates;  // for it
+  routing::AccessRules access;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
   LimitOverrides limits;

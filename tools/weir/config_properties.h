@@ -12,6 +12,7 @@
   X(key_hash_secret, "key_hash_secret", required) \
   X(limits, "limits", optional)                   \
   X(listen, "listen", optional)                   \
+  X(registry, "registry", optional)               \
   X(shards, "shards", optional)                   \
   X(table, "table", required)                     \
   X(tls, "tls", optional)
@@ -26,7 +27,28 @@
 
 #define WEIR_CONFIG_ADMIN_PROPERTIES(X) \
   X(mode, "mode", optional)             \
-  X(socket, "socket", optional)
+  X(roles, "roles", optional)           \
+  X(socket, "socket", optional)         \
+  X(tcp, "tcp", optional)
+
+#define WEIR_CONFIG_ROLES_PROPERTIES(X)  \
+  X(admin, "admin", optional)            \
+  X(approver, "approver", optional)      \
+  X(operator_role, "operator", optional) \
+  X(viewer, "viewer", optional)
+
+#define WEIR_CONFIG_TCP_PROPERTIES(X)       \
+  X(certificates, "certificates", required) \
+  X(hosts, "hosts", required)               \
+  X(listen, "listen", required)             \
+  X(origins, "origins", optional)           \
+  X(tokens, "tokens", required)
+
+#define WEIR_CONFIG_TOKEN_PROPERTIES(X) \
+  X(hash, "hash", required)             \
+  X(id, "id", required)                 \
+  X(role, "role", required)             \
+  X(scopes, "scopes", optional)
 
 #define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
   X(body_stall_timeout, "body_stall_timeout", optional)               \
@@ -43,6 +65,9 @@
   Y(ConfigTlsProperty, "tls", WEIR_CONFIG_TLS_PROPERTIES)                         \
   Y(ConfigCertificateProperty, "certificate", WEIR_CONFIG_CERTIFICATE_PROPERTIES) \
   Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
+  Y(ConfigRolesProperty, "roles", WEIR_CONFIG_ROLES_PROPERTIES)                   \
+  Y(ConfigTcpProperty, "tcp", WEIR_CONFIG_TCP_PROPERTIES)                         \
+  Y(ConfigTokenProperty, "token", WEIR_CONFIG_TOKEN_PROPERTIES)                   \
   Y(ConfigLimitsProperty, "limits", WEIR_CONFIG_LIMITS_PROPERTIES)
 
 namespace weir::tools {

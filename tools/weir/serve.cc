@@ -85,13 +85,19 @@ class Server {
 
   void start_loops();
   void load_certificates();
+  std::unique_ptr<net::TlsServerContextHolder> load_certificates(
+      const std::vector<net::TlsCertificateFiles>& certificates, const char* path);
+  void reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
+                           net::TlsServerContextHolder* holder);
   void open_access_log();
   void make_gateway();
+  void open_registry();
   void load_table();
   void open_ports();
   void open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
                  std::vector<std::string>* bound);
   void open_admin_socket();
+  void open_admin_ports();
   void join_shard_loops();
   bool report_problems() const;
 
@@ -112,6 +118,7 @@ class Server {
   std::vector<std::string> failures_;              // of the system
   std::vector<routing::Problem> config_problems_;  // of what was given
   std::vector<routing::Problem> table_problems_;
+  std::string table_origin_;  // what they are in
 
   std::unique_ptr<core::Loop> loop_;
   std::unique_ptr<SignalThread> signals_;
@@ -119,14 +126,16 @@ class Server {
   std::unique_ptr<routing::Worker> worker_;
   std::unique_ptr<net::AddressBook> addresses_;
   std::unique_ptr<routing::AccessLog> access_log_;
-  std::unique_ptr<net::TlsServerContextHolder> tls_;
+  std::unique_ptr<routing::RegistryThreads> registry_;
+  std::unique_ptr<net::TlsServerContextHolder> tls_, admin_tls_;
   std::unique_ptr<routing::Gateway> gateway_;
   std::unique_ptr<routing::ControlThread> control_;
   std::unique_ptr<routing::AdminApi> api_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<Descriptors> listeners_;  // by shard
-  std::vector<std::string> bound_, bound_tls_;
+  std::vector<std::string> bound_, bound_tls_, bound_admin_;
   int admin_listener_ = -1;
+  std::vector<int> admin_tcp_listeners_;
   uint32_t shards_ended_ = 0;
   bool serving_ = false;
   bool draining_ = false;
@@ -138,6 +147,7 @@ Server::~Server() {
   for (const Descriptors& descriptors : listeners_) {
     for (const ShardListener& listener : descriptors) core::close_socket(listener.descriptor);
   }
+  for (const int listener : admin_tcp_listeners_) core::close_socket(listener);
   if (admin_listener_ >= 0) {
     core::close_socket(admin_listener_);
     core::remove_unix_socket(config_.admin_socket);
@@ -152,10 +162,12 @@ int Server::run() {
   open_access_log();
   if (loop_ != nullptr) {
     make_gateway();
-    load_table();
+    open_registry();
+    if (registry_ != nullptr) load_table();
   }
   open_ports();
   open_admin_socket();
+  open_admin_ports();
   join_shard_loops();
   if (report_problems()) {
     return config_problems_.empty() && table_problems_.empty() ? kExitFailure : kExitBadInput;
@@ -191,15 +203,19 @@ void Server::start_loops() {
 }
 
 void Server::load_certificates() {
-  if (config_.certificates.empty()) return;
-  auto context = net::TlsServerContext::load({.certificates = config_.certificates});
-  if (context) {
-    tls_ = std::make_unique<net::TlsServerContextHolder>(std::move(*context));
-    return;
-  }
+  tls_ = load_certificates(config_.certificates, "tls");
+  admin_tls_ = load_certificates(config_.admin_certificates, "admin.tcp");
+}
+
+std::unique_ptr<net::TlsServerContextHolder> Server::load_certificates(
+    const std::vector<net::TlsCertificateFiles>& certificates, const char* path) {
+  if (certificates.empty()) return nullptr;
+  auto context = net::TlsServerContext::load({.certificates = certificates});
+  if (context) return std::make_unique<net::TlsServerContextHolder>(std::move(*context));
   for (std::string& message : context.error()) {
-    config_problems_.push_back({.path = "tls", .message = std::move(message)});
+    config_problems_.push_back({.path = path, .message = std::move(message)});
   }
+  return nullptr;
 }
 
 void Server::open_access_log() {
@@ -236,18 +252,40 @@ void Server::make_gateway() {
   });
 }
 
-void Server::load_table() {
-  control_ = std::make_unique<routing::ControlThread>(
-      *loop_, *gateway_, *addresses_, *access_log_, *worker_,
-      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
-  auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
-  if (!text) {
-    table_problems_.push_back({.path = "", .message = std::move(text.error())});
+// A file that weir cannot make sense of stays so until somebody acts; a full or busy disk may mend itself.
+void Server::open_registry() {
+  auto opened = routing::RegistryThreads::open({.path = config_.registry_path});
+  if (opened) {
+    registry_ = std::move(*opened);
+    if (registry_->path().empty()) core::log_warning("registry_in_memory");  // changes end with the process
     return;
   }
-  const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
-  if (auto loaded = control_->load(*std::move(text), format); !loaded)
-    table_problems_ = std::move(loaded.error());
+  using enum routing::RegistryError::Kind;
+  routing::RegistryError& error = opened.error();
+  if (error.kind == corrupt || error.kind == newer) {
+    config_problems_.push_back({.path = "registry", .message = std::move(error.message)});
+  } else {
+    fail("registry: " + error.message);
+  }
+}
+
+void Server::load_table() {
+  control_ = std::make_unique<routing::ControlThread>(
+      *loop_, routing::ControlParts{*gateway_, *addresses_, *access_log_, *worker_, *registry_},
+      routing::ControlOptions{.compile = compile_options(Credentials::resolve, process_environment())});
+  auto started = control_->start([this]() -> std::expected<routing::ControlThread::TableText, std::string> {
+    auto text = core::read_file(config_.table_path, core::limits::kMaxTableBytes);
+    if (!text) return std::unexpected(std::move(text.error()));
+    const routing::TableFormat format = routing::detect_format(config_.table_path, *text);
+    return routing::ControlThread::TableText{*std::move(text), format, config_.table_path};
+  });
+  if (started) return;
+  routing::StartFailure& failure = started.error();
+  if (failure.registry) fail("registry: " + failure.registry->message);
+  table_problems_ = std::move(failure.problems);
+  table_origin_ = failure.revision == 0
+                      ? config_.table_path
+                      : fmt::format("{}, revision {}", config_.registry_path, failure.revision);
 }
 
 void Server::open_ports() {
@@ -280,6 +318,17 @@ void Server::open_admin_socket() {
   }
 }
 
+void Server::open_admin_ports() {
+  if (admin_tls_ == nullptr) return;  // without certificates there is no TLS, and without TLS no token
+  for (core::SocketAddress address : config_.admin_listen) {
+    if (auto is_free = core::check_free_tcp(address); !is_free) return fail(std::move(is_free.error()));
+    auto listener = core::listen_tcp(address);
+    if (!listener) return fail(std::move(listener.error()));
+    admin_tcp_listeners_.push_back(*listener);
+    bound_admin_.push_back(core::bound_address(*listener).to_string());
+  }
+}
+
 void Server::join_shard_loops() {
   for (const auto& shard : shards_) {
     auto opened = shard->opened();
@@ -290,7 +339,7 @@ void Server::join_shard_loops() {
 
 bool Server::report_problems() const {
   if (!config_problems_.empty()) print_problems(config_.file, config_problems_);
-  if (!table_problems_.empty()) print_problems(config_.table_path, table_problems_);
+  if (!table_problems_.empty()) print_problems(table_origin_, table_problems_);
   for (const std::string& failure : failures_) fmt::print(stderr, "weir: {}\n", failure);
   return !config_problems_.empty() || !table_problems_.empty() || !failures_.empty();
 }
@@ -299,8 +348,11 @@ bool Server::report_problems() const {
 
 void Server::begin_serving() {
   api_ = std::make_unique<routing::AdminApi>(
-      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_});
+      *control_, routing::AdminApi::About{.version = WEIR_VERSION, .started_ns = started_ns_},
+      config_.access);
   api_->listen(std::exchange(admin_listener_, -1));
+  for (const int listener : std::exchange(admin_tcp_listeners_, {}))
+    api_->listen_tcp(listener, admin_tls_.get());
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}),
                       [this] { loop_->post([this] { ++shards_ended_; }); });
@@ -308,7 +360,7 @@ void Server::begin_serving() {
   serving_ = true;
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);
   rotate_ = std::make_unique<core::Timer>(on_rotate, this);
-  if (tls_ != nullptr) on_rotate(*rotate_);
+  if (tls_ != nullptr || admin_tls_ != nullptr) on_rotate(*rotate_);
 }
 
 // Ready: every shard uses the table, and each provider's name has been looked up once. A name server that
@@ -326,16 +378,14 @@ void Server::wait_until_ready() {
   if (draining_) return;
   gateway_->ready.store(true, std::memory_order_relaxed);
   print_ready_line();
+  control_->compare_with_file(config_.table_path);
 }
 
 void Server::print_ready_line() const {
-  const nlohmann::ordered_json line{{"event", "ready"},
-                                    {"listen", bound_},
-                                    {"listen_tls", bound_tls_},
-                                    {"admin", config_.admin_socket},
-                                    {"revision", control_->table().revision},
-                                    {"shards", shards_.size()},
-                                    {"pid", getpid()}};
+  const nlohmann::ordered_json line{{"event", "ready"},          {"listen", bound_},
+                                    {"listen_tls", bound_tls_},  {"admin", config_.admin_socket},
+                                    {"admin_tcp", bound_admin_}, {"revision", control_->table().revision},
+                                    {"shards", shards_.size()},  {"pid", getpid()}};
   fmt::print("{}\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   std::fflush(stdout);  // before the access log writes to the same descriptor
 }
@@ -376,12 +426,18 @@ void Server::reload() {
   core::log_info("reloading");
   control_->reopen_access_log();
   control_->reload_trust();
-  if (tls_ == nullptr) return;
+  reload_certificates(config_.certificates, tls_.get());
+  reload_certificates(config_.admin_certificates, admin_tls_.get());
+}
+
+void Server::reload_certificates(const std::vector<net::TlsCertificateFiles>& certificates,
+                                 net::TlsServerContextHolder* holder) {
+  if (holder == nullptr) return;
   auto context = net::TlsServerContext::load(
-      {.certificates = config_.certificates, .ticket_keys = tls_->get()->ticket_keys()});
+      {.certificates = certificates, .ticket_keys = holder->get()->ticket_keys()});
   if (context) {
-    tls_->replace(std::move(*context));
-    core::log_info("certificates_reloaded", {{"certificates", config_.certificates.size()}});
+    holder->replace(std::move(*context));
+    core::log_info("certificates_reloaded", {{"certificates", certificates.size()}});
     return;
   }
   for (const std::string& problem : context.error()) {
@@ -392,9 +448,10 @@ void Server::reload() {
 void Server::on_rotate(core::Timer& timer) {
   auto& self = timer.owner<Server>();
   const uint64_t now_ns = self.loop_->now_ns();
-  // The first call only starts the clock: the keys are fresh.
-  if (self.gateway_->ready.load(std::memory_order_relaxed) && !self.tls_->get()->ticket_keys()->rotate()) {
-    core::log_error("ticket_keys_not_rotated");
+  for (const net::TlsServerContextHolder* holder : {self.tls_.get(), self.admin_tls_.get()}) {
+    // The first call only starts the clock: the keys are fresh.
+    if (holder == nullptr || !self.gateway_->ready.load(std::memory_order_relaxed)) continue;
+    if (!holder->get()->ticket_keys()->rotate()) core::log_error("ticket_keys_not_rotated");
   }
   const uint64_t timeout_ns = core::milliseconds(core::limits::kTlsTicketRotationMs);
   self.loop_->timers().schedule(timer, core::deadline_after(now_ns, timeout_ns));

@@ -1,3 +1,4 @@
+// clang-format off
 // Speaks to a running weir through its admin socket (DESIGN section 7): HTTP/1.1 and JSON over a unix
 // socket. This is also where the shapes on that wire are written down, as weirctl relies on them; the calls
 // with the roles that may make them stand in routing/admin/calls.h.
@@ -77,8 +78,9 @@
 //                              before=<next>
 //   GET  /v1/audit:verify      200 { ok, changes, objects, faults: [ text ] }
 //   GET  /v1/changes/{revision}          200 change
-//   GET  /v1/flags?problem=a,b | all     200 { problems: [ { problem, kind, name, tenant | null, detail } ], count }
-//   GET  /v1/export?format=csv[&revision=]    200 text/csv, a line for each row (tenant × flag)
+//   GET  /v1/flags?problem=a,b | all     200 { problems: [ { problem, kind, name, tenant | null, owner | null,
+//                                              since | null, detail } ], count }
+//   GET  /v1/export?format=csv[&what=rows | objects][&revision=]    200 text/csv, a line for each row (tenant × flag)
 //   POST /v1/labels/{name}     body: { revision (default: the newest), reason }   200 { label, revision }
 //   GET  /v1/labels/{name}     200 { label, revision }
 //   GET  /v1/proposals[?all=true]        200 { proposals: [ proposal ] }
@@ -91,6 +93,7 @@
 //   GET  /metrics              200 Prometheus text; tools/weirctl/watch.h names what it reads
 //
 // One call at a time, one thread. libcurl keeps the connection open between calls.
+// clang-format on
 #pragma once
 
 #include <expected>

@@ -56,6 +56,7 @@ async function startBehind(mock, folder, makeTable) {
   writeFileSync(config, `listen: "127.0.0.1:0"
 shards: 2
 table: table.json
+registry: none
 key_hash_secret: "\${WEIR_KEY_HASH_SECRET}"
 admin: { socket: ${join(folder, 'admin.sock')} }
 access_log: ${accessLog}

@@ -55,7 +55,9 @@ TEST(AdminApi, PutReplacesTheTable) {
   const Reply reply = weir.put_table(table_text(5, "large"));
   ASSERT_EQ(reply.status, 200) << reply.body;
   EXPECT_EQ(reply.json()["revision"], 2);
-  EXPECT_TRUE(reply.json()["applied_in_ms"].is_number());
+  EXPECT_EQ(reply.json()["changed"], 4);
+  EXPECT_LE(reply.json()["durable_in_ms"].get<double>(), reply.json()["live_in_ms"].get<double>());
+  EXPECT_LE(reply.json()["commit_ms"].get<double>(), reply.json()["durable_in_ms"].get<double>());
   EXPECT_EQ(reply.header("etag"), "\"2\"");
   EXPECT_EQ(weir.status()["revision"], 2);
   EXPECT_TRUE(weir.control.table().body->unit_names.find("large").has_value());
@@ -109,7 +111,7 @@ TEST(AdminApi, ValidateSaysTheSameAndChangesNothing) {
 TEST(AdminApi, AChangeIsAnsweredOnlyWhenEveryShardUsesIt) {
   AdminHost weir({.shards = 2});
   AdminClient client(*weir.loop, weir.socket_path());
-  client.send(AdminHost::request("PUT", "/v1/table", table_text(5), kYamlType));
+  client.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(5), kYamlType));
   ASSERT_TRUE(tests::run_until(*weir.loop, [&] { return weir.control.table().revision == 2; }));
   weir.readers[0]->refresh();
   tests::run_for(*weir.loop, std::chrono::milliseconds(20));
@@ -146,8 +148,8 @@ TEST(AdminApi, OfTwoChangesOnOneRevisionOneIsLost) {
   AdminHost weir;
   AdminClient first(*weir.loop, weir.socket_path()), second(*weir.loop, weir.socket_path());
   const std::string fields = std::string(kYamlType) + "if-match: \"1\"\r\n";
-  first.send(AdminHost::request("PUT", "/v1/table", table_text(5), fields));
-  second.send(AdminHost::request("PUT", "/v1/table", table_text(6), fields));
+  first.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(5), fields));
+  second.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(6), fields));
   const int a = first.read().status, b = second.read().status;
   EXPECT_EQ(std::minmax(a, b), std::minmax(200, 409));
   EXPECT_EQ(weir.status()["revision"], 2);
@@ -300,12 +302,13 @@ TEST(AdminApi, RefusesWhatItDoesNotKnow) {
   expect_error(wrong_method, 405, json());
   EXPECT_EQ(wrong_method.header("allow"), "GET, PUT");
   EXPECT_EQ(weir.get("/v1/kill").header("allow"), "POST");
-  expect_error(weir.call("PUT", "/v1/table"), 411, json());
-  expect_error(weir.call("PUT", "/v1/table", "x", "content-type: text/plain\r\n"), 415, json());
+  expect_error(weir.call("PUT", "/v1/table?reason=r"), 411, json());
+  expect_error(weir.call("PUT", "/v1/table?reason=r", "x", "content-type: text/plain\r\n"), 415, json());
   expect_error(weir.call("POST", "/v1/kill", "x", kYamlType), 415, json());
   expect_error(weir.call("GET", "/v1/status", "x"), 400, json());
-  expect_error(weir.call("PUT", "/v1/table", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415,
-               json());
+  expect_error(
+      weir.call("PUT", "/v1/table?reason=r", "x", std::string(kYamlType) + "content-encoding: gzip\r\n"), 415,
+      json());
 }
 
 TEST(AdminApi, RefusesATableAboveMaxAdminBodyBytesBeforeReadingIt) {
@@ -350,7 +353,7 @@ TEST(AdminApi, TellsConnectionsAboveMaxAdminConnections) {
 TEST(AdminApi, AnswersPipelinedRequestsInOrder) {
   AdminHost weir;
   AdminClient client(*weir.loop, weir.socket_path());
-  client.send(AdminHost::request("PUT", "/v1/table", table_text(5), kYamlType) +
+  client.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(5), kYamlType) +
               AdminHost::request("GET", "/v1/status") + AdminHost::request("GET", "/healthz"));
   EXPECT_EQ(client.read().json()["revision"], 2);
   EXPECT_THAT(client.read().body, StartsWith("{\"version\""));
@@ -361,7 +364,7 @@ TEST(AdminApi, AChangeIsMadeThoughItsClientHasGone) {
   AdminHost weir;
   {
     AdminClient client(*weir.loop, weir.socket_path());
-    client.send(AdminHost::request("PUT", "/v1/table", table_text(5), kYamlType));
+    client.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(5), kYamlType));
     weir.loop->turn(0);
   }
   EXPECT_TRUE(tests::run_until(*weir.loop, [&] { return weir.control.table().revision == 2; }));
@@ -371,7 +374,7 @@ TEST(AdminApi, AChangeIsMadeThoughItsClientHasGone) {
 TEST(AdminApi, ClosesWhileAnAnswerIsOwed) {
   AdminHost weir;
   AdminClient client(*weir.loop, weir.socket_path());
-  client.send(AdminHost::request("PUT", "/v1/table", table_text(5), kYamlType));
+  client.send(AdminHost::request("PUT", "/v1/table?reason=r", table_text(5), kYamlType));
   weir.loop->turn(0);
 }
 

@@ -130,6 +130,9 @@ struct AdminSetup {
   uint32_t shards = 0;
   std::string access_log = {};  // path; empty = none
   ControlOptions control = {};
+  std::string registry = ":memory:";
+  // Whoever runs the tests may do everything.
+  AccessRules access = {.peers = {{.role = Role::admin, .who = AccessRules::Who::everybody}}};
   net::AddressBook::Resolve resolve = core::resolve_host;
   std::string table = table_text();
 };
@@ -141,16 +144,19 @@ class AdminHost {
       : loop(tests::make_loop()),
         addresses({.resolve = setup.resolve}),
         log(setup.access_log.empty() ? nullptr : std::move(*core::AppendFile::open(setup.access_log))),
+        registry(open_registry(setup.registry)),
         gateway({.shards = setup.shards, .key_hash_secret = "secret", .process_seed = 7}, addresses, {}),
-        control(*loop, gateway, addresses, log, worker, setup.control),
-        api(control, {.version = "1.2.3", .started_ns = loop->now_ns()}) {
+        control(*loop, {gateway, addresses, log, worker, *registry}, setup.control),
+        api(control, {.version = "1.2.3", .started_ns = loop->now_ns()}, setup.access) {
     for (uint32_t i = 0; i < setup.shards; ++i) {
       readers.push_back(std::make_unique<core::SnapshotReader<Table>>(gateway.tables, i));
     }
-    const auto loaded = control.load(setup.table, TableFormat::yaml);
-    EXPECT_TRUE(loaded.has_value());
-    if (!loaded) {
-      for (const Problem& problem : loaded.error()) ADD_FAILURE() << to_string(problem);
+    const auto started = control.start([&]() -> std::expected<ControlThread::TableText, std::string> {
+      return ControlThread::TableText{setup.table, TableFormat::yaml, "table.yaml"};
+    });
+    if (!started) {
+      for (const Problem& problem : started.error().problems) ADD_FAILURE() << to_string(problem);
+      if (started.error().registry) ADD_FAILURE() << started.error().registry->message;
       std::abort();
     }
     refresh_shards();
@@ -186,6 +192,20 @@ class AdminHost {
   }
   nlohmann::json status() { return get("/v1/status").json(); }
 
+  Reply del(std::string_view target) { return call("DELETE", target); }
+  Reply put(std::string_view target, const nlohmann::json& body, std::string_view fields = {}) {
+    return call("PUT", target, body.dump(), "content-type: application/json\r\n" + std::string(fields));
+  }
+  Reply patch(std::string_view target, const nlohmann::json& body, std::string_view fields = {}) {
+    return call("PATCH", target, body.dump(), "content-type: application/json\r\n" + std::string(fields));
+  }
+
+  static std::unique_ptr<RegistryThreads> open_registry(const std::string& path) {
+    auto opened = RegistryThreads::open({.path = path});
+    if (opened) return std::move(*opened);
+    ADD_FAILURE() << opened.error().message;
+    std::abort();
+  }
   static std::string request(std::string_view method, std::string_view target, std::string_view body = {},
                              std::string_view fields = {}) {
     std::string text =
@@ -199,6 +219,7 @@ class AdminHost {
   Worker worker;
   net::AddressBook addresses;
   AccessLog log;
+  std::unique_ptr<RegistryThreads> registry;
   Gateway gateway;
   ControlThread control;
   AdminApi api;

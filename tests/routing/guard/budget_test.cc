@@ -237,7 +237,7 @@ TEST(Budget, NoWindowIsOverspentByConcurrency) {
       for (int i = 0; i < 20'000; ++i) {
         if (shard == 0 && i % 1000 == 0) window.store(i / 1000);
         GuardTime now = kNoon;
-        now.wall_ns = start + window.load() * 1'000'000'000 + static_cast<int64_t>(random() % 1'000'000'000);
+        now.wall_ns = start + int64_t{window.load()} * 1'000'000'000 + static_cast<int64_t>(random() % 1'000'000'000);
         if (random() % 2 == 0 || open.empty()) {
           const auto worst = static_cast<int64_t>(1 + random() % 60);
           if (reserve(line, spec, worst, now) == Fit::fits) open.push_back(worst);

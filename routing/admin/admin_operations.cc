@@ -1,0 +1,121 @@
+// What on-call does, and what tells how weir is: kill, rollback, labels, explain, status, metrics, health.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "core/strong.h"
+#include "routing/admin/admin_api.h"
+#include "routing/exchange/metrics.h"
+
+namespace weir::routing {
+namespace {
+
+constexpr std::string_view kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
+
+double seconds_since(uint64_t began_ns, uint64_t now_ns) {
+  return static_cast<double>((now_ns - began_ns) / core::kNsPerMs) / 1000;
+}
+
+// A member that is text; empty when it is not there, none when it is something else.
+std::optional<std::string> text_of(const Json& body, std::string_view member) {
+  const auto found = body.find(member);
+  if (found == body.end()) return "";
+  if (!found->is_string()) return std::nullopt;
+  return found->get<std::string>();
+}
+
+}  // namespace
+
+void AdminApi::get_status(const Ticket& ticket, const Call& call) {
+  const Process process{about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())};
+  answer_json(ticket, status_view(control_, process, call.caller));
+}
+
+void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
+  std::vector<const ShardMetrics*> shards;
+  for (const auto& metrics : control_.gateway().metrics) shards.push_back(metrics.get());
+  std::string text;
+  append_prometheus(shards, text);
+  append_control_metrics(control_,
+                         {about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())}, text);
+  answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
+}
+
+void AdminApi::get_health(const Ticket& ticket, const Call&) {
+  answer_json(ticket, Json{{"status", "ok"}});
+}
+
+void AdminApi::kill(const Ticket& ticket, const Call& call) {
+  flip(ticket, call, true);
+}
+
+void AdminApi::unkill(const Ticket& ticket, const Call& call) {
+  flip(ticket, call, false);
+}
+
+void AdminApi::kill_unkill(const Ticket& ticket, const Call& call) {
+  flip(ticket, call, false);
+}
+
+void AdminApi::flip(const Ticket& ticket, const Call& call, bool kills) {
+  const auto body = members_of(ticket, call, {"scope", "name", "reason"});
+  if (!body) return;
+  for (const std::string_view member : {"scope", "name", "reason"}) {
+    if (!text_of(*body, member)) return refuse(ticket, member, "This member must be a string.");
+  }
+  const auto scope = parse_kill_scope(*text_of(*body, "scope"));
+  if (!scope) {
+    return refuse(ticket, "scope", "The scope must be global, provider, unit, scenario, flag or tenant.");
+  }
+  ControlThread::Flip flip{.caller = call.caller,
+                           .scope = *scope,
+                           .name = *text_of(*body, "name"),
+                           .reason = {},
+                           .began_ns = call.began_ns,
+                           .if_match = call.if_match};
+  if ((flip.scope == KillScope::global) != flip.name.empty()) {
+    return refuse(ticket, "name", "Every scope but global needs the name of what it is about.");
+  }
+  auto reason = reason_of(ticket, *text_of(*body, "reason"));
+  if (!reason) return;
+  flip.reason = *std::move(reason);
+  if (kills) {
+    control_.kill(std::move(flip), answer_change(ticket));
+  } else {
+    control_.unkill(std::move(flip), answer_change(ticket));
+  }
+}
+
+void AdminApi::set_label(const Ticket& ticket, const Call& call) {
+  const auto body = members_of(ticket, call, {"revision", "reason"});
+  if (!body) return;
+  const auto given = body->find("revision");
+  if (given != body->end() && !given->is_number_unsigned()) {
+    return refuse(ticket, "revision", "The revision must be a number.");
+  }
+  auto reason = reason_of(ticket, text_of(*body, "reason").value_or(""));
+  if (!reason) return;
+  const uint64_t revision = given == body->end() ? control_.revision() : given->get<uint64_t>();
+  Deed deed{.actor = call.caller.actor(),
+            .action = "label",
+            .reason = *std::move(reason),
+            .wall_ns = control_.loop().wall_now_ns()};
+  control_.write([name = call.names[0], revision, deed = std::move(deed)](
+                     Registry& registry) { return registry.set_label(name, revision, deed); },
+                 [this, ticket, name = call.names[0], revision](const RegistryResult<void>& set) {
+                   if (!set) return refuse(ticket, set.error());
+                   answer_json(ticket, Json{{"label", name}, {"revision", revision}});
+                 });
+}
+
+void AdminApi::get_label(const Ticket& ticket, const Call& call) {
+  control_.read(
+      [name = call.names[0]](const Registry& registry) { return registry.label(name); },
+      [this, ticket, name = call.names[0]](const RegistryResult<std::optional<uint64_t>>& revision) {
+        if (!revision) return refuse(ticket, revision.error());
+        if (!*revision) return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_label});
+        answer_json(ticket, Json{{"label", name}, {"revision", **revision}});
+      });
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,41 @@
+// The registry and the threads that wait for its disk.
+//
+//   writing   Registry: commits, kills, labels, proposals, in the order they are asked for. Never behind long
+//   reading reading   a reader: history, exports, verification planner   a reader for the compile worker:
+//   what a change starts from
+//
+// Destroy after the ControlThread: jobs that are under way end first.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "routing/admin/worker.h"
+#include "routing/registry/registry.h"
+
+namespace weir::routing {
+
+class RegistryThreads {
+ public:
+  // ":memory:" = nothing outlives the process.
+  static RegistryResult<std::unique_ptr<RegistryThreads>> open(const Registry::Options& options);
+
+  Worker& writing() { return writing_; }
+  Registry& registry() { return *registry_; }  // on writing(), or before its first job
+  Worker& reading() { return reading_; }
+  const Registry& reader() const { return *reader_; }    // on reading()
+  const Registry& planner() const { return *planner_; }  // on the compile worker
+
+  // Empty = in memory.
+  const std::string& path() const { return path_; }
+
+ private:
+  RegistryThreads() = default;
+
+  std::string path_;
+  std::unique_ptr<Registry> registry_;
+  std::unique_ptr<const Registry> reader_, planner_;
+  Worker writing_, reading_;
+};
+
+}  // namespace weir::routing
