@@ -44,13 +44,13 @@ struct AccessRules {
     Role role = Role::viewer;
     uint8_t scopes = kAllScopes;
   };
-  std::vector<Peer> peers;
-  std::vector<Token> tokens;
-  std::vector<std::string> hosts;    // Host values in lower case, without a port
-  std::vector<std::string> origins;  // Origin values in lower case
-  std::vector<std::pair<uint32_t, std::string>>
-      user_names;            // uids that have a name; others are shown as numbers
-  std::string token_secret;  // what tokens are hashed with: never print, log or serve it
+  std::vector<Peer> peers = {};
+  std::vector<Token> tokens = {};
+  std::vector<std::string> hosts = {};    // Host values in lower case, without a port
+  std::vector<std::string> origins = {};  // Origin values in lower case
+  std::vector<std::pair<uint32_t, std::string>> user_names =
+      {};                         // uids that have a name; others are shown as numbers
+  std::string token_secret = {};  // what tokens are hashed with: never print, log or serve it
 };
 
 class Access {

@@ -60,10 +60,20 @@ TEST(RenderTable, BreaksProseBeforeNames) {
             "support-v2  1  the security review\n"
             "               has passed\n");
   EXPECT_EQ(render_table(kColumns, {{"support-v2-of-the-bank", "1", "the security review has passed"}}, 34),
-            "NAME           N  WHY\n"
-            "support-v2-of  1  the security\n"
-            "-the-bank         review has\n"
-            "                  passed\n");
+            "NAME            N  WHY\n"
+            "support-v2-of-  1  the security\n"
+            "the-bank           review has\n"
+            "                   passed\n");
+}
+
+TEST(RenderTable, PutsANoteBeneathItsRowWhenThereIsLittleRoom) {
+  const std::vector<Column> columns = {{"NAME"}, {"WHY", Align::left, Fit::note}};
+  const std::vector<std::vector<std::string>> rows = {{"support-v2", "the security review has passed"},
+                                                      {"b", "-"}};
+  EXPECT_EQ(render_table(columns, rows, 50),
+            "NAME        WHY\nsupport-v2  the security review has passed\nb           -\n");
+  EXPECT_EQ(render_table(columns, rows, 30),
+            "NAME\nsupport-v2\n    the security review has\n    passed\nb\n");
 }
 
 TEST(RenderTable, NeverIsWiderThanTheTerminal) {

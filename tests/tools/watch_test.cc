@@ -103,9 +103,9 @@ TEST(Watch, ShowsRatesSharesAndCostByScenario) {
             "c     stable    0.0  0.0000\n"
             "\n"
             "s\n"
-            "UNIT  ARM        REQ/S  SHARE  ERRORS     P50     P99   USD/H  USD/1K\n"
-            "a     stable       3.0  75.0%    0.0%  50.0ms  99.0ms     216   20.00\n"
-            "b     candidate    1.0  25.0%   10.0%       -       -     360     100\n");
+            "UNIT  ARM        REQ/S  SHARE  ERRORS     P50     P99  USD/H  USD/1K\n"
+            "a     stable       3.0  75.0%    0.0%  50.0ms  99.0ms    216   20.00\n"
+            "b     candidate    1.0  25.0%   10.0%       -       -    360     100\n");
   EXPECT_THAT(render_units(two_arms(), 0, 80), HasSubstr("REQUESTS"));
   EXPECT_EQ(render_units({}, 1, 80), "no exchange yet\n");
 }

@@ -68,6 +68,13 @@ class WeirctlLaunch : public ::testing::Test {
     admin.answer("GET", "/v1/status", 200, json{{"revision", 42}, {"kills", {kill}}}.dump());
   }
   FakeAdmin::Request last() { return admin.requests().back(); }
+  FakeAdmin::Request last_to(const std::string& target) {
+    FakeAdmin::Request found;
+    for (const auto& request : admin.requests()) {
+      if (request.target == target) found = request;
+    }
+    return found;
+  }
 
   FakeAdmin admin;
   TemporaryFolder folder;
@@ -83,11 +90,14 @@ owner    u-4021
 approval for production by approver, then admin
 
 WHO HAS IT: 1 tenant in production, 2 in pilot; off for 1
-TENANT   STATE       NOW           FOR             EXPIRES      OWNER   WHY
-)" +
-                result.output.substr(result.output.find("bank-17 "),
-                                     result.output.find("\nWHAT") - result.output.find("bank-17 ")) +
-                R"(
+TENANT   STATE       NOW      FOR             EXPIRES                     OWNER
+bank-17  production  on       everybody       -                           u-1
+    pilot passed, review 1182
+old-1    pilot       expired  50 %            2020-01-01                  u-2
+    r
+shop-4   pilot       on       5 % + internal  2099-01-15 09:00Z (freeze)  u-4021
+    first 5 percent
+
 WHAT TURNS IT OFF (--dry-run shows what a rollback or set would do)
 for one tenant, back to what it was before
   weirctl rollback tenant TENANT --flag support-v2 --reason '...'
@@ -113,7 +123,7 @@ TEST_F(WeirctlLaunch, AsksForTheRowsThatAreWanted) {
     if (request.target.starts_with("/v1/flags/support-v2/tenants")) targets.push_back(request.target);
   }
   EXPECT_THAT(targets, ElementsAre("/v1/flags/support-v2/tenants?state=production%2Cpilot",
-                                            "/v1/flags/support-v2/tenants?state=off&after=m"));
+                                   "/v1/flags/support-v2/tenants?state=off&after=m"));
 }
 
 TEST_F(WeirctlLaunch, ShowsWhatAKillHasTurnedOff) {
@@ -237,23 +247,33 @@ TEST_F(WeirctlLaunch, SaysThatAChangeWaitsForApproval) {
 TEST_F(WeirctlLaunch, RollsBackInOneStep) {
   admin.answer("POST", "/v1/rollback", 200,
                R"({"revision":44,"restored_revision":41,"changed":1,"durable_in_ms":0.8,"live_in_ms":1.2})");
+  admin.answer(
+      "GET", "/v1/audit", 200,
+      R"({"changes":[{"action":"rollback","revision":44,"objects":[{"kind":"tenant","name":"shop-4",)"
+      R"("before":{"percent":25},"after":{"percent":5}}]}]})");
   RunResult result = weirctl({"rollback", "tenant", "shop-4", "--reason", "incident 311"});
   EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
   EXPECT_EQ(result.output,
             "revision 44 answers on every shard, as of revision 41: 1 object changed; on disk\n"
-            "after 0.8 ms, live after 1.2 ms\n");
-  EXPECT_EQ(json::parse(last().body),
+            "after 0.8 ms, live after 1.2 ms\n"
+            "~ tenant shop-4\n"
+            "    percent: 25 -> 5\n"
+            "0 added, 0 removed, 1 changed\n"
+            "to take it back:\n"
+            "  weirctl rollback tenant shop-4 --to 43 --reason '...'\n");
+  const auto rollback = [this] { return json::parse(last_to("/v1/rollback").body); };
+  EXPECT_EQ(rollback(),
             json::parse(R"({"scope":"tenant","name":"shop-4","to":"previous","reason":"incident 311"})"));
   const std::string evidence = folder.write("evidence.json", R"({"errors":0.2})");
   result = weirctl(
       {"rollback", "all", "--to", "41", "--note", "by hand", "--evidence", evidence, "--reason", "r"});
   EXPECT_EQ(
-      json::parse(last().body),
+      rollback(),
       json::parse(R"({"scope":"all","to":41,"reason":"r","note":"by hand","evidence":{"errors":0.2}})"));
   weirctl(
       {"rollback", "tenant", "shop-4", "--flag", "support-v2", "--to", "2026-12-01T09:00Z", "--reason", "r"});
-  EXPECT_EQ(json::parse(last().body)["to"], "2026-12-01T09:00Z");
-  EXPECT_EQ(json::parse(last().body)["flag"], "support-v2");
+  EXPECT_EQ(rollback()["to"], "2026-12-01T09:00Z");
+  EXPECT_EQ(rollback()["flag"], "support-v2");
 }
 
 TEST_F(WeirctlLaunch, RefusesARollbackOfNobodyKnowsWhat) {

@@ -160,7 +160,30 @@ int Commands::rollback(const Rollback& wanted, const ChangeOptions& options) {
     }
     body["evidence"] = evidence;
   }
-  return perform_change({.method = "POST", .path = "/v1/rollback", .body = to_text(body)}, options);
+  const int exit_code =
+      perform_change({.method = "POST", .path = "/v1/rollback", .body = to_text(body)}, options);
+  if (exit_code == kExitOk && !options.dry_run && output_.style == OutputStyle::human)
+    show_last_rollback(wanted);
+  return exit_code;
+}
+
+// What the rollback just made has done, and how to take it back. It is made: a failure to tell is none.
+void Commands::show_last_rollback(const Rollback& wanted) {
+  const auto reply = client_.call({.path = "/v1/audit", .query = {{"limit", "1"}}});
+  if (!reply || !reply->ok()) return;
+  const json page = json::parse(reply->body, nullptr, false);
+  const json& changes = list(page, "changes");
+  if (changes.empty() || text_of(changes[0], "action") != "rollback") return;  // somebody else was here since
+  const json& objects = list(changes[0], "objects");
+  fmt::print("{}", render_changes(objects, number(changes[0], "object_count").value_or(objects.size()),
+                                  output_.width));
+  const auto revision = number(changes[0], "revision");
+  if (!revision) return;
+  const auto word = [](const std::string& lead, const std::string& text) {
+    return text.empty() ? "" : lead + shell_word(shown(text));
+  };
+  fmt::print("to take it back:\n  weirctl rollback {}{}{} --to {} --reason '...'\n", wanted.scope,
+             word(" ", wanted.name), word(" --flag ", wanted.flag), *revision - 1);
 }
 
 int Commands::problems(const std::string& which) {

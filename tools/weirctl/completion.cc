@@ -206,8 +206,8 @@ std::vector<std::string> names_at(AdminClient& client, const std::string& kind, 
   }
   const auto reply = client.call({.path = "/v1/" + kind, .query = {{"after", prefix}, {"limit", "200"}}});
   if (!reply || !reply->ok()) return names;
-  for (const nlohmann::json& object : list(nlohmann::json::parse(reply->body, nullptr, false), "objects"))
-    names.push_back(text_of(object, "name"));
+  const nlohmann::json page = nlohmann::json::parse(reply->body, nullptr, false);
+  for (const nlohmann::json& object : list(page, "objects")) names.push_back(text_of(object, "name"));
   return names;
 }
 

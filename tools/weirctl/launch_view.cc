@@ -68,11 +68,12 @@ std::string changes_text(const json& view, size_t width) {
   return changes.empty() ? "" : "\nLAST CHANGES\n" + render_log(changes, width);
 }
 
-// "2027-01-15 (off)": when a row ends by itself, and how.
+// "2027-01-15", "2027-01-15 (freeze)": when a row ends by itself, and how if not by going off.
 std::string expiry_of(const json& row) {
   if (member(row, "expires").is_null()) return "-";
   const std::string action = text_of(row, "on_expiry");
-  return fmt::format("{} ({})", when(row, "expires"), action.empty() ? "off" : shown(action));
+  return when(row, "expires") +
+         (action.empty() || action == "off" ? "" : fmt::format(" ({})", shown(action)));
 }
 
 std::string limits_of(const json& row) {
@@ -106,10 +107,10 @@ std::string standing_of(const json& row, bool killed, int64_t wall_now_ns) {
   if (time_of(row, "start").value_or(INT64_MIN) > wall_now_ns) return "starts " + when(row, "start");
   if (past(row, "expires")) {
     const std::string action = text_of(row, "on_expiry");
-    if (action != "alert" && action != "freeze") return "off: expired";
-    return action == "freeze" ? "on, frozen" : "on, expired";
+    if (action != "alert" && action != "freeze") return "expired";
+    return action == "freeze" ? "on (frozen)" : "on (expired)";
   }
-  if (text_of(row, "state") == "pilot" && past(mapping(row, "limits"), "until")) return "off: pilot over";
+  if (text_of(row, "state") == "pilot" && past(mapping(row, "limits"), "until")) return "over";
   return "on";
 }
 
@@ -216,7 +217,7 @@ std::string render_flag(const json& flag, int64_t wall_now_ns, size_t width) {
                           {"LIMITS", Align::left, Fit::prose},
                           {"EXPIRES"},
                           {"OWNER"},
-                          {"WHY", Align::left, Fit::prose}},
+                          {"WHY", Align::left, Fit::note}},
                          cells, width);
   }
   if (const std::string next = field(flag, "next"); next != "-") {
@@ -260,7 +261,7 @@ std::string render_tenant(const json& tenant, int64_t wall_now_ns, size_t width)
                                                {"REVIEW"},
                                                {"EXPIRES"},
                                                {"OWNER"},
-                                               {"WHY", Align::left, Fit::prose}},
+                                               {"WHY", Align::left, Fit::note}},
                                               cells, width);
   text += "\nHOW IT GOES BACK (--dry-run shows what a rollback would do)\n" + ways_text(tenant, width);
   return text + changes_text(tenant, width);

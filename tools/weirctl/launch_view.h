@@ -19,7 +19,8 @@ namespace weir::tools {
 // "everybody", "5 % + internal, staff", "nobody": whom a row admits.
 std::string share_of(const nlohmann::json& row);
 
-// What a row does now: "on", "off", "KILLED", "starts 2026-12-01 09:00Z", "expired", "over", ...
+// What a row does now: "on", "off", "KILLED", "starts 2026-12-01 09:00Z", "expired" (and so off),
+// "on (frozen)", "over" (the pilot's time), ...
 std::string standing_of(const nlohmann::json& row, bool killed, int64_t wall_now_ns);
 
 // The kills that concern a flag: of everything, of itself, its scenario, candidate unit, that unit's

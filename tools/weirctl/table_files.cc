@@ -58,6 +58,18 @@ std::expected<std::vector<std::string>, std::string> files_in(const std::string&
   return files;
 }
 
+// Comments and blank lines alone: a file that somebody has prepared.
+bool says_nothing(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    const size_t first = line.find_first_not_of(" \t\r");
+    if (first != std::string_view::npos && line[first] != '#') return false;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return true;
+}
+
 // How problems write the object's place in the document.
 std::string path_of(const routing::ObjectView& object, size_t key_index) {
   const routing::Path root, section(root, routing::plural(object.kind));
@@ -91,9 +103,9 @@ class Folder {
     auto text = read_file(file);
     if (!text) return text.error();
     const auto format = routing::detect_format(file, *text);
+    if (format == routing::TableFormat::yaml && says_nothing(*text)) return std::nullopt;
     auto document = routing::Document::parse(*std::move(text), format);
     if (!document) return fmt::format("{}: {}", file, routing::to_string(document.error().front()));
-    if (document->root().is_null()) return std::nullopt;  // comments alone
     if (auto problem = misshapen(document->root())) return fmt::format("{}: {}", file, *problem);
     std::optional<std::string> clash;
     routing::split_document(document->root(), [&](const routing::ObjectView& object) {

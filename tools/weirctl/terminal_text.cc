@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kGap = 2;           // blanks between two columns
 constexpr size_t kNarrowProse = 16;  // columns of text below which reading is no fun
 constexpr size_t kNarrowNames = 6;
+constexpr size_t kRoomForNote = 32;
+constexpr size_t kNoteIndent = 4;
 
 // wcwidth() knows characters by the thread's locale, which is "C" in every program at its start.
 size_t character_width(char32_t code) {
@@ -58,7 +60,7 @@ void narrow(const std::vector<Column>& columns, std::vector<size_t>& widths, siz
     while (sum_of(widths) > width) {
       size_t* widest = nullptr;
       for (size_t i = 0; i < widths.size(); ++i) {
-        const bool may = columns[i].fit == Fit::prose || fit == Fit::names;
+        const bool may = columns[i].fit != Fit::names || fit == Fit::names;
         const size_t least = fit == Fit::prose ? kNarrowProse : kNarrowNames;
         if (may && widths[i] > least && (widest == nullptr || widths[i] > *widest)) widest = &widths[i];
       }
@@ -179,10 +181,24 @@ std::string render_table(const std::vector<Column>& columns,
       widths.back() = std::max(widths.back(), display_width(cells[y].back()));
     }
   }
+  bool notes_beneath = false;
+  if (width > 0 && used.size() > 1 && used.back().fit == Fit::note && sum_of(widths) > width) {
+    const size_t before = sum_of({widths.begin(), widths.end() - 1}) + kGap;
+    notes_beneath = before + kRoomForNote > width;
+  }
+  if (notes_beneath) {
+    used.pop_back();
+    widths.pop_back();
+  }
   if (width > 0) narrow(used, widths, width);
   std::string text;
   append_row(text, used, widths, heading);
-  for (const auto& row : cells) append_row(text, used, widths, row);
+  for (const auto& row : cells) {
+    append_row(text, used, widths, row);
+    if (!notes_beneath || says_nothing(row.back())) continue;
+    for (const std::string& line : wrap(row.back(), width > kNoteIndent ? width - kNoteIndent : 1))
+      text += std::string(kNoteIndent, ' ') + line + '\n';
+  }
   return text;
 }
 
