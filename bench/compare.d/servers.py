@@ -158,7 +158,7 @@ def key_hasher(secret, expected):
     return hash_of if hash_of(KEY) == expected else die("keys are hashed in another way now: see key_hasher()")
 
 
-def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1):
+def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None):
     folder.mkdir()
     environment = {"WEIR_KEY_HASH_SECRET": os.urandom(32).hex(), "MOCK_API_KEY": "sk-mock"}
     port, tls_port = free_port(), free_port()
@@ -174,6 +174,8 @@ def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=
     else:
         (folder / "table.yaml").write_text(configs.WEIR_TABLE.format(upstream=upstream, hash=hashed))
     config.write_text(config.read_text().replace("shards: 1", f"shards: {shards}"))
+    if registry:
+        config.write_text(config.read_text().replace("registry: none", f"registry: {registry}"))
     if listen:
         config.write_text(config.read_text().replace(f'"127.0.0.1:{port}"', f'"{listen}:{port}"'))
     server = Server("weir", [weir, "serve", "--config", str(config)], cpu, environment).serve(port, tls_port)

@@ -183,8 +183,9 @@ void AdminApi::get_explain(const Ticket& ticket, const Call& call) {
   (*view)["turns_off"] = ways_off(*view);
   (*view)["set_by"] = nullptr;
   if (!(*view)["flag"].is_string()) return answer_json(ticket, *view);
-  control_.read([tenant = (*view)["tenant"].get<std::string>(), flag = (*view)["flag"].get<std::string>()](
-                    const Registry& registry) { return setter_of(registry, tenant, flag); },
+  const auto tenant = (*view)["tenant"].get<std::string>();
+  const auto flag = (*view)["flag"].get<std::string>();
+  control_.read([tenant, flag](const Registry& registry) { return setter_of(registry, tenant, flag); },
                 [this, ticket, view = *std::move(view)](RegistryResult<Json> setter) mutable {
                   if (!setter) return refuse(ticket, setter.error());
                   view["set_by"] = *std::move(setter);

@@ -83,6 +83,7 @@ struct Prepared {
   std::string detail;
   uint64_t restored_revision = 0;
   LoadedTable table;                  // what would serve
+  bool trust_is_old = false;          // anchors were read again meanwhile
   bool reloaded = false;              // compiled whole: credentials and trust were read anew
   std::vector<std::string> required;  // roles that have to approve
 };

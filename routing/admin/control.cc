@@ -181,6 +181,7 @@ void ControlThread::reload_trust() {
         // A table that was published meanwhile was loaded before this, with the old anchors.
         if (loaded->body != current_.body) return reload_trust();
         current_.trust = std::move(loaded->trust);
+        ++trust_reloads_;
         publish("trust anchors read again");
       });
 }

@@ -128,7 +128,7 @@ class ControlThread {
   // One more approval. The last one carries the proposal out; before that, `done` hears it as proposed.
   struct Approval {
     Caller caller;
-    uint64_t proposal;
+    uint64_t proposal = 0;
     std::string reason;
     uint64_t began_ns = 0;
   };
@@ -239,6 +239,7 @@ class ControlThread {
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
   uint32_t loads_under_way_ = 0;
+  uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more
   std::vector<Waiting> waiting_;
   core::Timer tick_;

@@ -78,9 +78,10 @@ void ControlThread::begin_next_change() {
         }
         return prepared;
       },
-      [this](std::expected<Prepared, Refusal> prepared) {
+      [this, reloads = trust_reloads_](std::expected<Prepared, Refusal> prepared) {
         --loads_under_way_;
         hosts_dirty_ = true;
+        if (prepared) prepared->trust_is_old = reloads != trust_reloads_;
         on_prepared(std::move(prepared));
       });
 }
@@ -101,6 +102,7 @@ void ControlThread::on_prepared(std::expected<Prepared, Refusal> prepared) {
     if (prepared->reloaded) {
       current_ = std::move(prepared->table);
       publish(request.reason);
+      if (prepared->trust_is_old) reload_trust();
     }
     return end_change(ChangeOutcome{.revision = revision_, .restored_revision = prepared->restored_revision});
   }
@@ -160,7 +162,8 @@ void ControlThread::commit(Prepared prepared) {
         change.reset();  // a million bodies are freed here, not on the loop
         return committed;
       },
-      [this, outcome, table = std::move(prepared.table)](const Committed& committed) mutable {
+      [this, outcome, table = std::move(prepared.table), reloads = trust_reloads_,
+       trust_is_old = prepared.trust_is_old](const Committed& committed) mutable {
         if (!committed.revision) {
           Refusal refusal = refusal_of(committed.revision.error());
           refusal.revision = table_revision_;
@@ -169,6 +172,7 @@ void ControlThread::commit(Prepared prepared) {
         current_ = std::move(table);
         revision_ = table_revision_ = *committed.revision;
         publish(changes_.front().request->reason);
+        if (trust_is_old || reloads != trust_reloads_) reload_trust();  // they were read again meanwhile
         outcome.revision = revision_;
         outcome.commit_ns = committed.took_ns;
         outcome.durable_ns = core::monotonic_now_ns() - changes_.front().request->began_ns;
@@ -176,18 +180,18 @@ void ControlThread::commit(Prepared prepared) {
       });
 }
 
-// Answers the first change of the queue, a change that was made only when every shard uses it, and goes on
-// with the next one at once.
+// Goes on with the next change of the queue and answers the first one; if it was made, when every shard uses
+// it.
 void ControlThread::end_change(ChangeResult result) {
   const Queued ended = std::move(changes_.front());
   changes_.pop_front();
+  begin_next_change();  // first: whoever hears the answer may ask for another change at once
   if (result && result->kind == ChangeOutcome::Kind::made) {
     when_everyone_uses(gateway_.tables.newest_version(), *std::move(result), ended.request->began_ns,
                        ended.done);
   } else {
     ended.done(std::move(result));
   }
-  begin_next_change();
 }
 
 // ---- kills

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <functional>
@@ -73,14 +74,16 @@ class EchoProvider final : private net::RequestHandler {
     server.close_all();
     while (!server.closed()) loop_->turn();
   }
-  core::Result<void> on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) override { return {}; }
+  core::Result<void> on_head(net::ServerSession&, const net::RequestHead&, const uint8_t*) override {
+    return {};
+  }
   void on_request(net::ServerSession& session, const net::Request& request) override {
     ++requests_;
     const std::string_view body(reinterpret_cast<const char*>(request.body.data()), request.body.size());
-    const std::string answer = "{\"object\":\"chat.completion\",\"model\":\"" +
-                               std::string(between(body, "\"model\":\"", "\"")) + "\",\"seen_seed\":" +
-                               std::string(between(body, "\"seed\":", ",")) + ",\"choices\":[]," +
-                               "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
+    const std::string answer =
+        "{\"object\":\"chat.completion\",\"model\":\"" + std::string(between(body, "\"model\":\"", "\"")) +
+        "\",\"seen_seed\":" + std::string(between(body, "\"seed\":", ",")) + ",\"choices\":[]," +
+        "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
     const std::string whole = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
                               std::to_string(answer.size()) + "\r\n\r\n" + answer;
     session.send(loop_->buffers().copy_of({reinterpret_cast<const uint8_t*>(whole.data()), whole.size()}));
@@ -198,30 +201,35 @@ class BlockingClient {
 inline std::string chat_request(std::string_view headers = "", std::string_view model = "chat") {
   const std::string body =
       R"({"model":")" + std::string(model) + R"(","messages":[{"role":"user","content":"hello"}]})";
-  return "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + std::string(kClientKey) +
-         "\r\ncontent-type: application/json\r\n" + std::string(headers) + "content-length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " +
+         std::string(kClientKey) + "\r\ncontent-type: application/json\r\n" + std::string(headers) +
+         "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 // The real binary, ready to answer.
 class Gateway {
  public:
-  explicit Gateway(const std::string& table_json, const std::string& more_config = "") {
+  // `admin`: further members of its section.
+  explicit Gateway(const std::string& table_json, const std::string& more_config = "",
+                   const std::string& admin = "") {
     folder_.write("table.json", table_json);
-    const std::string config = folder_.write(
-        "weir.yaml", "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-                     "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n" + more_config);
-    process_ = weir::testing::Process::start(
-        WEIR_BINARY, {.arguments = {"serve", "--config", config},
-                      .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
-    const auto ready = process_->wait_for_json("listen");
-    EXPECT_TRUE(ready.has_value()) << process_->errors();
-    if (!ready) return;
-    port_ = first_port((*ready)["listen"]);
-    tls_port_ = first_port((*ready)["listen_tls"]);
+    folder_.write(
+        "weir.yaml",
+        "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+        "registry: registry.db\nadmin: { socket: admin.sock" +
+            admin + " }\naccess_log: access.jsonl\n" + more_config);
+    start();
+  }
+  // As a machine that fails ends it: with SIGKILL. Then it is started again, on another port.
+  void crash_and_restart() {
+    process_->signal(SIGKILL);
+    process_->wait();
+    start();
   }
   uint16_t port() const { return port_; }
-  uint16_t tls_port() const { return tls_port_; }  // 0 without tls.listen
+  uint16_t tls_port() const { return tls_port_; }      // 0 without tls.listen
+  uint16_t admin_port() const { return admin_port_; }  // 0 without admin.tcp
+  uint64_t revision() const { return revision_; }      // that it said it starts with
   // What has been logged; all of it once the process has stopped.
   std::string access_log() const {
     std::ifstream file(folder_.file("access.jsonl"));
@@ -232,6 +240,18 @@ class Gateway {
   weir::testing::Process& process() { return *process_; }
 
  private:
+  void start() {
+    process_ = weir::testing::Process::start(
+        WEIR_BINARY, {.arguments = {"serve", "--config", folder_.file("weir.yaml")},
+                      .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+    const auto ready = process_->wait_for_json("listen");
+    EXPECT_TRUE(ready.has_value()) << process_->errors();
+    if (!ready) return;
+    port_ = first_port((*ready)["listen"]);
+    tls_port_ = first_port((*ready)["listen_tls"]);
+    admin_port_ = first_port((*ready)["admin_tcp"]);
+    revision_ = (*ready)["revision"];
+  }
   static uint16_t first_port(const nlohmann::json& addresses) {
     if (addresses.empty()) return 0;
     const std::string address = addresses[0];
@@ -239,9 +259,12 @@ class Gateway {
   }
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<weir::testing::Process> process_;
-  uint16_t port_ = 0, tls_port_ = 0;
+  uint16_t port_ = 0, tls_port_ = 0, admin_port_ = 0;
+  uint64_t revision_ = 0;
 };
 
-inline std::string key_hash() { return routing::hash_key(kKeySecret, kClientKey); }
+inline std::string key_hash() {
+  return routing::hash_key(kKeySecret, kClientKey);
+}
 
 }  // namespace weir::tests

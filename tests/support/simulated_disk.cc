@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace weir::testing {
 
@@ -19,6 +20,7 @@ struct SimulatedDiskCalls {
     sqlite3_file base;
     SimulatedDisk* disk;
     std::shared_ptr<SimulatedDisk::File>* file;  // SQLite frees the memory without a destructor
+    bool maps_memory;
   };
 
   static Handle& handle(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file); }
@@ -86,6 +88,7 @@ struct SimulatedDiskCalls {
   static int characteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
 
   static int shared_map(sqlite3_file* file, int region, int bytes, int extend, void volatile** memory) {
+    if (!std::exchange(handle(file).maps_memory, true)) ++file_of(file).shared_by;
     auto& regions = file_of(file).shared_memory;
     const auto index = static_cast<size_t>(region);
     *memory = nullptr;
@@ -97,7 +100,8 @@ struct SimulatedDiskCalls {
   static int shared_lock(sqlite3_file*, int, int, int) { return SQLITE_OK; }
   static void shared_barrier(sqlite3_file*) {}
   static int shared_unmap(sqlite3_file* file, int) {
-    file_of(file).shared_memory.clear();
+    SimulatedDisk::File& there = file_of(file);
+    if (std::exchange(handle(file).maps_memory, false) && --there.shared_by == 0) there.shared_memory.clear();
     return SQLITE_OK;
   }
 
@@ -139,6 +143,7 @@ struct SimulatedDiskCalls {
       opened = disk.files_[name] = std::make_shared<SimulatedDisk::File>();
     }
     handle(file).disk = &disk;
+    handle(file).maps_memory = false;
     handle(file).file = new std::shared_ptr<SimulatedDisk::File>(std::move(opened));
     file->pMethods = methods();
     if (out_flags != nullptr) *out_flags = flags;

@@ -59,6 +59,7 @@ class SimulatedDisk {
     std::vector<Change> changes;  // from durable to content
     bool entry_durable = false;   // its name survives a cut
     std::vector<std::unique_ptr<char[]>> shared_memory;
+    int shared_by = 0;  // handles that map it; the last one takes it away
   };
 
   // SQLITE_OK, or how this operation fails.

@@ -101,7 +101,7 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
              "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
              ""),
       ElementsAre("colour: unknown field; known here: access_log, admin, key_hash_secret, limits, listen, "
-                  "shards, table, tls",
+                  "registry, shards, table, tls",
                   "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
                   StartsWith("listen[1]: "), "tls: \"listen\" is missing",
                   "tls.certificates[0]: \"key\" is missing", "shards: must be a whole number from 1 to 128",

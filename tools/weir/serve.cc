@@ -37,6 +37,8 @@ constexpr uint64_t kFirstLookupPatienceMs = 10'000;
 constexpr uint64_t kDrainGraceMs = 30'000;
 constexpr uint64_t kCloseGraceMs = 5'000;  // what close_now() may take before the process is given up
 constexpr uint64_t kStartTurnMs = 5;
+// The kernel takes a killed process' ring apart after the process is gone: until then its sockets are taken.
+constexpr uint64_t kTakenPatienceMs = 500;
 
 // The CPUs this process may use, in order.
 std::vector<int> allowed_cpus() {
@@ -98,6 +100,8 @@ class Server {
                  std::vector<std::string>* bound);
   void open_admin_socket();
   void open_admin_ports();
+  template <typename Open>
+  auto patiently(Open open);
   void join_shard_loops();
   bool report_problems() const;
 
@@ -296,10 +300,23 @@ void Server::open_ports() {
   }
 }
 
+template <typename Open>
+auto Server::patiently(Open open) {
+  const uint64_t deadline_ns =
+      core::deadline_after(core::monotonic_now_ns(), core::milliseconds(kTakenPatienceMs));
+  while (true) {
+    auto opened = open();
+    if (opened || loop_ == nullptr || core::monotonic_now_ns() >= deadline_ns) return opened;
+    loop_->turn(core::milliseconds(kStartTurnMs));
+  }
+}
+
 // One socket per shard; the first one settles which port it is.
 void Server::open_port(const core::SocketAddress& address, const net::TlsServerContextHolder* tls,
                        std::vector<std::string>* bound) {
-  if (auto is_free = core::check_free_tcp(address); !is_free) return fail(std::move(is_free.error()));
+  if (auto is_free = patiently([&] { return core::check_free_tcp(address); }); !is_free) {
+    return fail(std::move(is_free.error()));
+  }
   core::SocketAddress resolved = address;
   for (Descriptors& descriptors : listeners_) {
     auto listener = core::listen_tcp(resolved);
@@ -311,7 +328,9 @@ void Server::open_port(const core::SocketAddress& address, const net::TlsServerC
 }
 
 void Server::open_admin_socket() {
-  if (auto listener = core::listen_unix(config_.admin_socket, config_.admin_socket_mode); listener) {
+  auto listener =
+      patiently([&] { return core::listen_unix(config_.admin_socket, config_.admin_socket_mode); });
+  if (listener) {
     admin_listener_ = *listener;
   } else {
     fail("admin socket: " + listener.error());
@@ -321,7 +340,9 @@ void Server::open_admin_socket() {
 void Server::open_admin_ports() {
   if (admin_tls_ == nullptr) return;  // without certificates there is no TLS, and without TLS no token
   for (core::SocketAddress address : config_.admin_listen) {
-    if (auto is_free = core::check_free_tcp(address); !is_free) return fail(std::move(is_free.error()));
+    if (auto is_free = patiently([&] { return core::check_free_tcp(address); }); !is_free) {
+      return fail(std::move(is_free.error()));
+    }
     auto listener = core::listen_tcp(address);
     if (!listener) return fail(std::move(listener.error()));
     admin_tcp_listeners_.push_back(*listener);

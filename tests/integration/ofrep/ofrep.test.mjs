@@ -198,8 +198,13 @@ describe('all flags at once', () => {
     assert.equal((await ask({ context: { targetingKey: 'u-2' } }, { headers: { 'if-none-match': etag } })).status, 200);
     assert.equal((await ask({ context }, { key: kKeyB, headers: { 'if-none-match': etag } })).status, 200);
     assert.equal((await ask({ context }, { headers: { 'if-none-match': etag, 'x-weir-tenant': 'c' } })).status, 200);
-    gateway.apply(table);
+    gateway.apply(table);  // the same: nothing has changed
+    assert.equal((await ask({ context }, { headers: { 'if-none-match': etag } })).status, 304);
+    const other = structuredClone(table);
+    other.tenants.a.name = 'Another name';
+    gateway.apply(other);
     assert.equal((await ask({ context }, { headers: { 'if-none-match': etag } })).status, 200);
+    gateway.apply(table);
   });
 
   test('errors have a code, whatever is wrong', async () => {

@@ -131,6 +131,7 @@ struct AdminSetup {
   std::string access_log = {};  // path; empty = none
   ControlOptions control = {};
   std::string registry = ":memory:";
+  std::string registry_vfs = {};  // SimulatedDisk::name()
   // Whoever runs the tests may do everything.
   AccessRules access = {.peers = {{.role = Role::admin, .who = AccessRules::Who::everybody}}};
   net::AddressBook::Resolve resolve = core::resolve_host;
@@ -144,7 +145,7 @@ class AdminHost {
       : loop(tests::make_loop()),
         addresses({.resolve = setup.resolve}),
         log(setup.access_log.empty() ? nullptr : std::move(*core::AppendFile::open(setup.access_log))),
-        registry(open_registry(setup.registry)),
+        registry(open_registry(setup.registry, setup.registry_vfs)),
         gateway({.shards = setup.shards, .key_hash_secret = "secret", .process_seed = 7}, addresses, {}),
         control(*loop, {gateway, addresses, log, worker, *registry}, setup.control),
         api(control, {.version = "1.2.3", .started_ns = loop->now_ns()}, setup.access) {
@@ -200,8 +201,9 @@ class AdminHost {
     return call("PATCH", target, body.dump(), "content-type: application/json\r\n" + std::string(fields));
   }
 
-  static std::unique_ptr<RegistryThreads> open_registry(const std::string& path) {
-    auto opened = RegistryThreads::open({.path = path});
+  static std::unique_ptr<RegistryThreads> open_registry(const std::string& path,
+                                                        const std::string& vfs = {}) {
+    auto opened = RegistryThreads::open({.path = path, .create = true, .vfs = vfs});
     if (opened) return std::move(*opened);
     ADD_FAILURE() << opened.error().message;
     std::abort();

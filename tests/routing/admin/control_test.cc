@@ -34,8 +34,11 @@ struct ControlTest : ::testing::Test {
   }
   // The next version of the table, which no shard has taken up yet.
   void publish_another(AdminHost& weir) {
+    const uint64_t before = weir.control.revision();
     weir.control.kill({.caller = {}, .scope = KillScope::unit, .name = "big", .reason = "a test"},
                       [](const auto&) {});
+    // A kill publishes at once, and again when it is durable.
+    EXPECT_TRUE(tests::run_until(*weir.loop, [&] { return weir.control.revision() > before; }));
   }
   std::vector<json> lines() { return read_lines(log_path); }
 

@@ -78,7 +78,7 @@ TEST_F(RegistryTest, AChangeOnAnOldBaseIsStale) {
   late.based_on = 1;
   const RegistryError error = refused(late);
   EXPECT_EQ(error.kind, Kind::stale);
-  EXPECT_THAT(error.message, HasSubstr("the newest is 2"));
+  EXPECT_THAT(error.message, HasSubstr("newest is 2"));
   late.based_on = 2;
   EXPECT_EQ(commit(late), 3u);
 }
