@@ -11,6 +11,6 @@ inline constexpr int kExitBadInput = 2;  // arguments, configuration or table; n
 inline constexpr int kExitUnreachable = 3;  // nobody answers on the admin socket
 inline constexpr int kExitProposed = 4;     // the change waits for approval; nothing has changed yet
 inline constexpr int kExitConflict = 5;     // the table has changed since; look at it and try again
-inline constexpr int kExitFound = 6;        // --check: there are differences or problems; audit verify: faults
+inline constexpr int kExitFound = 6;  // --check: there are differences or problems; audit verify: faults
 
 }  // namespace weir::tools

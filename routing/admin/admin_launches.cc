@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "routing/admin/admin_api.h"
+#include "routing/decide/decide.h"
 #include "routing/table/csv.h"
 #include "routing/table/flag_rows.h"
 #include "routing/table/launch_problems.h"
@@ -69,7 +70,8 @@ RegistryResult<Json> setter_of(const Registry& registry, const std::string& tena
   return Json();
 }
 
-// What an on-call engineer can do about the decision, from the narrowest to the widest.
+// What an on-call engineer can do about the decision, from the narrowest to the widest. The flag's ways lead
+// to the stable unit: no help where that is what answers.
 Json ways_off(const Json& decision) {
   Json ways = Json::array();
   const Json &flag = decision["flag"], &unit = decision["unit"], &tenant = decision["tenant"];
@@ -77,7 +79,8 @@ Json ways_off(const Json& decision) {
     body["reason"] = "";
     ways.push_back({{"does", std::move(does)}, {"call", std::move(call)}, {"body", std::move(body)}});
   };
-  if (flag.is_string()) {
+  const bool is_candidate = decision["arm"] == token(Arm::candidate);
+  if (flag.is_string() && is_candidate) {
     add("this tenant gets the stable unit",
         fmt::format("POST /v1/flags/{}/tenants/{}", flag.get<std::string>(), tenant.get<std::string>()),
         {{"state", "off"}});
@@ -86,7 +89,9 @@ Json ways_off(const Json& decision) {
     add("nobody gets the flag, at once", "POST /v1/kill", {{"scope", "flag"}, {"name", flag}});
   }
   if (unit.is_string()) {
-    add("nobody gets the unit, at once", "POST /v1/kill", {{"scope", "unit"}, {"name", unit}});
+    add(is_candidate ? "nobody gets the unit, at once"
+                     : "nobody gets the unit, at once; where no fallback is left, requests are refused",
+        "POST /v1/kill", {{"scope", "unit"}, {"name", unit}});
   }
   return ways;
 }
@@ -126,7 +131,8 @@ void AdminApi::get_rows(const Ticket& ticket, const Call& call) {
   }
   std::optional<uint64_t> limit;
   if (!number_of(ticket, call, "limit", &limit)) return;
-  query.limit = std::min<uint64_t>(limit.value_or(core::limits::kMaxListedObjects), core::limits::kMaxListedObjects);
+  query.limit =
+      std::min<uint64_t>(limit.value_or(core::limits::kMaxListedObjects), core::limits::kMaxListedObjects);
   control_.read(
       [table = control_.table(), revision = control_.table_revision(), query = std::move(query),
        name](const Registry& registry) {
@@ -138,7 +144,8 @@ void AdminApi::get_rows(const Ticket& ticket, const Call& call) {
         }
         return Json{{"revision", revision},
                     {"flag", name},
-                    {"counts", {{"off", found.counts[0]}, {"pilot", found.counts[1]}, {"production", found.counts[2]}}},
+                    {"counts",
+                     {{"off", found.counts[0]}, {"pilot", found.counts[1]}, {"production", found.counts[2]}}},
                     {"rows", std::move(rows)},
                     {"next", found.more ? Json(found.tenants.back()) : Json()}};
       },

@@ -146,5 +146,52 @@ TEST_F(WeirctlAtWork, ReachesEveryReadingCall) {
   EXPECT_EQ(weirctl({"get", "units", "none"}).exit_code, tools::kExitBadInput);
 }
 
+TEST_F(WeirctlAtWork, TellsScriptsHowItWentByItsExitCode) {
+  launch();
+  say({"patch", "flags", "launch", R"({"approvals":{"for":["production"],"by":["approver"]}})", "--reason",
+       "two pairs of eyes"});
+  const std::string before = std::to_string(ask({"status"})["revision"].get<uint64_t>());
+  const std::vector<std::string> production{"flag",    "set",        "launch",   "t-1",
+                                            "--state", "production", "--reason", "pilot passed"};
+  const RunResult waits = weirctl(production);
+  EXPECT_EQ(waits.exit_code, tools::kExitProposed) << waits.errors;
+  EXPECT_THAT(waits.output, HasSubstr("proposal 1 waits for approval by approver"));
+  EXPECT_EQ(std::to_string(ask({"status"})["revision"].get<uint64_t>()), before) << "nothing has changed yet";
+  EXPECT_THAT(say({"proposals"}), HasSubstr("pilot passed"));
+  const RunResult own = weirctl({"approve", "1", "--reason", "I think so too"});
+  EXPECT_EQ(own.exit_code, tools::kExitFailure) << "nobody approves what they have proposed themselves";
+  EXPECT_EQ(weirctl({"kill", "flag", "launch", "--reason", "a kill does not wait"}).exit_code,
+            tools::kExitOk);
+  EXPECT_EQ(weirctl({"unkill", "flag", "launch", "--reason", "mended"}).exit_code, tools::kExitOk);
+  EXPECT_EQ(weirctl({"withdraw", "1", "--reason", "later"}).exit_code, tools::kExitOk);
+
+  const RunResult nothing = weirctl({"rollback", "tenant", "t-2", "--reason", "r"});
+  EXPECT_EQ(nothing.exit_code, tools::kExitBadInput);
+  EXPECT_THAT(nothing.errors, HasSubstr("  weirctl flag set FLAG TENANT --state off --reason '...'\n"));
+  EXPECT_EQ(weirctl({"diff", "1", "--check"}).exit_code, tools::kExitFound);
+  EXPECT_EQ(weirctl({"problems", "expired", "--check"}).exit_code, tools::kExitOk);
+  EXPECT_EQ(weirctl({"flag", "set", "launch", "t-1", "--percent", "5", "--revision", "1", "--reason", "r"})
+                .exit_code,
+            tools::kExitConflict);
+
+  gateway.process().signal(SIGTERM);
+  EXPECT_EQ(gateway.process().wait(), 0);
+  EXPECT_EQ(weirctl({"status"}).exit_code, tools::kExitUnreachable);
+}
+
+TEST_F(WeirctlAtWork, NeverLetsANameSteerTheTerminal) {
+  for (const char* name : {"a\x1b[31mred", "exe.\u202etxt", "<b>bold</b>", "zero\u200bwidth"}) {
+    const RunResult unknown = weirctl({"flag", name});
+    EXPECT_EQ(unknown.exit_code, tools::kExitBadInput);
+    const RunResult killed = weirctl({"kill", "flag", name, "--reason", "r"});
+    EXPECT_EQ(killed.exit_code, tools::kExitBadInput);
+    const RunResult because = weirctl({"kill", "flag", "launch", "--reason", std::string("x") + name});
+    for (const RunResult* result : {&unknown, &killed, &because}) {
+      for (const char* raw : {"\x1b", "\u202e", "\u200b"})
+        EXPECT_THAT(result->output + result->errors, Not(HasSubstr(raw)));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weir::tests

@@ -153,11 +153,22 @@ TEST_F(WeirctlLaunch, SaysWhatATenantHasAndHowItGoesBack) {
 HOW IT GOES BACK (--dry-run shows what a rollback would do)
 flag support-v2: as it was before its last change
   weirctl rollback tenant shop-4 --flag support-v2 --reason '...'
+flag support-v2: off
+  weirctl flag set support-v2 shop-4 --state off --reason '...'
 the whole tenant: as it was before its last change; --to takes a revision or a
 time
   weirctl rollback tenant shop-4 --reason '...'
 )"));
   EXPECT_THAT(result.output, HasSubstr("LAST CHANGES\n"));
+}
+
+TEST_F(WeirctlLaunch, SpellsCommandsOutForAFewFlagsOnly) {
+  json flags;
+  for (const char* flag : {"a", "b", "c", "d"}) flags[flag] = {{"state", "pilot"}, {"percent", 5}};
+  admin.answer("GET", "/v1/tenants/shop-4", 200, json{{"flags", flags}}.dump());
+  const std::string page = weirctl({"tenant", "shop-4"}).output;
+  EXPECT_THAT(page, HasSubstr("\n  weirctl rollback tenant shop-4 --flag FLAG --reason '...'\n"));
+  EXPECT_THAT(page, Not(HasSubstr("--flag a ")));
 }
 
 TEST_F(WeirctlLaunch, GivesMachinesOneObjectForWhatTakesSeveralCalls) {
@@ -274,6 +285,28 @@ TEST_F(WeirctlLaunch, RollsBackInOneStep) {
       {"rollback", "tenant", "shop-4", "--flag", "support-v2", "--to", "2026-12-01T09:00Z", "--reason", "r"});
   EXPECT_EQ(rollback()["to"], "2026-12-01T09:00Z");
   EXPECT_EQ(rollback()["flag"], "support-v2");
+}
+
+TEST_F(WeirctlLaunch, SaysWhatElseHelpsWhenNothingCanBeRolledBack) {
+  admin.answer(
+      "POST", "/v1/rollback", 404,
+      R"({"error":{"message":"There is no earlier state.","type":"t","param":null,"code":"nothing_to_roll_back"}})");
+  const RunResult result = weirctl({"rollback", "tenant", "shop-4", "--reason", "incident 311"});
+  EXPECT_EQ(result.exit_code, kExitBadInput);
+  EXPECT_EQ(result.errors,
+            "There is no earlier state.\n"
+            "to turn it off instead:\n"
+            "  weirctl flag set FLAG TENANT --state off --reason '...'\n");
+}
+
+TEST_F(WeirctlLaunch, SaysWhatToLookAtWhenTheTableHasChangedSince) {
+  admin.answer(
+      "POST", "/v1/flags/support-v2/tenants/shop-4", 409,
+      R"({"error":{"message":"It is 45 now.","type":"t","param":null,"code":"lost_update"},"revision":45})");
+  const RunResult result = weirctl(
+      {"flag", "set", "support-v2", "shop-4", "--percent", "25", "--revision", "42", "--reason", "wider"});
+  EXPECT_EQ(result.exit_code, kExitConflict);
+  EXPECT_EQ(result.errors, "It is 45 now.\nwhat has changed:\n  weirctl diff 42 45\n");
 }
 
 TEST_F(WeirctlLaunch, RefusesARollbackOfNobodyKnowsWhat) {

@@ -18,13 +18,18 @@ constexpr const char* kChange = "Change (each takes --reason; most --dry-run)";
 constexpr const char* kHistory = "History and approvals";
 constexpr const char* kTools = "Tools";
 
-constexpr const char* kFooter = R"(
+// First of all what somebody needs who has been woken up and has never seen weir.
+constexpr const char* kDescription = R"(Looks at and steers a running weir through its admin socket.
+
 On call:
+  weirctl flags                        # which flags there are
   weirctl flag support-v2              # who has it, and what turns it off
   weirctl tenant bank-17               # what it has, and how it goes back
   weirctl rollback tenant bank-17 --reason 'incident 311'
   weirctl kill flag support-v2 --reason 'incident 311'
+)";
 
+constexpr const char* kFooter = R"(
 Exit codes: 0 done; 1 weir refused or failed; 2 what you gave is wrong, nothing
 has changed; 3 weir cannot be reached; 4 waits for approval, nothing has changed
 yet; 5 the table has changed since: look and try again; 6 --check found
@@ -47,7 +52,7 @@ class Formatter : public CLI::Formatter {
 
 }  // namespace
 
-CommandLine::CommandLine() : app_("Looks at and steers a running weir through its admin socket.", "weirctl") {
+CommandLine::CommandLine() : app_(kDescription, "weirctl") {
   app_.formatter(std::make_shared<Formatter>());
   app_.footer(kFooter);
   app_.set_version_flag("--version", "weirctl " WEIR_VERSION, "print the version");

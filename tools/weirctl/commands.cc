@@ -39,15 +39,26 @@ int exit_code_of(long status, const std::string& code) {
   }
 }
 
+// What to do about a refusal, beyond what weir says; empty when that is all.
+std::string advice(const AdminRequest& request, const json& refusal, const std::string& code) {
+  if (code == "nothing_to_roll_back") {
+    return "to turn it off instead:\n  weirctl flag set FLAG TENANT --state off --reason '...'\n";
+  }
+  const auto newest = number(refusal, "revision");
+  if (code == "lost_update" && newest && !request.if_match.empty())
+    return fmt::format("what has changed:\n  weirctl diff {} {}\n", request.if_match, *newest);
+  return "";
+}
+
 int exit_code_of(const json& outcome) {
   return member(outcome, "proposal").is_number() ? kExitProposed : kExitOk;
 }
 
 }  // namespace
 
-int Commands::refuse(const AdminReply& reply) {
+int Commands::refuse(const AdminRequest& request, const AdminReply& reply) {
   json body = json::parse(reply.body, nullptr, false);
-  const int exit_code = exit_code_of(reply.status, text_of(mapping(body, "error"), "code"));
+  const std::string code = text_of(mapping(body, "error"), "code");
   if (file_of_ && body.is_object() && body.contains("problems")) {
     for (json& problem : body["problems"]) {
       if (const std::string file = file_of_(text_of(problem, "path")); !file.empty()) problem["file"] = file;
@@ -56,9 +67,10 @@ int Commands::refuse(const AdminReply& reply) {
   if (output_.style == OutputStyle::json) {
     fmt::print("{}", with_line_end(file_of_ ? to_text(body) : reply.body));
   } else {
-    fmt::print(stderr, "{}", render_error(reply.status, file_of_ ? to_text(body) : reply.body));
+    fmt::print(stderr, "{}{}", render_error(reply.status, file_of_ ? to_text(body) : reply.body),
+               advice(request, body, code));
   }
-  return exit_code;
+  return exit_code_of(reply.status, code);
 }
 
 std::expected<json, int> Commands::ask(const AdminRequest& request) {
@@ -67,7 +79,7 @@ std::expected<json, int> Commands::ask(const AdminRequest& request) {
     fmt::print(stderr, "{}\n", reply.error());
     return std::unexpected(kExitUnreachable);
   }
-  if (!reply->ok()) return std::unexpected(refuse(*reply));
+  if (!reply->ok()) return std::unexpected(refuse(request, *reply));
   return json::parse(reply->body, nullptr, false);
 }
 
@@ -77,7 +89,7 @@ int Commands::perform(const AdminRequest& request, const std::function<std::stri
     fmt::print(stderr, "{}\n", reply.error());
     return kExitUnreachable;
   }
-  if (!reply->ok()) return refuse(*reply);
+  if (!reply->ok()) return refuse(request, *reply);
   const json answer = json::parse(reply->body, nullptr, false);
   fmt::print("{}", output_.style == OutputStyle::json ? with_line_end(reply->body) : show(answer));
   const auto count = number(answer, "count");

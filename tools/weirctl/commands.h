@@ -92,7 +92,7 @@ class Commands {
   int perform(const AdminRequest& request, const std::function<std::string(const json&)>& show);
   int perform_change(AdminRequest request, const ChangeOptions& options);
   int print(const json& view, const std::string& text);
-  int refuse(const AdminReply& reply);
+  int refuse(const AdminRequest& request, const AdminReply& reply);
   void show_last_rollback(const Rollback& wanted);
   std::string provider_of(const std::string& unit);
   json kills_on(const json& kills, const json& flag_view);

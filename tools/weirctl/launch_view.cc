@@ -17,6 +17,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kReason = " --reason '...'";
+constexpr size_t kFewFlags = 3;  // whose commands are spelt out; more would push the table off the screen
 
 std::optional<int64_t> time_of(const json& object, std::string_view name) {
   return routing::parse_timestamp_ns(text_of(object, name));
@@ -161,9 +162,16 @@ void add_ways_off_tenant(json& tenant) {
   const std::string name = shell_word(shown(text_of(tenant, "tenant")));
   const json& flags = mapping(member(tenant, "body"), "flags");
   tenant["turns_off"] = json::array();
-  for (const auto& [flag, row] : flags.items()) {
-    add_way(tenant, fmt::format("flag {}: as it was before its last change", shown(flag)),
-            fmt::format("weirctl rollback tenant {} --flag {}{}", name, shell_word(shown(flag)), kReason));
+  const auto add_flag = [&](const std::string& about, const std::string& flag) {
+    add_way(tenant, about + ": as it was before its last change",
+            fmt::format("weirctl rollback tenant {} --flag {}{}", name, flag, kReason));
+    add_way(tenant, about + ": off",
+            fmt::format("weirctl flag set {} {} --state off{}", flag, name, kReason));
+  };
+  if (flags.size() <= kFewFlags) {
+    for (const auto& [flag, row] : flags.items()) add_flag("flag " + shown(flag), shell_word(shown(flag)));
+  } else {
+    add_flag("one flag", "FLAG");
   }
   add_way(tenant, "the whole tenant: as it was before its last change; --to takes a revision or a time",
           fmt::format("weirctl rollback tenant {}{}", name, kReason));

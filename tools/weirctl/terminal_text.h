@@ -36,8 +36,9 @@ std::string wrapped(std::string_view text, size_t width, size_t hang = 0);
 std::string shell_word(std::string_view text);
 
 enum class Align : uint8_t { left, right };
-// What a column does in a table that is too wide: prose gives way first, names only when that is not enough. A
-// note, which is the last column, moves to lines of its own beneath its row when little room is left for it.
+// What a column does in a table that is too wide: prose gives way first, names only when that is not enough.
+// A note, which is the last column, moves to lines of its own beneath its row when little room is left for
+// it.
 enum class Fit : uint8_t { names, prose, note };
 
 struct Column {
