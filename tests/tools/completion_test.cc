@@ -79,7 +79,9 @@ TEST(Completion, NamesWhatWeirHas) {
 
 TEST(Completion, WorksInBash) {
   weir::testing::FakeAdmin admin;
-  admin.answer("GET", "/v1/flags", 200, R"({"objects":[{"name":"support-v2"},{"name":"support-v3"}]})");
+  admin.answer(
+      "GET", "/v1/flags", 200,
+      R"json({"objects":[{"name":"support-v2"},{"name":"support$(id)"},{"name":"support\u001b[2J"}]})json");
   const std::string script =
       "source <(\"$1\" completion bash)\n"
       "COMP_WORDS=(\"$1\" kill flag sup); COMP_CWORD=3; _weirctl; echo \"${COMPREPLY[@]}\"\n"
@@ -87,7 +89,8 @@ TEST(Completion, WorksInBash) {
   const auto result =
       weir::testing::run("/bin/bash", {.arguments = {"-c", script, "bash", WEIRCTL_BINARY},
                                        .environment = {{"WEIR_ADMIN_SOCKET", admin.socket_path()}}});
-  EXPECT_EQ(result.output, "support-v2 support-v3\nstatus\n") << result.errors;
+  EXPECT_EQ(result.output, "support-v2 support\\$\\(id\\)\nstatus\n")
+      << "a name is no command: " << result.errors;
 }
 
 // Every command's help, of those within too.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "core/display_text.h"
 #include "routing/table/launch_problems.h"
 #include "routing/table/objects.h"
 #include "tools/weirctl/json_fields.h"
@@ -158,19 +159,19 @@ class Completer {
   std::vector<Candidate> found_;
 };
 
-constexpr std::string_view kBash = R"(# weirctl's completion for bash: source <(weirctl completion bash)
+constexpr std::string_view kBash = R"sh(# weirctl's completion for bash: source <(weirctl completion bash)
 _weirctl() {
   local line
   COMPREPLY=()
   while IFS= read -r line; do
     case $line in
       :files*) compopt -o default ;;
-      *) COMPREPLY+=("${line%%$'\t'*}") ;;
+      *) COMPREPLY+=("$(printf %q "${line%%$'\t'*}")") ;;  # a name may look like a command
     esac
   done < <("${COMP_WORDS[0]}" complete-words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -F _weirctl weirctl
-)";
+)sh";
 
 constexpr std::string_view kZsh = R"(#compdef weirctl
 # weirctl's completion for zsh: source <(weirctl completion zsh)
@@ -207,7 +208,10 @@ std::vector<std::string> names_at(AdminClient& client, const std::string& kind, 
   const auto reply = client.call({.path = "/v1/" + kind, .query = {{"after", prefix}, {"limit", "200"}}});
   if (!reply || !reply->ok()) return names;
   const nlohmann::json page = nlohmann::json::parse(reply->body, nullptr, false);
-  for (const nlohmann::json& object : list(page, "objects")) names.push_back(text_of(object, "name"));
+  for (const nlohmann::json& object : list(page, "objects")) {
+    std::string name = text_of(object, "name");
+    if (core::is_displayable_text(name)) names.push_back(std::move(name));
+  }
   return names;
 }
 
