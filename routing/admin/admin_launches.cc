@@ -79,7 +79,7 @@ Json ways_off(const Json& decision) {
     body["reason"] = "";
     ways.push_back({{"does", std::move(does)}, {"call", std::move(call)}, {"body", std::move(body)}});
   };
-  const bool is_candidate = decision["arm"] == token(Arm::candidate);
+  const bool is_candidate = decision["arm"] == Json(token(Arm::candidate));
   if (flag.is_string() && is_candidate) {
     add("this tenant gets the stable unit",
         fmt::format("POST /v1/flags/{}/tenants/{}", flag.get<std::string>(), tenant.get<std::string>()),
