@@ -88,6 +88,9 @@ struct Io::Impl {
 
   // Ends an operation (or tells an interim result of a multishot one).
   void tell(Armed& entry, int32_t result, bool more, Slice data = {}) {
+    world.note(static_cast<uint64_t>(entry.kind) << 56 ^ static_cast<uint64_t>(entry.descriptor) << 32 ^
+               static_cast<uint32_t>(result) ^ uint64_t{more} << 63);
+    if (!data.empty()) world.note(data.text());
     Done item{entry.operation, {}};
     item.completion.result = result;
     item.completion.more = more;
@@ -101,6 +104,7 @@ struct Io::Impl {
       tell(entry, entry.kind == Kind::send && entry.sent > 0 ? static_cast<int32_t>(entry.sent) : -ECANCELED, false);
       return true;
     }
+    if (world.chance(world.faults.stall)) return false;
     switch (entry.kind) {
       case Kind::accept:
         return progress_accept(entry);

@@ -9,15 +9,18 @@
 // multishot operations that end although they succeeded, completions in another order, refused connects,
 // resets, cancellations that come too late.
 //
-// The same seed gives the same run. One world at a time.
+// The same seed gives the same run: trace() is a hash of every completion, its bytes included, in order. One world
+// at a time.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/io.h"
@@ -37,6 +40,7 @@ struct Faults {
   double reset = 0;
   double late_cancel = 0;
   double receive_pressure = 0;      // per turn
+  double stall = 0;                 // per turn and operation: it makes no progress
   uint32_t socket_buffer_bytes = 64 * 1024;
   uint32_t max_receive_bytes = 64 * 1024;   // most that one receive delivers
 };
@@ -89,12 +93,24 @@ class World {
   size_t open_descriptors() const { return sockets_.size() + listeners_.size(); }
   std::mt19937_64& random() { return random_; }
 
+  // What has happened so far, as one number; and how much.
+  uint64_t trace() const { return trace_; }
+  uint64_t events() const { return events_; }
+  void note(uint64_t what) {
+    trace_ = (trace_ ^ what) * 0x9e3779b97f4a7c15u;
+    trace_ ^= trace_ >> 29;
+    ++events_;
+  }
+  void note(std::string_view bytes) { note(std::hash<std::string_view>{}(bytes)); }
+
  private:
   std::mt19937_64 random_;
   std::map<int, Socket> sockets_;
   std::map<int, Listener> listeners_;
   int next_descriptor_ = 100;
   uint16_t next_port_ = 20000;
+  uint64_t trace_ = 0;
+  uint64_t events_ = 0;
 };
 
 }  // namespace weir::sim

@@ -1,0 +1,95 @@
+// What the actors of a run write down for the checks: what was asked, what reached providers, what was
+// settled, and what they found wrong by themselves.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "routing/exchange/record.h"
+
+namespace weir::sim {
+
+// The first thing that was wrong is what matters; later ones are often its consequences.
+class Findings {
+ public:
+  void add(const std::string& what) {
+    if (first_.empty()) first_ = what;
+  }
+  void check(bool good, const std::string& what) {
+    if (!good) add(what);
+  }
+  bool any() const { return !first_.empty(); }
+  const std::string& first() const { return first_; }
+
+ private:
+  std::string first_;
+};
+
+// The head of an answer and what its body said, as a client saw it.
+struct Answer {
+  int status = 0;
+  bool whole = false;  // ended as its framing says
+  bool stream = false;
+  bool done = false;  // the stream's end mark was seen
+  std::string request_id, unit, arm, flag, reason, fallback;
+  uint64_t revision = 0;  // 0: not said
+  std::string body;       // without transfer coding
+};
+
+// One request of one client, from the first byte sent to its end.
+struct Asked {
+  enum class End : uint8_t {
+    open,
+    answered,
+    cut,
+    lost
+  };  // cut: a head came, no whole answer; lost: not even that
+  enum class Kind : uint8_t { completion, models, probe };  // probe: has a record only if it is refused
+  uint32_t number = 0;                                      // also its tag: tag_of()
+  uint32_t tenant = 0;
+  std::string path, scenario, model, user, conversation;
+  std::optional<bool> staff;
+  std::string region;  // empty: not sent
+  bool stream = false;
+  bool hostile = false;  // must be refused
+  Kind kind = Kind::completion;
+  End end = End::open;
+  Answer answer;
+};
+
+inline constexpr const char* kStrayBody = "{}";
+
+inline std::string tag_of(uint32_t number) {
+  return "tag-" + std::to_string(10'000'000 + number);
+}
+
+// One request as it reached a provider.
+struct Attempt {
+  uint32_t number = 0;  // of what was asked
+  uint32_t provider = 0;
+  std::string request_id;
+  size_t padding = 0;
+  bool vectors = false;      // embeddings: no output to pay for
+  bool whole = false;        // the provider said all of it, its end mark included
+  bool contentless = false;  // a whole answer that says nothing, tags neither
+};
+
+struct Settled {
+  routing::Record record;  // its `table` is null
+  uint64_t revision = 0;   // 0: no table was asked
+};
+
+struct Journal {
+  std::vector<Attempt> attempts;
+  std::vector<Settled> records;
+  bool usage_lied = false;  // a provider reported more than it was allowed to produce
+  bool strayed = false;     // a provider sent an answer that nobody had asked for
+  Findings findings;
+};
+
+}  // namespace weir::sim
