@@ -20,9 +20,14 @@ HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServer
 }
 
 HttpServer::HttpServer(core::Loop& loop, RequestHandler& handler, uint32_t max_connections)
-    : loop_(loop), handler_(handler), sessions_(max_connections + kRefusalRoom), max_connections_(max_connections) {}
+    : loop_(loop),
+      handler_(handler),
+      sessions_(max_connections + kRefusalRoom),
+      max_connections_(max_connections) {}
 
-HttpServer::~HttpServer() { WEIR_ASSERT(closed()); }
+HttpServer::~HttpServer() {
+  WEIR_ASSERT(closed());
+}
 
 void HttpServer::listen(int listener, const TlsServerContextHolder* tls) {
   listeners_.push_back(std::make_unique<Listener>(*this, listener, tls));
@@ -34,9 +39,10 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   auto& listener = *static_cast<Listener*>(listener_pointer);
   HttpServer& self = listener.server;
   if (completion.result >= 0) {
-    ServerSession* session = self.draining_ ? nullptr
-                                            : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
-                                                                     self.handler_, self.settings_);
+    ServerSession* session = self.draining_
+                                 ? nullptr
+                                 : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
+                                                          self.handler_, self.settings_);
     if (session == nullptr) {
       ++self.refused_;
       self.loop_.io().close(completion.result);
@@ -55,6 +61,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
     --self.open_listeners_;
     return;
   }
+  if (self.paused_) return;
   const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
   if (!exhausted) return self.loop_.io().accept(listener.accept, listener.descriptor);
@@ -67,8 +74,18 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
 
 void HttpServer::on_retry(core::Timer& timer) {
   auto& listener = timer.owner<Listener>();
-  if (listener.accept.armed() || listener.descriptor < 0) return;
+  if (listener.accept.armed() || listener.descriptor < 0 || listener.server.paused_) return;
   listener.server.loop_.io().accept(listener.accept, listener.descriptor);
+}
+
+void HttpServer::pause_accepting(bool paused) {
+  if (draining_ || std::exchange(paused_, paused) == paused) return;
+  for (auto& listener : listeners_) {
+    const bool armed = listener->accept.armed();
+    if (paused && armed) loop_.io().cancel(listener->accept);
+    // One whose cancellation is still under way is armed again when that has come.
+    if (!paused && !armed) loop_.io().accept(listener->accept, listener->descriptor);
+  }
 }
 
 void HttpServer::begin_drain() {
@@ -90,6 +107,8 @@ void HttpServer::close_all() {
   sessions_.for_each([](ServerSession& session) { session.close({core::ErrorCode::shutting_down}); });
 }
 
-void HttpServer::on_session_closed(ServerSession& session) { sessions_.release(&session); }
+void HttpServer::on_session_closed(ServerSession& session) {
+  sessions_.release(&session);
+}
 
 }  // namespace weir::net

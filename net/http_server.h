@@ -22,6 +22,8 @@ class HttpServer final : private ServerSessionOwner {
 
   // Takes over a listening descriptor and accepts from it; with `tls`, every connection speaks TLS.
   void listen(int listener, const TlsServerContextHolder* tls = nullptr);
+  // While paused, new connections wait in the kernel's queue, and past it at their clients.
+  void pause_accepting(bool paused);
   // Stops accepting; idle connections end, busy ones after their answer.
   void begin_drain();
   // Closes every connection now; requests being answered end with on_client_gone(shutting_down).
@@ -43,7 +45,7 @@ class HttpServer final : private ServerSessionOwner {
     HttpServer& server;
     int descriptor;
     core::Operation accept;
-    core::Timer retry;             // after the process ran out of descriptors
+    core::Timer retry;  // after the process ran out of descriptors
     std::unique_ptr<TlsServerContextView> tls;
   };
 
@@ -61,6 +63,7 @@ class HttpServer final : private ServerSessionOwner {
   uint64_t accepted_ = 0;
   uint64_t refused_ = 0;
   bool draining_ = false;
+  bool paused_ = false;
 };
 
 }  // namespace weir::net

@@ -213,7 +213,7 @@ void ServerSession::refuse(core::Error error) {
 
 void ServerSession::end_response() {
   if (state_ != State::responding) return;
-  if (must_close()) return cut();
+  if (must_close_ || settings_.draining) return cut();
   become_idle();
   if (pending_.block() != nullptr) loop_.at_end_of_turn(next_task_);
 }

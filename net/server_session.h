@@ -75,6 +75,7 @@ struct ServerSettings {
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   bool draining = false;          // every answer says Connection: close
+  bool thinning = false;          // every answer that begins now does: on and off, to lose some connections
   RequestHeadParser parser;       // a head is parsed in one go, so one parser serves all
 };
 
@@ -89,8 +90,12 @@ class ServerSession final : private ConnectionHandler {
   void adopt(int descriptor, std::shared_ptr<const TlsServerContext> tls = nullptr);
 
   // ---- answering ----
-  // The answer must say "connection: close": the client asked for it, or the request was refused.
-  bool must_close() const { return must_close_ || settings_.draining; }
+  // The answer must say "connection: close": the client asked for it, or the request was refused. To be asked
+  // when the head is written: what it says is kept to.
+  bool must_close() {
+    must_close_ |= settings_.thinning;
+    return must_close_ || settings_.draining;
+  }
   // The request's method is HEAD: the answer ends with its head (RFC 9110 section 9.3.2).
   bool head_only() const { return head_only_; }
   void send(core::Slice data) { connection_.send(std::move(data)); }

@@ -7,7 +7,7 @@
 //          404, 405  401,   403          400, 411, 413, 415                      400
 //                    400
 //
-// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_audit.cc,
+// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_guards.cc, admin_audit.cc,
 // admin_proposals.cc. What reads history does so on the registry's reading thread and answers later; nothing
 // blocks the loop.
 //
@@ -32,6 +32,7 @@
 #include "routing/admin/calls.h"
 #include "routing/admin/control.h"
 #include "routing/admin/query.h"
+#include "routing/guard/guard_time.h"
 
 namespace weir::routing {
 
@@ -118,11 +119,13 @@ class AdminApi final : private net::RequestHandler {
   void flip(const Ticket& ticket, const Call& call, bool kills);
   void decide_proposal(const Ticket& ticket, const Call& call, bool approves);
   void list_problems(const Ticket& ticket, const Call& call);
+  const GuardTime& guard_time();
 
   ControlThread& control_;
   const About about_;
   const Access access_;
   net::HttpServer local_, remote_;
+  CalendarClock calendar_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
   std::unordered_map<net::ServerSession*, std::string> not_permitted_;  // why, until it is answered
 };

@@ -42,6 +42,10 @@
   X(unkill,            post,    "/v1/unkill",                        json,  "",                                                   operators, kill)     \
   X(kill_unkill,       post,    "/v1/kill:unkill",                   json,  "",                                                   operators, kill)     \
   X(rollback,          post,    "/v1/rollback",                      json,  "dry_run",                                            operators, rollback) \
+  X(get_limits,        get,     "/v1/limits",                        none,  "tenant",                                             everybody, read)     \
+  X(get_budgets,       get,     "/v1/budgets",                       none,  "tenant",                                             everybody, read)     \
+  X(get_breakers,      get,     "/v1/breakers",                      none,  "",                                                   everybody, read)     \
+  X(purge_cache,       post,    "/v1/cache:purge",                   json,  "",                                                   operators, change)   \
   X(get_audit,         get,     "/v1/audit",                         none,  "tenant flag kind name since before limit bodies",    everybody, read)     \
   X(verify_audit,      get,     "/v1/audit:verify",                  none,  "",                                                   everybody, read)     \
   X(get_change,        get,     "/v1/changes/{revision}",            none,  "",                                                   everybody, read)     \

@@ -57,6 +57,7 @@
 #include "routing/admin/change.h"
 #include "routing/admin/registry_threads.h"
 #include "routing/admin/table_loader.h"
+#include "routing/admin/tenant_images.h"
 #include "routing/admin/worker.h"
 #include "routing/exchange/gateway.h"
 #include "routing/table/compile.h"
@@ -65,7 +66,9 @@
 namespace weir::routing {
 
 struct ControlOptions {
-  CompileOptions compile;
+  CompileOptions compile;                // the source is not kept: the registry has it
+  std::string build = {};                // of the program: tenant images of another one are not read
+  uint32_t image_from_tenants = 20'000;  // a smaller table is compiled as fast as an image is read
   uint64_t everyone_timeout_ms = 5'000;  // how long a change waits for the shards before it is answered
 };
 
@@ -154,6 +157,9 @@ class ControlThread {
 
   // Reads the providers' trust anchors again and publishes if all are good. Logs what happened.
   void reload_trust();
+  // Called with every record that is drained, and with every pair of shadow mode; none at first.
+  void watch_records(std::function<void(const Record&)> watch) { on_record_ = std::move(watch); }
+  void watch_shadows(std::function<void(const ShadowPair&)> watch) { on_shadow_ = std::move(watch); }
   // Moves every record that waits to the access log, and that to its file.
   void flush();
   // After the access log was rotated away. Logs a failure.
@@ -191,6 +197,8 @@ class ControlThread {
   std::expected<void, StartFailure> import_table(
       const std::function<std::expected<TableText, std::string>()>& read_table);
   std::expected<void, StartFailure> resume();
+  // Writes an image of the tenants, in the background, when it is time for one.
+  void tend_image(uint64_t changed, bool tenants_compiled);
   bool is_stale(const std::optional<uint64_t>& if_match) const;
   Refusal lost_update() const;
   bool names_something(KillScope scope, const std::string& name) const;
@@ -228,6 +236,7 @@ class ControlThread {
   Worker& worker_;
   RegistryThreads& registry_;
   const uint64_t everyone_timeout_ms_;
+  const uint32_t image_from_tenants_;
   const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
   LoadedTable current_;
@@ -236,11 +245,16 @@ class ControlThread {
   uint64_t revision_ = 0;                                       // of the newest publish
   uint64_t table_revision_ = 0;                                 // the newest that changed an object
   std::deque<Queued> changes_;                                  // the first is under way
+  const TenantImages images_;
+  uint64_t changed_since_image_ = 0;  // objects; a start has as many to catch up with
+  bool image_under_way_ = false;
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
   uint32_t loads_under_way_ = 0;
   uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more
+  std::function<void(const Record&)> on_record_;
+  std::function<void(const ShadowPair&)> on_shadow_;
   std::vector<Waiting> waiting_;
   core::Timer tick_;
   core::Timer wait_;

@@ -77,6 +77,11 @@ class Line {
 
 }  // namespace
 
+std::string_view token(CacheUse use) {
+  static constexpr std::string_view kTokens[] = {"none", "miss", "hit"};
+  return kTokens[static_cast<size_t>(use)];
+}
+
 std::array<char, 32> to_hex(RequestId id) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::array<char, 32> text;
@@ -116,8 +121,10 @@ void append_json(const Record& record, std::string& out) {
   }
   name(line, "unit", known(unit), [&] { return std::string_view(body->units[unit].name); });
   if (decided) line.plain("unit_hash", body->units[unit].hash_hex);
-  name(line, "provider", known(unit),
-       [&] { return std::string_view((*body)[(*body)[body->units[unit].model].provider].name); });
+  name(line, "provider", known(unit), [&] {
+    const ProviderIndex first = (*body)[body->units[unit].model].provider;
+    return std::string_view((*body)[known(record.provider) ? ProviderIndex{record.provider} : first].name);
+  });
   name(line, "model", record.model_size != 0,
        [&] { return std::string_view(record.model.data(), record.model_size); });
   if (record.table != nullptr) {
@@ -136,6 +143,8 @@ void append_json(const Record& record, std::string& out) {
     line.number("output_tokens", record.output_tokens);
     line.number("reasoning_tokens", record.reasoning_tokens);
     line.usd("cost_usd", record.cost_nano_usd);
+  } else if (record.cost_nano_usd != 0) {
+    line.usd("cost_usd", record.cost_nano_usd);  // of attempts whose answer nobody got
   }
   if (record.upstream_ready_ns != 0) line.microseconds("upstream_ready_us", record.upstream_ready_ns);
   if (record.first_token_ns != 0) line.microseconds("first_token_us", record.first_token_ns);
@@ -143,7 +152,10 @@ void append_json(const Record& record, std::string& out) {
   line.number("request_bytes", record.request_bytes);
   line.number("response_bytes", record.response_bytes);
   line.number("client_retry", record.client_retry);
+  if (record.first_failure) line.plain("fallback", core::describe(*record.first_failure).token);
+  if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
+  if (record.warned != nullptr) line.plain("warned", record.warned);
   if (record.client_gone) line.number("client_gone", true);
   line.finish(out);
 }

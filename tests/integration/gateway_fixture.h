@@ -211,11 +211,12 @@ class Gateway {
  public:
   // `admin`: further members of its section.
   explicit Gateway(const std::string& table_json, const std::string& more_config = "",
-                   const std::string& admin = "") {
+                   const std::string& admin = "", int shards = 2) {
     folder_.write("table.json", table_json);
     folder_.write(
         "weir.yaml",
-        "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+        "listen: \"127.0.0.1:0\"\nshards: " + std::to_string(shards) +
+            "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
         "registry: registry.db\nadmin: { socket: admin.sock" +
             admin + " }\naccess_log: access.jsonl\n" + more_config);
     start();

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -89,7 +91,9 @@ class LyingProvider {
       const size_t head = received_.find("\r\n\r\n");
       if (head == std::string::npos) return false;
       constexpr std::string_view kLength = "\r\ncontent-length: ";
-      const size_t at = received_.find(kLength);
+      std::string lower = received_.substr(0, head);
+      std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+      const size_t at = lower.find(kLength);
       size_ = head + 4 + (at < head ? std::stoul(received_.substr(at + kLength.size())) : 0);
       return received_.size() >= size_;
     }

@@ -69,6 +69,39 @@ TEST_F(HttpServerTest, TellsThoseAboveTheConnectionLimit) {
   EXPECT_EQ(next_response(*loop, welcome).body, "again");
 }
 
+TEST_F(HttpServerTest, AnAnswerThatBeginsWhileThinningEndsItsConnectionAndNoOther) {
+  EchoServer echo(*loop);
+  Peer client = Peer::connect(echo.port), other = Peer::connect(echo.port);
+  other.write(*loop, post("first"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  echo.server.settings().thinning = true;
+  client.write(*loop, post("hello"));
+  EXPECT_TRUE(next_response(*loop, client).has("connection: close"));
+  EXPECT_TRUE(ends_cleanly(*loop, client));
+  echo.server.settings().thinning = false;
+  other.write(*loop, post("second"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  EXPECT_EQ(echo.server.connections(), 1u);
+}
+
+TEST_F(HttpServerTest, WhilePausedConnectionsWaitAndAreServedAfterwards) {
+  EchoServer echo(*loop);
+  Peer early = Peer::connect(echo.port);
+  early.write(*loop, post("early"));
+  EXPECT_EQ(next_response(*loop, early).body, "early");
+  echo.server.pause_accepting(true);
+  echo.server.pause_accepting(false);  // before the first has taken effect
+  echo.server.pause_accepting(true);
+  for (int i = 0; i < 10; ++i) loop->turn(0);
+  Peer late = Peer::connect(echo.port);
+  late.write_some(post("late"));
+  early.write(*loop, post("still"));
+  EXPECT_EQ(next_response(*loop, early).body, "still");
+  EXPECT_EQ(echo.server.accepted(), 1u);
+  echo.server.pause_accepting(false);
+  EXPECT_EQ(next_response(*loop, late).body, "late");
+}
+
 TEST_F(HttpServerTest, SurvivesFarMoreThanTheConnectionLimit) {
   EchoServer echo(*loop, 2);
   std::vector<Peer> crowd;

@@ -50,6 +50,7 @@ TEST(Completion, OffersNamesFromWeir) {
   EXPECT_THAT(complete({"flag", "set", "f", "tenants-2"}), ElementsAre("tenants-2"));
   EXPECT_THAT(complete({"tenant", ""}), ElementsAre("tenants-1", "tenants-2"));
   EXPECT_THAT(complete({"kill", "unit", ""}), ElementsAre("units-1", "units-2"));
+  EXPECT_THAT(complete({"purge", ""}), ElementsAre("tenant", "scenario", "unit"));
   EXPECT_THAT(complete({"rollback", "scenario", ""}), ElementsAre("scenarios-1", "scenarios-2"));
   EXPECT_THAT(complete({"get", "prompts", ""}), ElementsAre("prompts-1", "prompts-2"));
   EXPECT_THAT(complete({"explain", "--tenant", "x", "--scenario", ""}),

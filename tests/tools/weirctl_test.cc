@@ -176,6 +176,38 @@ TEST_F(Weirctl, ExplainsADecisionRuleByRule) {
             "/v1/explain?tenant=bank-17&scenario=support-chat&user=a%20b&attr.plan=pro&attr.region=eu%3D1");
 }
 
+TEST_F(Weirctl, ShowsWhatGuardsHaveCounted) {
+  admin.answer("GET", "/v1/limits", 200,
+               R"({"limits":[{"scope":"tenant","name":"bank-17","limit":"rpm","rate":600,"remaining":12,)"
+               R"("reset_ms":5000,"refused":3}],"more":true})");
+  admin.answer(
+      "GET", "/v1/budgets", 200,
+      R"({"budgets":[{"scope":"global","window":"1d","usd":2000.0,"on_exceed":"kill","spent_usd":12.5,)"
+      R"("reserved_usd":0.25,"open":false,"trips":0,"refused":0,"ends_in_s":60}],"more":false})");
+  admin.answer("GET", "/v1/breakers", 200,
+               R"({"breakers":[{"model":"m","provider":"p","state":"open","open_ms":900,)"
+               R"("consecutive_failures":10,"opened":1,"kept_away":7}]})");
+  EXPECT_EQ(weirctl({"limits", "--tenant", "bank-17"}).output,
+            "SCOPE   NAME     LIMIT  RATE  LEFT  RESET_MS  REFUSED\n"
+            "tenant  bank-17  rpm     600    12      5000        3\n"
+            "and more: ask for one with --tenant\n");
+  EXPECT_EQ(admin.requests()[0].target, "/v1/limits?tenant=bank-17");
+  EXPECT_EQ(weirctl({"budgets"}).output,
+            "SCOPE   WINDOW     USD  SPENT  RESERVED  ON_EXCEED  OPEN   TRIPS  REFUSED  ENDS_IN_S\n"
+            "global  1d      2000.0   12.5      0.25  kill       false      0        0         60\n");
+  EXPECT_EQ(weirctl({"breakers"}).output,
+            "MODEL  PROVIDER  STATE  OPEN_MS  FAILED_IN_A_ROW  OPENED  KEPT_AWAY\n"
+            "m      p         open       900               10       1          7\n");
+}
+
+TEST_F(Weirctl, PurgesTheCache) {
+  admin.answer("POST", "/v1/cache:purge", 200, R"({"purged":17})");
+  EXPECT_EQ(weirctl({"purge", "unit", "support-41"}).output, "17 answers are not given again\n");
+  EXPECT_EQ(nlohmann::json::parse(admin.requests()[0].body),
+            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}}));
+  EXPECT_EQ(weirctl({"purge", "key", "k"}).exit_code, kExitBadInput);
+}
+
 TEST_F(Weirctl, PassesAnUnknownPathOnAsBadInput) {
   RunResult result = weirctl({"explain", "--tenant", "nobody"});
   EXPECT_EQ(result.exit_code, kExitBadInput);

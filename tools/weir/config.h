@@ -23,6 +23,9 @@
 //       origins: ["https://console.internal"]   # web pages that may call; none when left out
 //       tokens: [ { id: ci, hash: "hmac-sha256:…", role: admin, scopes: [read, deploy] } ]   # weir hash-key
 //   access_log: stdout                          # or a path, or none
+//   guard_state: guards.state                   # where spend outlives the process; default: it does not
+//   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
+//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //
 // Rules
@@ -80,6 +83,12 @@ struct Config {
   routing::AccessRules access;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
+  std::string guard_state_path;          // empty = what guards have counted is gone with the process
+  std::string alert_url;                 // empty = nobody is told
+  std::string alert_secret;              // the secret itself: as key_hash_secret
+  std::string shadow_log_path;           // empty = flags' `shadow` has no effect
+  bool shadow_text = true;               // masked; else only digests
+  std::vector<std::string> shadow_mask;  // patterns to be masked beside what always is
   LimitOverrides limits;
 };
 

@@ -135,6 +135,17 @@ void CommandLine::add_looking() {
   problems->add_option("which", problems_, "some of them, comma-separated (all)");
   problems->add_flag("--check", output_.check, "exit 6 when there is one");
 
+  CLI::App* limits = add(app_, "limits", "rate limits: what is left, when it is back", kLook,
+                         "  weirctl limits --tenant bank-17",
+                         [this](Commands& commands, AdminClient&) { return commands.limits(name_); });
+  CLI::App* budgets = add(app_, "budgets", "budgets: spent, reserved, tripped", kLook,
+                          "  weirctl budgets\n  weirctl budgets --tenant bank-17",
+                          [this](Commands& commands, AdminClient&) { return commands.budgets(name_); });
+  for (CLI::App* command : {limits, budgets})
+    command->add_option("--tenant", name_, "only its own, its keys' and its pilots'");
+  add(app_, "breakers", "how each model is doing at its providers", kLook, "  weirctl breakers",
+      [](Commands& commands, AdminClient&) { return commands.breakers(); });
+
   CLI::App* watch = add(app_, "watch", "live: shares, errors, latency, cost; q leaves", kLook,
                         "  weirctl watch\n"
                         "  weirctl watch --scenario support-chat --window 60\n"
@@ -381,6 +392,14 @@ void CommandLine::add_tools() {
           [this](Commands& commands, AdminClient&) { return commands.export_csv(what_, revision_); });
   export_csv->add_option("what", what_, "rows or objects (rows)")->check(CLI::IsMember({"rows", "objects"}));
   export_csv->add_option("--revision", revision_, "as it was then")->check(CLI::NonNegativeNumber);
+
+  CLI::App* purge = add(app_, "purge", "cached answers are not given again", kTools,
+                        "  weirctl purge unit support-41\n  weirctl purge tenant bank-17",
+                        [this](Commands& commands, AdminClient&) { return commands.purge(scope_, name_); });
+  purge->add_option("scope", scope_, "tenant, unit or scenario")
+      ->required()
+      ->check(CLI::IsMember({"tenant", "unit", "scenario"}));
+  purge->add_option("name", name_, "of it")->required();
 
   add(app_, "metrics", "prints /metrics, as Prometheus reads it", kTools,
       "  weirctl metrics | grep weir_kills",

@@ -260,4 +260,27 @@ int Commands::explain(const Subject& subject) {
                  [this](const json& explanation) { return render_explain(explanation, output_.width); });
 }
 
+int Commands::limits(const std::string& tenant) {
+  return perform({.path = "/v1/limits", .query = {{"tenant", tenant}}},
+                 [this](const json& answer) { return render_limits(answer, output_.width); });
+}
+
+int Commands::budgets(const std::string& tenant) {
+  return perform({.path = "/v1/budgets", .query = {{"tenant", tenant}}},
+                 [this](const json& answer) { return render_budgets(answer, output_.width); });
+}
+
+int Commands::breakers() {
+  return perform({.path = "/v1/breakers"},
+                 [this](const json& answer) { return render_breakers(answer, output_.width); });
+}
+
+int Commands::purge(const std::string& scope, const std::string& name) {
+  return perform(
+      {.method = "POST", .path = "/v1/cache:purge", .body = to_text(json{{"scope", scope}, {"name", name}})},
+      [](const json& answer) {
+        return fmt::format("{} answers are not given again\n", field(answer, "purged"));
+      });
+}
+
 }  // namespace weir::tools

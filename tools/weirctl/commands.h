@@ -85,6 +85,13 @@ class Commands {
   int proposals(const std::string& id, bool all);
   int decide(const std::string& id, const std::string& verb, const std::string& reason);
 
+  // What guards have counted; of one tenant, or with an empty name all.
+  int limits(const std::string& tenant);
+  int budgets(const std::string& tenant);
+  int breakers();
+  // Answers of a tenant, unit or scenario are not given from the cache again.
+  int purge(const std::string& scope, const std::string& name);
+
  private:
   // A successful answer; else what went wrong has been printed and this is the exit code.
   std::expected<json, int> ask(const AdminRequest& request);

@@ -126,7 +126,9 @@ class Completer {
   void offer_values(const std::string& argument) {
     const std::string command = command_->get_name();
     if (argument == "scope") {
-      for (const char* scope : {"tenant", "flag", "scenario"}) offer(scope);
+      for (const char* scope : {"tenant", "scenario"}) offer(scope);
+      if (command == "purge") return offer("unit");
+      offer("flag");
       if (command == "rollback") return offer("all");
       for (const char* scope : {"unit", "provider", "global"}) offer(scope);
     } else if (argument == "kind") {

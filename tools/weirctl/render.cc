@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -52,6 +53,27 @@ std::string effects(const json& change, size_t width) {
   const json& objects = list(change, "objects");
   const uint64_t count = number(change, "object_count").value_or(objects.size());
   if (count > 0) text += render_changes(objects, count, width);
+  return text;
+}
+
+struct MemberColumn {
+  const char* heading;
+  const char* name;
+  Align align = Align::left;
+};
+
+// The objects of a list as a table, a column for each of these members.
+std::string render_members(const json& answer, std::string_view name,
+                           std::initializer_list<MemberColumn> members, size_t width) {
+  std::vector<Column> columns;
+  for (const MemberColumn& one : members) columns.push_back({.heading = one.heading, .align = one.align});
+  std::vector<std::vector<std::string>> rows;
+  for (const json& object : list(answer, name)) {
+    std::vector<std::string>& cells = rows.emplace_back();
+    for (const MemberColumn& one : members) cells.push_back(field(object, one.name));
+  }
+  std::string text = render_table(columns, rows, width);
+  if (is_true(answer, "more")) text += "and more: ask for one with --tenant\n";
   return text;
 }
 
@@ -310,6 +332,49 @@ std::string render_problems(const json& found, size_t width) {
   const uint64_t count = number(found, "count").value_or(problems.size());
   if (count > problems.size()) text += fmt::format("and {} more\n", count - problems.size());
   return text;
+}
+
+std::string render_limits(const json& answer, size_t width) {
+  return render_members(answer, "limits",
+                        {{"SCOPE", "scope"},
+                         {"NAME", "name"},
+                         {"FLAG", "flag"},
+                         {"LIMIT", "limit"},
+                         {"RATE", "rate", Align::right},
+                         {"LEFT", "remaining", Align::right},
+                         {"RESET_MS", "reset_ms", Align::right},
+                         {"IN_FLIGHT", "in_flight", Align::right},
+                         {"USED", "used", Align::right},
+                         {"REFUSED", "refused", Align::right}},
+                        width);
+}
+
+std::string render_budgets(const json& answer, size_t width) {
+  return render_members(answer, "budgets",
+                        {{"SCOPE", "scope"},
+                         {"NAME", "name"},
+                         {"WINDOW", "window"},
+                         {"USD", "usd", Align::right},
+                         {"SPENT", "spent_usd", Align::right},
+                         {"RESERVED", "reserved_usd", Align::right},
+                         {"ON_EXCEED", "on_exceed"},
+                         {"OPEN", "open"},
+                         {"TRIPS", "trips", Align::right},
+                         {"REFUSED", "refused", Align::right},
+                         {"ENDS_IN_S", "ends_in_s", Align::right}},
+                        width);
+}
+
+std::string render_breakers(const json& answer, size_t width) {
+  return render_members(answer, "breakers",
+                        {{"MODEL", "model"},
+                         {"PROVIDER", "provider"},
+                         {"STATE", "state"},
+                         {"OPEN_MS", "open_ms", Align::right},
+                         {"FAILED_IN_A_ROW", "consecutive_failures", Align::right},
+                         {"OPENED", "opened", Align::right},
+                         {"KEPT_AWAY", "kept_away", Align::right}},
+                        width);
 }
 
 std::string render_error(long status, std::string_view body) {

@@ -39,6 +39,11 @@ std::string render_proposal(const nlohmann::json& proposal, size_t width);
 
 std::string render_problems(const nlohmann::json& found, size_t width);
 
+// Answers of /v1/limits, /v1/budgets, /v1/breakers, a line per row.
+std::string render_limits(const nlohmann::json& answer, size_t width);
+std::string render_budgets(const nlohmann::json& answer, size_t width);
+std::string render_breakers(const nlohmann::json& answer, size_t width);
+
 // An error answer: its sentence, then every problem as "path: message" on a line of its own.
 std::string render_error(long status, std::string_view body);
 
