@@ -393,6 +393,10 @@ void CommandLine::add_tools() {
   export_csv->add_option("what", what_, "rows or objects (rows)")->check(CLI::IsMember({"rows", "objects"}));
   export_csv->add_option("--revision", revision_, "as it was then")->check(CLI::NonNegativeNumber);
 
+  add(app_, "upgrade", "a new process takes over, nothing is cut", kTools,
+      "  weirctl upgrade          # the binary and weir.yaml as they are now",
+      [](Commands& commands, AdminClient&) { return commands.upgrade(); });
+
   CLI::App* purge = add(app_, "purge", "cached answers are not given again", kTools,
                         "  weirctl purge unit support-41\n  weirctl purge tenant bank-17",
                         [this](Commands& commands, AdminClient&) { return commands.purge(scope_, name_); });

@@ -1,6 +1,7 @@
 #include "tools/weirctl/commands.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <cstdio>
 
@@ -16,6 +17,8 @@ namespace weir::tools {
 using nlohmann::json;
 
 namespace {
+
+constexpr int kUpgradePauseMs = 20;
 
 std::string with_line_end(std::string text) {
   if (!text.ends_with('\n')) text += '\n';
@@ -117,6 +120,32 @@ int Commands::perform_change(AdminRequest request, const ChangeOptions& options)
 int Commands::status() {
   return perform({.path = "/v1/status"},
                  [this](const json& status) { return render_status(status, output_.width); });
+}
+
+// While nobody serves the admin socket, the question waits in its queue. Asked again is only who says that it
+// is not decided yet.
+int Commands::upgrade() {
+  const auto before = ask({.path = "/v1/status"});
+  if (!before) return before.error();
+  const auto begun = ask({.method = "POST", .path = "/v1/upgrade"});
+  if (!begun) return begun.error();
+  const std::string pid = field(*before, "pid");
+  while (true) {
+    const auto after = ask({.path = "/v1/status"});
+    if (!after) return after.error();
+    const bool followed = field(*after, "pid") != pid;
+    if (followed && is_true(*after, "ready")) {
+      return print(*after, wrapped(fmt::format("process {} serves revision {}; {} finishes what it has begun",
+                                               field(*after, "pid"), field(*after, "revision"), pid),
+                                   output_.width));
+    }
+    if (!followed && !is_true(*after, "upgrading")) {
+      fmt::print(stderr, "the successor did not start: {}. Process {} goes on as before; its log says more\n",
+                 field(*after, "upgrade_failure"), pid);
+      return kExitFailure;
+    }
+    ::poll(nullptr, 0, kUpgradePauseMs);
+  }
 }
 
 int Commands::metrics() {

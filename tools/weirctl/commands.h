@@ -41,6 +41,8 @@ class Commands {
   Commands(AdminClient& client, Output output) : client_(client), output_(output) {}
 
   int status();
+  // Replaces the process and waits until its successor serves.
+  int upgrade();
   int metrics();
   int table(const std::string& revision);
   // Replaces the table by a file, a folder or stdin ("-").
