@@ -39,7 +39,8 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   auto& listener = *static_cast<Listener*>(listener_pointer);
   HttpServer& self = listener.server;
   if (completion.result >= 0) {
-    ServerSession* session = self.draining_
+    // Also while draining: who was accepted before the kernel heard that nobody should be is owed an answer.
+    ServerSession* session = self.draining_ && self.closing_
                                  ? nullptr
                                  : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
                                                           self.handler_, self.settings_);
@@ -56,11 +57,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
     }
   }
   if (listener.accept.armed()) return;
-  if (self.draining_) {
-    self.loop_.io().close(std::exchange(listener.descriptor, -1));
-    --self.open_listeners_;
-    return;
-  }
+  if (self.draining_) return self.close_listener(listener);
   if (self.paused_) return;
   const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
@@ -70,6 +67,18 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
               {{"hint", "no descriptors or memory left; raise the limit on open files"},
                {"errno", -completion.result}});
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
+}
+
+// Whoever waits in the queue has a connection as far as he knows, and would see it reset: taken in first. An accept
+// that is armed and cancelled in one go takes all that is there.
+void HttpServer::close_listener(Listener& listener) {
+  if (!std::exchange(listener.swept, true)) {
+    loop_.io().accept(listener.accept, listener.descriptor);
+    loop_.io().cancel(listener.accept);
+    return;
+  }
+  loop_.io().close(std::exchange(listener.descriptor, -1));
+  --open_listeners_;
 }
 
 void HttpServer::on_retry(core::Timer& timer) {
@@ -88,22 +97,23 @@ void HttpServer::pause_accepting(bool paused) {
   }
 }
 
-void HttpServer::begin_drain() {
+void HttpServer::begin_drain(uint32_t idle_ms) {
   if (std::exchange(draining_, true)) return;
   settings_.draining = true;
+  settings_.drain_idle_ms = idle_ms;
   for (auto& listener : listeners_) {
     if (listener->accept.armed()) {
       loop_.io().cancel(listener->accept);
     } else {
       listener->retry.cancel();
-      loop_.io().close(std::exchange(listener->descriptor, -1));
-      --open_listeners_;
+      close_listener(*listener);
     }
   }
   sessions_.for_each([](ServerSession& session) { session.begin_drain(); });
 }
 
 void HttpServer::close_all() {
+  closing_ = draining_;
   sessions_.for_each([](ServerSession& session) { session.close({core::ErrorCode::shutting_down}); });
 }
 

@@ -165,6 +165,9 @@ class ControlThread {
   // After the access log was rotated away. Logs a failure.
   void reopen_access_log();
 
+  // No change is under way: the registry may be released.
+  bool idle() const { return changes_.empty() && waiting_.empty() && in_background_ == 0; }
+
   const Table& table() const { return *gateway_.tables.newest(); }
   uint64_t revision() const { return revision_; }
   uint64_t table_revision() const { return table_revision_; }
@@ -208,11 +211,14 @@ class ControlThread {
   // Runs `job` on `worker`, then `then` with its result on the loop, unless this is gone by then.
   template <typename Job, typename Then>
   void in_background(Worker& worker, Job job, Then then) {
-    worker.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
+    ++in_background_;
+    worker.run([this, &loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
                 then = std::move(then)]() mutable {
       auto result = std::make_shared<decltype(job())>(job());
-      loop.post([alive, then, result]() mutable {
-        if (!alive.expired()) then(std::move(*result));
+      loop.post([this, alive, then, result]() mutable {
+        if (alive.expired()) return;
+        --in_background_;
+        then(std::move(*result));
       });
     });
   }
@@ -251,6 +257,7 @@ class ControlThread {
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
   uint32_t loads_under_way_ = 0;
+  uint32_t in_background_ = 0;  // jobs whose results are not in
   uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more
   std::function<void(const Record&)> on_record_;

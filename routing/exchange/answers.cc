@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -55,21 +56,23 @@ std::string_view go_duration(uint64_t ns, std::span<char, 32> room) {
   const uint64_t ms = (ns + core::kNsPerMs - 1) / core::kNsPerMs;
   const uint64_t minutes = ms / 60'000 % 60, hours = ms / 3'600'000;
   char* end = room.data();
-  const auto put = [&]<typename... Args>(fmt::format_string<Args...> format, Args&&... args) {
-    end = fmt::format_to(end, format, std::forward<Args>(args)...);
+  const auto put = [&](uint64_t number, std::string_view unit) {
+    end = std::to_chars(end, room.data() + room.size(), number).ptr;
+    for (const char c : unit) *end++ = c;
   };
   if (ms > 0 && ms < 1000) {
-    put("{}ms", ms);
+    put(ms, "ms");
     return {room.data(), end};
   }
-  if (hours > 0) put("{}h", hours);
-  if (hours > 0 || minutes > 0) put("{}m", minutes);
-  put("{}", ms / 1000 % 60);
-  if (uint64_t decimals = ms % 1000; decimals != 0) {
-    put(".{:03}", decimals);
+  if (hours > 0) put(hours, "h");
+  if (hours > 0 || minutes > 0) put(minutes, "m");
+  put(ms / 1000 % 60, "");
+  if (const uint64_t decimals = ms % 1000; decimals != 0) {
+    put(1000 + decimals, "");  // with its zeros in front: the leading 1 becomes the point
+    end[-4] = '.';
     while (end[-1] == '0') --end;
   }
-  put("s");
+  *end++ = 's';
   return {room.data(), end};
 }
 

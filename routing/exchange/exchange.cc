@@ -550,7 +550,10 @@ void Exchange::on_release(core::TurnTask& task) {
 // The request is kept for further attempts, but not at the price of the block it came in. Without memory for
 // a copy it stays where it is.
 void Exchange::on_memory_short(core::TurnTask& task) {
-  task.owner<Exchange>().session_.move_request_to_own_block();
+  auto& self = task.owner<Exchange>();
+  core::Loop& loop = self.shard_.loop();
+  if (!loop.worth_copying_out(self.session_.request_bytes().size())) return loop.when_receive_memory_is_short(task);
+  self.session_.move_request_to_own_block();
 }
 
 void Exchange::abandon() {

@@ -187,10 +187,10 @@ void Shard::settle(const Record& record) {
   if (!records_.try_push(record)) metrics_.records_dropped.add();
 }
 
-void Shard::begin_drain() {
+void Shard::begin_drain(uint32_t idle_ms) {
   draining_ = true;
   shadow_calls_.for_each([](ShadowCall& call) { call.abandon(); });
-  server_.begin_drain();
+  server_.begin_drain(idle_ms);
   data_plane_->begin_drain();
 }
 

@@ -38,8 +38,8 @@ class Shard {
   Shard& operator=(const Shard&) = delete;
 
   void listen(int listener, const net::TlsServerContextHolder* tls = nullptr);
-  // Stops accepting; exchanges under way end; then closed() becomes true.
-  void begin_drain();
+  // Stops accepting; exchanges under way end, and connections idle for `idle_ms`; then closed() becomes true.
+  void begin_drain(uint32_t idle_ms = core::limits::kDrainIdleMs);
   // Ends whatever is still open, at once.
   void close_all();
   // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each

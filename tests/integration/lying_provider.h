@@ -79,6 +79,8 @@ class LyingProvider {
     void say_end() {
       if (tls_ != nullptr) SSL_shutdown(tls_);
     }
+    // Ends our side only; what the gateway sends is still received.
+    void end_own_side() { ::shutdown(descriptor_, SHUT_WR); }
     // The connection is reset, not ended, when the script returns.
     void reset_at_end() {
       const linger now{1, 0};
@@ -114,7 +116,7 @@ class LyingProvider {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::listen(listener_, 64), 0);
+    EXPECT_EQ(::listen(listener_, 1024), 0);
     EXPECT_EQ(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
     port_ = ntohs(address.sin_port);
     acceptor_ = std::thread([this] { accept(); });
