@@ -66,7 +66,7 @@ add_executable(sim_swarm sim/swarm_main.cc)
 target_link_libraries(sim_swarm PRIVATE weir_watched weir_swarm weir_sim)
 add_executable(swarm_tests sim/swarm_test.cc)
 target_link_libraries(swarm_tests PRIVATE weir_watched weir_swarm weir_sim GTest::gtest_main)
-gtest_discover_tests(swarm_tests TEST_PREFIX "${test_prefix}" DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+weir_register_tests(swarm_tests)
 
 if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ)
   weir_mutant(missed_cancel net/connection.cc
