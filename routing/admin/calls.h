@@ -57,6 +57,7 @@
   X(get_proposal,      get,     "/v1/proposals/{id}",                none,  "",                                                   everybody, read)     \
   X(approve_proposal,  post,    "/v1/proposals/{id}:approve",        json,  "",                                                   operators, approve)  \
   X(withdraw_proposal, post,    "/v1/proposals/{id}:withdraw",       json,  "",                                                   operators, approve)  \
+  X(get_rows,          get,     "/v1/flags/{flag}/tenants",          none,  "state after limit",                                  everybody, read)     \
   X(set_row,           post,    "/v1/flags/{flag}/tenants/{tenant}", json,  "dry_run proposal",                                   operators, change)   \
   X(list_objects,      get,     "/v1/{kind}",                        none,  "after limit problem",                                everybody, read)     \
   X(get_object,        get,     "/v1/{kind}/{name}",                 none,  "revision",                                           everybody, read)     \
