@@ -114,7 +114,7 @@ TEST_F(Weirctl, AppliesOnTheRevisionItWasToldWithoutAsking) {
   RunResult result =
       weirctl({"apply", folder.write("table.json", "{}"), "--revision", "40", "--reason", "r"});
   EXPECT_EQ(result.exit_code, kExitConflict);
-  EXPECT_EQ(result.errors, "Revision 42 serves now, not 40.\n");
+  EXPECT_EQ(result.errors, "Revision 42 serves now, not 40.\nwhat has changed:\n  weirctl diff 40 42\n");
   ASSERT_THAT(admin.requests(), SizeIs(1));
   EXPECT_EQ(admin.requests()[0].headers["if-match"], "\"40\"");
   EXPECT_EQ(admin.requests()[0].headers["content-type"], "application/json");
