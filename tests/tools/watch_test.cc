@@ -122,6 +122,17 @@ TEST(Watch, FitsTheTerminalWhateverUnitsAreCalled) {
   }
 }
 
+TEST(Watch, LeavesFiguresOutBeforeItBreaksNames) {
+  Totals totals;
+  totals[{"support-chat", "support-large", "candidate"}] = {
+      .exchanges = 1000, .errors = 1, .cost_usd = 1, .duration = {{0.1, 1000}}, .first_token = {{0.1, 1000}}};
+  const std::string narrow = render_units(totals, 10, 80);
+  EXPECT_THAT(narrow, HasSubstr("support-large  candidate  100.0"));
+  EXPECT_THAT(narrow, HasSubstr("USD/1K"));
+  EXPECT_THAT(narrow, ::testing::Not(HasSubstr("USD/H")));
+  EXPECT_THAT(render_units(totals, 10, 100), HasSubstr("USD/H"));
+}
+
 TEST(Watch, TellsMachinesWhatItShows) {
   const nlohmann::json view = units_json(two_arms(), 10);
   ASSERT_EQ(view["units"].size(), 3u);

@@ -212,19 +212,21 @@ std::string render_units(const Totals& totals, double seconds, size_t width) {
                       unit.exchanges > 0 ? money(unit.cost_usd / unit.exchanges * 1000) : "-"});
     }
     using enum Align;
+    const std::vector<Column> columns = {
+        {"UNIT"},         {"ARM"},           {seconds > 0 ? "REQ/S" : "REQUESTS", right},
+        {"SHARE", right}, {"ERRORS", right}, {"P50", right},
+        {"P99", right},   {"TTFT99", right}, {seconds > 0 ? "USD/H" : "USD", right},
+        {"USD/1K", right}};
+    // In a narrow terminal these give way before names are broken: USD/H, P50, TTFT99. A column without
+    // values is left out.
+    for (const size_t column : {size_t{8}, size_t{5}, size_t{7}}) {
+      const std::string whole = render_table(columns, rows, 0);
+      if (width == 0 || display_width(whole.substr(0, whole.find('\n'))) <= width) break;
+      for (std::vector<std::string>& row : rows) row[column] = "-";
+    }
     text += (text.empty() ? "" : "\n") +
             wrapped(scenario.empty() ? "(models named directly)" : shown(scenario), width) +
-            render_table({{"UNIT"},
-                          {"ARM"},
-                          {seconds > 0 ? "REQ/S" : "REQUESTS", right},
-                          {"SHARE", right},
-                          {"ERRORS", right},
-                          {"P50", right},
-                          {"P99", right},
-                          {"TTFT99", right},
-                          {seconds > 0 ? "USD/H" : "USD", right},
-                          {"USD/1K", right}},
-                         rows, width);
+            render_table(columns, rows, width);
   }
   return text;
 }
