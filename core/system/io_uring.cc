@@ -279,7 +279,7 @@ void Io::Impl::recycle(Block& block) {
     blocks[spare->receive_id] = nullptr;
     free_ids.push_back(spare->receive_id);
     stats.receive_bytes -= block_bytes;
-    ::munmap(spare->base, spare->capacity + 4096);
+    unmap(*spare);
     delete spare;
   }
 }
