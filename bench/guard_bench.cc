@@ -5,8 +5,10 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "routing/guard/admission.h"
+#include "routing/guard/pii_mask.h"
 #include "routing/table/compile.h"
 
 namespace weir::routing {
@@ -91,6 +93,29 @@ void BM_TakeOneRate(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(take(word, spec, 1, now_ns += 7'000));
 }
 BENCHMARK(BM_TakeOneRate);
+
+// Of an answer's text, of the worst the masker can be given (endless rows of short numbers), and of words
+// that all look like something at first: bytes per second must not depend on how much there is.
+void BM_MaskText(benchmark::State& state, std::string_view piece) {
+  std::string text;
+  while (text.size() < static_cast<size_t>(state.range(0))) text += piece;
+  std::string out;
+  out.reserve(2 * text.size());
+  for (auto _ : state) {
+    out.clear();
+    PiiMask mask;
+    mask.feed(text, out);
+    mask.finish(out);
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * static_cast<int64_t>(text.size()));
+}
+BENCHMARK_CAPTURE(BM_MaskText, prose, "The quick brown fox jumps over the lazy dog, 17 times a day. ")
+    ->Arg(4 << 10)
+    ->Arg(256 << 10);
+BENCHMARK_CAPTURE(BM_MaskText, numbers, "4111 1111 1111 1112 ")->Arg(4 << 10)->Arg(256 << 10);
+BENCHMARK_CAPTURE(BM_MaskText, digits, "7 ")->Arg(4 << 10)->Arg(256 << 10);
+BENCHMARK_CAPTURE(BM_MaskText, nearly, "sk-a=b@c:eyJ&AKIA/hf_?xox@ya29. ")->Arg(4 << 10)->Arg(256 << 10);
 
 }  // namespace
 }  // namespace weir::routing

@@ -103,11 +103,17 @@
     "A limit on requests, tokens or concurrency is used up. Try again when retry-after says.")               \
   X(request_over_limit, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                          \
     "The request alone asks for more tokens than its limit ever admits. Make it smaller.")                   \
+  X(repeated_request, client, no, 429, "rate_limit_error", "rate_limit_exceeded",                            \
+    "The same request or conversation comes again and again, faster than accepted. The client may loop.")   \
   X(budget_exceeded, weir, no, 429, "insufficient_quota", "insufficient_quota",                              \
     "What this request may cost does not fit into a budget.")                                                \
   X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \
     "The provider has been failing and is not asked for the moment.")                                        \
+  X(provider_limited, provider, yes, 429, "rate_limit_error", "rate_limit_exceeded",                          \
+    "The provider's own limit is used up. Try again when retry-after says.")                                 \
   /* ---- the gateway's own bounds ---- */                                                                   \
+  X(overloaded, weir, no, 503, "server_error", "overloaded",                                                  \
+    "The gateway has too much to do at the moment. Try again when retry-after says.")                        \
   X(too_many_connections, weir, no, 503, "server_error", "overloaded", "The gateway is at its connection limit.") \
   X(too_many_exchanges, weir, no, 503, "server_error", "overloaded", "The gateway is at its request limit.")  \
   X(too_many_event_streams, weir, no, 503, "server_error", "overloaded",                                     \
@@ -147,5 +153,9 @@
     "The provider's answer was cut off before its end.")                                                     \
   X(upstream_frame_too_large, provider, no, 502, "server_error", "upstream_failed",                          \
     "The provider sent a stream event larger than accepted.")                                                \
+  X(answer_invalid, provider, yes, 502, "server_error", "upstream_failed",                                   \
+    "The provider's answer is not what its unit asks for.")                                                  \
+  X(answer_refused, provider, no, 502, "server_error", "upstream_failed",                                    \
+    "The model refused to answer.")                                                                          \
   X(upstream_status, provider, yes, 502, "server_error", "upstream_failed",                                  \
     "The provider answered with an error.")

@@ -19,6 +19,9 @@ namespace weir::core {
 // regular file or pipe, or it is larger than `max_bytes`.
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes);
 
+// Whether there is anything at this path.
+bool file_exists(const std::string& path);
+
 // A regular file, read from its beginning in pieces.
 class InputFile {
  public:

@@ -72,6 +72,15 @@ inline constexpr uint32_t kMaxAccessLogBytes = 4 * 1024 * 1024;  // kept for a s
 inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; the next page begins where it ends
 inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one change; it says how many there were
 // ---- guards, for all shards -----------------------------------------------------------------------------
+inline constexpr uint32_t kMaxModelHosts = 8;                 // providers of one model
+inline constexpr uint32_t kMaxAlerts = 256;                    // that wait; the oldest is dropped
+inline constexpr uint32_t kMaxShadowCalls = 16;               // copies under way, per shard; then none is made
+inline constexpr uint32_t kMaxShadowPairs = 32;               // with those not written down yet; a power of two
+inline constexpr uint32_t kMaxShadowRequestBytes = 256 * 1024;  // a longer request is not copied
+inline constexpr uint32_t kMaxShadowTextBytes = 64 * 1024;    // noted of each answer
+inline constexpr uint32_t kMaxShadowAnswerBytes = 1024 * 1024;  // read of a copy's answer; then it is cancelled
+inline constexpr uint32_t kMaxCheckedAnswerBytes = 1024 * 1024;  // a longer answer is not checked
+inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;  // a longer answer is not cached
 inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session
@@ -89,6 +98,8 @@ inline constexpr uint32_t kBodyStallTimeoutMs = 30'000;      // body_timeout
 inline constexpr uint32_t kBodyGraceMs = 60'000;             // body_timeout: until kMinBodyBytesPerSecond must be met
 inline constexpr uint32_t kIdleTimeoutMs = 300'000;          // the connection ends; nothing is owed
 inline constexpr uint32_t kWriteStallTimeoutMs = 30'000;     // client_stalled
+inline constexpr uint32_t kDrainIdleMs = 500;                // the same once its server ends: what was on its way has come
+inline constexpr uint32_t kDrainTimeoutMs = 30'000;          // shutting_down: exchanges that a process which ends still had
 inline constexpr uint32_t kEventKeepAliveMs = 15'000;        // a comment on each event stream; the connection stays open
 inline constexpr uint32_t kUpstreamConnectMs = 10'000;       // connect_timeout: of a connection, TLS included, whoever waits
 inline constexpr uint32_t kUpstreamIdleMs = 60'000;          // an idle pooled connection is closed

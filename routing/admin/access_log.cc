@@ -27,6 +27,16 @@ void AccessLog::add(const Record& record) {
   if (buffer_.size() - begin_ >= kFlushBytes && !reader_slow_) flush(now_ns_);
 }
 
+void AccessLog::add_line(std::string_view line) {
+  if (file_ == nullptr) return;
+  if (buffer_.size() - begin_ >= core::limits::kMaxAccessLogBytes) {
+    ++lost_;
+    return;
+  }
+  buffer_ += line;
+  if (buffer_.size() - begin_ >= kFlushBytes && !reader_slow_) flush(now_ns_);
+}
+
 void AccessLog::flush(uint64_t now_ns) {
   now_ns_ = now_ns;
   if (!pending()) return;

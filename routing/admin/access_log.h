@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/file.h"
 #include "routing/exchange/record.h"
@@ -22,6 +23,8 @@ class AccessLog {
   explicit AccessLog(std::unique_ptr<core::AppendFile> file) : file_(std::move(file)) {}
 
   void add(const Record& record);
+  // Any other line, with its line break.
+  void add_line(std::string_view line);
   // Writes what was gathered. `now_ns` is the loop's, for the rate of complaints.
   void flush(uint64_t now_ns);
   // After the file was rotated away. The error is one sentence; the old file goes on being written.

@@ -7,7 +7,7 @@
 //          404, 405  401,   403          400, 411, 413, 415                      400
 //                    400
 //
-// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_audit.cc,
+// Handlers by theme: admin_tables.cc, admin_objects.cc, admin_operations.cc, admin_guards.cc, admin_audit.cc,
 // admin_proposals.cc. What reads history does so on the registry's reading thread and answers later; nothing
 // blocks the loop.
 //
@@ -21,6 +21,7 @@
 // listener. Thread: the control loop's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@
 #include "routing/admin/calls.h"
 #include "routing/admin/control.h"
 #include "routing/admin/query.h"
+#include "routing/guard/guard_time.h"
 
 namespace weir::routing {
 
@@ -40,6 +42,10 @@ class AdminApi final : private net::RequestHandler {
   struct About {
     std::string version;
     uint64_t started_ns = 0;  // monotonic
+    // Begins to start a successor, and calls begin_drain(). What it returns says why it does not, or is
+    // empty.
+    std::function<std::string()> upgrade = {};
+    std::string upgrade_failure = {};  // why the last attempt came to nothing; empty = there was none
   };
   AdminApi(ControlThread& control, About about, AccessRules rules);
   ~AdminApi();
@@ -50,6 +56,11 @@ class AdminApi final : private net::RequestHandler {
   void listen(int listener) { local_.listen(listener); }
   // ... or a TCP port's, whose connections speak TLS.
   void listen_tcp(int listener, const net::TlsServerContextHolder* tls) { remote_.listen(listener, tls); }
+  // Stops accepting; what is under way is answered. closed() becomes true when nothing is left.
+  void begin_drain() {
+    local_.begin_drain(0);
+    remote_.begin_drain(0);
+  }
   // Stops accepting and ends all connections; closed() becomes true within a few turns of the loop.
   void close();
   bool closed() const { return local_.closed() && remote_.closed(); }
@@ -118,13 +129,16 @@ class AdminApi final : private net::RequestHandler {
   void flip(const Ticket& ticket, const Call& call, bool kills);
   void decide_proposal(const Ticket& ticket, const Call& call, bool approves);
   void list_problems(const Ticket& ticket, const Call& call);
+  const GuardTime& guard_time();
 
   ControlThread& control_;
   const About about_;
   const Access access_;
   net::HttpServer local_, remote_;
+  CalendarClock calendar_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
   std::unordered_map<net::ServerSession*, std::string> not_permitted_;  // why, until it is answered
+  bool upgrading_ = false;
 };
 
 }  // namespace weir::routing

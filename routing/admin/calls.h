@@ -5,15 +5,13 @@
 //   X(handler, method, path, body, query, allowed, scope)
 //
 //   handler  the member of AdminApi that answers; a new call is a row and that member
-//   path     literal, but for {braces}: one segment of the path, given to the handler decoded, in order.
-//   {kind} is the
-//            plural of a kind of objects. The first row that fits rules
+//   path     literal, but for {braces}: one segment, given to the handler decoded, in order. {kind} is
+//            the plural of a kind of objects. The first row that fits rules
 //   body     none, json, or table: JSON or YAML
-//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any other is
-//   refused, so
-//            that a misspelt dry_run does not become a change
-//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says for the kind
-//   named scope    what a token needs besides
+//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any
+//            other is refused, so that a misspelt dry_run does not become a change
+//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says
+//   scope    what a token needs besides
 #pragma once
 
 #include <cstddef>
@@ -41,7 +39,12 @@
   X(kill,              post,    "/v1/kill",                          json,  "",                                                   operators, kill)     \
   X(unkill,            post,    "/v1/unkill",                        json,  "",                                                   operators, kill)     \
   X(kill_unkill,       post,    "/v1/kill:unkill",                   json,  "",                                                   operators, kill)     \
+  X(upgrade,           post,    "/v1/upgrade",                       none,  "",                                                   admins,    deploy)   \
   X(rollback,          post,    "/v1/rollback",                      json,  "dry_run",                                            operators, rollback) \
+  X(get_limits,        get,     "/v1/limits",                        none,  "tenant",                                             everybody, read)     \
+  X(get_budgets,       get,     "/v1/budgets",                       none,  "tenant",                                             everybody, read)     \
+  X(get_breakers,      get,     "/v1/breakers",                      none,  "",                                                   everybody, read)     \
+  X(purge_cache,       post,    "/v1/cache:purge",                   json,  "",                                                   operators, change)   \
   X(get_audit,         get,     "/v1/audit",                         none,  "tenant flag kind name since before limit bodies",    everybody, read)     \
   X(verify_audit,      get,     "/v1/audit:verify",                  none,  "",                                                   everybody, read)     \
   X(get_change,        get,     "/v1/changes/{revision}",            none,  "",                                                   everybody, read)     \
@@ -52,6 +55,7 @@
   X(get_proposal,      get,     "/v1/proposals/{id}",                none,  "",                                                   everybody, read)     \
   X(approve_proposal,  post,    "/v1/proposals/{id}:approve",        json,  "",                                                   operators, approve)  \
   X(withdraw_proposal, post,    "/v1/proposals/{id}:withdraw",       json,  "",                                                   operators, approve)  \
+  X(get_rows,          get,     "/v1/flags/{flag}/tenants",          none,  "state after limit",                                  everybody, read)     \
   X(set_row,           post,    "/v1/flags/{flag}/tenants/{tenant}", json,  "dry_run proposal",                                   operators, change)   \
   X(list_objects,      get,     "/v1/{kind}",                        none,  "after limit problem",                                everybody, read)     \
   X(get_object,        get,     "/v1/{kind}/{name}",                 none,  "revision",                                           everybody, read)     \

@@ -2,8 +2,8 @@
 // and what becomes of it. ControlThread (control.h) carries it; the calls of the API only make a
 // ChangeRequest.
 //
-//   ChangeRequest ─▶ plan(Newest) ─▶ Plan: objects before and after ─▶ Prepared: compiled, checked ─▶
-//   ChangeOutcome loop             compile worker                                    compile worker loop
+//   ChangeRequest ─▶ plan(Newest) ─▶ Plan: objects before, after ─▶ Prepared: compiled ─▶ ChangeOutcome
+//   loop             compile worker                                  compile worker        loop
 #pragma once
 
 #include <cstdint>
@@ -84,7 +84,8 @@ struct Prepared {
   uint64_t restored_revision = 0;
   LoadedTable table;                  // what would serve
   bool trust_is_old = false;          // anchors were read again meanwhile
-  bool reloaded = false;              // compiled whole: credentials and trust were read anew
+  bool reloaded = false;              // compiled: credentials and trust were read anew
+  bool tenants_compiled = false;      // and the tenants too
   std::vector<std::string> required;  // roles that have to approve
 };
 

@@ -45,11 +45,14 @@ bool is_set(const std::vector<bool>& bits, Index index) {
   return bits[at];
 }
 
-// By itself or by its provider.
+// By itself or by its provider; of several providers by all of them.
 inline bool is_unit_killed(const Table& table, UnitIndex unit) {
   if (!table.kills.any) return false;
+  const Model& model = (*table.body)[(*table.body)[unit].model];
+  const auto killed = [&](const ModelHost& host) { return is_set(table.kills.providers, host.provider); };
   return is_set(table.kills.units, unit) ||
-         is_set(table.kills.providers, (*table.body)[(*table.body)[unit].model].provider);
+         (model.hosts.empty() ? is_set(table.kills.providers, model.provider)
+                              : std::ranges::all_of(model.hosts, killed));
 }
 
 // The first hop at or after `first` for which `answers` holds and whose unit is not killed.

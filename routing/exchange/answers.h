@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "core/buffer.h"
@@ -30,7 +31,7 @@ struct AnswerContext {
 void append_rate_fields(net::HeadWriter& writer, const RateFacts& requests, const RateFacts& tokens);
 
 
-// x-request-id, and, once there is a decision, x-weir-unit, -arm, -flag, -reason, -revision, -fallback.
+// x-request-id, and, once there is a decision, x-weir-unit, -arm, -flag, -reason, -revision, -cache, -fallback.
 void append_decision_fields(net::HeadWriter& writer, const Table& table, const Record& record, uint16_t hops_taken,
                             std::optional<core::ErrorCode> first_failure);
 
@@ -45,7 +46,9 @@ core::Slice render_error_event(core::BumpBlock& memory, core::Error error);
 uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffers, std::string_view text,
                             Endpoint endpoint, bool stream, int64_t wall_now_ns, const AnswerContext& context);
 
-// Queues a whole answer with a body.
+// Queues a whole answer with a body, in one piece or several.
+uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
+                     std::span<const std::string_view> parts, const AnswerContext& context);
 uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
                      std::string_view body, const AnswerContext& context);
 

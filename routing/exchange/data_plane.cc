@@ -6,17 +6,21 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "net/http/json_body.h"
 #include "routing/decide/segments.h"
 #include "routing/exchange/answers.h"
 #include "routing/exchange/shard.h"
+#include "routing/guard/runaway.h"
 
 namespace weir::routing {
 namespace {
 
 using core::ErrorCode;
 using net::HeaderId;
+
+constexpr uint64_t kRetryWhenOverloadedNs = 2 * core::kNsPerSecond;
 
 std::optional<Endpoint> endpoint_of(uint8_t path) {
   return path <= static_cast<uint8_t>(Endpoint::responses) ? std::optional(static_cast<Endpoint>(path))
@@ -159,6 +163,24 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
                                           : inspection.safety_identifier;
   input.attributes = &steering.attributes;
   input.wall_now_ns = shard_.loop().wall_now_ns();
+  uint64_t runaway_tag = 0;
+  if (body.runaway.any()) {
+    const RunawayRequest seen{
+        .tenant_id = table[tenant].id(),
+        .key_id = table[*key].id(),
+        .user = input.user,
+        .conversation = input.conversation,
+        .body = {reinterpret_cast<const char*>(request.body.data()), request.body.size()}};
+    const RunawayVerdict verdict =
+        check_runaway(shard_.gateway().users, body.runaway, seen, shard_.loop().now_ns());
+    if (verdict.rule != nullptr) {
+      shard_.metrics().runaway_refused.add();
+      record.limit = verdict.rule;
+      retry_after_ns_ = verdict.retry_after_ns;
+      return core::fail(ErrorCode::repeated_request, verdict.rule);
+    }
+    runaway_tag = verdict.full_length_tag;
+  }
   auto choice = choose_scenario(table, input);
   if (!choice) return std::unexpected(choice.error());
   // Pins matter only where a flag can change the unit.
@@ -183,6 +205,25 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     return core::fail(ErrorCode::conversation_restarted);
   }
 
+  // Never more than what is lost least: copies first, then what said that it can wait.
+  const Rung rung = shard_.rung();
+  if (rung >= Rung::shed) {
+    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
+    if (low || rung == Rung::no_accept) {
+      shard_.metrics().shed.add();
+      retry_after_ns_ = kRetryWhenOverloadedNs;
+      return core::fail(ErrorCode::overloaded);
+    }
+  }
+  std::optional<ShadowChoice> shadow;
+  if (decision->scenario && body[*decision->scenario].shadowed != 0 && shard_.gateway().options.shadow) {
+    shadow = choose_shadow(table, input, *decision, shard_.dice());
+    if (shadow && rung >= Rung::no_shadow) {
+      shard_.metrics().shadow_dropped.add();
+      shadow.reset();
+    }
+  }
+
   RequestFacts facts;
   facts.endpoint = endpoint;
   facts.head_size = static_cast<uint32_t>(request.body.data() - base);
@@ -194,7 +235,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user, steering.attributes);
+  exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow);
   return {};
 }
 
@@ -255,7 +296,9 @@ void DataPlane::answer_health(net::ServerSession& session, Path path, Record& re
 void DataPlane::answer_error(net::ServerSession& session, core::Error error, Record& record) {
   record.error = error.code;
   record.status = core::describe(error.code).status;
-  record.response_bytes = send_error(session, shard_.small_bytes(), error, {record, record.table, 0, {}});
+  AnswerContext context{record, record.table, 0, {}};
+  context.retry_after_ns = std::exchange(retry_after_ns_, 0);
+  record.response_bytes = send_error(session, shard_.small_bytes(), error, context);
   session.end_response();
   shard_.settle(record);
 }

@@ -58,6 +58,7 @@ class DataPlane final : public net::RequestHandler {
   Shard& shard_;
   OfrepPlane ofrep_;
   Steering steering_;   // scratch of the request in hand
+  uint64_t retry_after_ns_ = 0;  // of the refusal under way
 };
 
 }  // namespace weir::routing

@@ -15,9 +15,8 @@ namespace {
 
 using core::ErrorCode;
 
-// Room for the request head in front of what the rewrite renders, so that both leave in one piece.
 constexpr uint32_t kConnectGraceMs = 20;
-constexpr uint32_t kHeadRoom = 4096;
+constexpr uint32_t kHeadRoom = kRequestHeadRoom;
 constexpr uint32_t kFirstScratchBytes = 8192 - kHeadRoom;
 // What else the head holds is far smaller than this.
 static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kHeadRoom);
@@ -74,8 +73,11 @@ const Unit& Exchange::unit() const {
 }
 
 void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
-                     const AttributeValues& attributes) {
+                     const AttributeValues& attributes, uint64_t runaway_tag,
+                     std::optional<ShadowChoice> shadow) {
   decision_ = decision;
+  shadow_ = shadow;
+  runaway_tag_ = runaway_tag;
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
   media_bytes_ = inspection.media_bytes;
@@ -87,17 +89,21 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
   if (decision.flag) record_.flag = static_cast<uint32_t>(*decision.flag);
   record_.state = decision.state;
-  record_.arm = decision.arm;
+  record_.arm = record_.decided_arm = decision.arm;
   record_.reason = decision.reason;
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
   if (!admit(inspection, user)) return;
+  // A budget may have put another unit in the candidate's place.
+  stable_left_ = decision_.arm == Arm::candidate && decision_.scenario &&
+                 (*table().body)[*decision_.scenario].stable != decision_.unit;
   if (decision.hop) {
     const FallbackHop& hop = (*table().body)[*decision.scenario].fallback[*decision.hop];
     next_hop_ = *decision.hop + 1u;
     if (hop.kind == FallbackHop::Kind::static_text) return answer_static(hop.text);
   }
+  if (try_cache(inspection)) return;
   begin_attempt(decision_.unit, &inspection);
 }
 
@@ -109,17 +115,24 @@ void Exchange::keep_attributes(const AttributeValues& attributes) {
     const std::string_view value = attributes.find(AttributeIndex{at})->text();
     const auto offset = static_cast<size_t>(value.data() - base);
     WEIR_ASSERT(offset + value.size() <= facts_.head_size);
-    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()), at};
+    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()),
+                                       at};
   }
 }
 
 void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection) {
   pausing_ = false;
-  if (unit_ != unit_index || record_.attempts == 0) {
-    retries_left_ = (*table().body)[unit_index].retries;
-    retries_made_ = 0;
-  }
+  const bool other_unit = unit_ != unit_index || record_.attempts == 0;
   unit_ = unit_index;
+  if (other_unit) {
+    retries_left_ = unit().retries;
+    const size_t hosts = (*table().body)[unit().model].hosts.size();
+    other_providers_ = hosts > 0 ? static_cast<uint32_t>(hosts - 1) : 0;
+    retries_made_ = 0;
+    failed_host_.reset();
+    hop_deadline_ns_ =
+        std::min(total_deadline_ns_, core::deadline_after(shard_.loop().now_ns(), unit().timeouts.total_ns));
+  }
   record_.unit = static_cast<uint32_t>(unit_index);
   ++record_.attempts;
   shard_.metrics().attempts.add();
@@ -129,6 +142,8 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   splitter_.reset();
   partial_event_.reset();
   held_.reset();
+  checked_.reset();
+  checking_ = refused_ = false;
   saw_done_ = saw_terminal_ = false;
   first_piece_ = first_event_ = true;
   content_events_ = 0;
@@ -136,16 +151,16 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   record_.response_bytes = 0;
   plain_length_ = 0;
   upstream_retry_after_ns_ = 0;
-  if (!may_ask()) {
-    fail_attempt({ErrorCode::breaker_open}, 0);
+  retry_after_ns_ = 0;
+  if (auto chosen = choose_provider(); !chosen) {
+    fail_attempt(chosen.error(), 0);
     return;
   }
   // The connection has the same clock and tells first, so that a retry opens another one to the next address.
   const uint64_t connect_ns = unit().timeouts.connect_ns;
   set_deadline(connect_ns + core::milliseconds(kConnectGraceMs));
 
-  const Model& model = (*table().body)[unit().model];
-  pool_ = &shard_.pool_for(table(), model.provider);
+  pool_ = &shard_.pool_for(table(), ProviderIndex{record_.provider});
   core::Result<void> outcome;
   const auto connect_ms = static_cast<uint32_t>(std::min<uint64_t>(connect_ns / core::kNsPerMs, UINT32_MAX));
   upstream_ = pool_->acquire(*this, outcome, std::max<uint32_t>(connect_ms, 1));
@@ -177,18 +192,16 @@ void Exchange::send_request() {
   send_request(**inspection);
 }
 
-void Exchange::send_request(const Inspection& inspection) {
-  const uint64_t now_ns = shard_.loop().now_ns();
-  record_.upstream_ready_ns = now_ns - started_ns_;
-  sent_ns_ = now_ns;
-  reused_session_ = upstream_->exchanges() > 0;
-
+// What `unit_index` makes of the client's request. Nothing of it is sent.
+core::Result<void> Exchange::render_request(UnitIndex unit_index, ProviderIndex provider_index,
+                                            const Inspection& inspection, UpstreamRequest& out) {
+  const Table& now_table = table();
+  const Unit& of_unit = (*now_table.body)[unit_index];
   const core::Slice& request = session_.request_bytes();
   const auto body = request.bytes().subspan(facts_.head_size);
-  const Table& now_table = table();
   PromptValues values{};
   char user_json[6 * core::limits::kMaxIdentifierBytes];
-  if (!unit().rewrite.prompt.empty()) {
+  if (!of_unit.rewrite.prompt.empty()) {
     const Tenant tenant = now_table[decision_.tenant];
     const auto put = [&](PromptVariable variable, std::string_view text) {
       values.of[static_cast<unsigned>(variable)] = text;
@@ -196,7 +209,7 @@ void Exchange::send_request(const Inspection& inspection) {
     put(PromptVariable::tenant_id, tenant.id());
     put(PromptVariable::tenant_name, tenant.display_name_json());
     if (decision_.scenario) put(PromptVariable::scenario, (*now_table.body)[*decision_.scenario].name);
-    put(PromptVariable::model, (*now_table.body)[unit().model].name);
+    put(PromptVariable::model, (*now_table.body)[of_unit.model].name);
     put(PromptVariable::date, shard_.date());
     ScratchWriter escaped({reinterpret_cast<uint8_t*>(user_json), sizeof user_json});
     render_json_string_body(user_.text(), escaped);
@@ -207,10 +220,10 @@ void Exchange::send_request(const Inspection& inspection) {
 
   // New bytes are rendered behind room for the head; the block grows with the prompt, which is fixed by the
   // table.
-  core::Slice block;
-  PieceList pieces;
+  core::Slice& block = out.block;
+  PieceList& pieces = out.pieces;
   core::Result<RewriteResult> rewrite = core::fail(ErrorCode::rewrite_too_large);
-  const uint32_t wanted = kHeadRoom + kFirstScratchBytes + prompt_bytes(unit().rewrite, values);
+  const uint32_t wanted = kHeadRoom + kFirstScratchBytes + prompt_bytes(of_unit.rewrite, values);
   for (uint64_t size = wanted; !rewrite && size <= core::limits::kMaxRewrittenBytes; size *= 4) {
     block = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
     if (block.block() == nullptr) {
@@ -219,17 +232,14 @@ void Exchange::send_request(const Inspection& inspection) {
     }
     ScratchWriter scratch({block.mutable_data() + kHeadRoom, block.room() - kHeadRoom});
     pieces.clear();
-    rewrite = plan_rewrite(inspection, body, unit().rewrite, values, scratch, pieces);
+    rewrite = plan_rewrite(inspection, body, of_unit.rewrite, values, scratch, pieces);
     if (!rewrite && rewrite.error().code != ErrorCode::rewrite_too_large) break;
     block.set_size(kHeadRoom + scratch.size());
   }
-  if (!rewrite) {
-    end_attempt(Reuse::yes);  // nothing was sent on it
-    return answer_error(rewrite.error());
-  }
-  usage_hidden_ = rewrite->usage_hidden;
+  if (!rewrite) return std::unexpected(rewrite.error());
+  out.usage_hidden = rewrite->usage_hidden;
 
-  const Provider& provider = (*now_table.body)[(*now_table.body)[unit().model].provider];
+  const Provider& provider = (*now_table.body)[provider_index];
   char head_bytes[kHeadRoom];
   net::HeadWriter head(head_bytes);
   char target[core::limits::kMaxBasePathBytes + 64];
@@ -248,38 +258,53 @@ void Exchange::send_request(const Inspection& inspection) {
   if (facts_.traceparent_size > 0) head.field("traceparent", {facts_.traceparent, facts_.traceparent_size});
   head.field("x-request-id", std::string_view(to_hex(record_.id).data(), 32));
   head.end();
-  if (head.overflowed()) {
-    end_attempt(Reuse::yes);
-    return answer_error({ErrorCode::internal});
+  if (head.overflowed()) return core::fail(ErrorCode::internal);
+  out.head_size = static_cast<uint32_t>(head.size());
+  out.head_begin = kHeadRoom - out.head_size;
+  std::memcpy(block.mutable_data() + out.head_begin, head_bytes, out.head_size);
+  return {};
+}
+
+void Exchange::send_request(const Inspection& inspection) {
+  const uint64_t now_ns = shard_.loop().now_ns();
+  record_.upstream_ready_ns = now_ns - started_ns_;
+  sent_ns_ = now_ns;
+  reused_session_ = upstream_->exchanges() > 0;
+
+  UpstreamRequest rendered;
+  if (auto made = render_request(unit_, ProviderIndex{record_.provider}, inspection, rendered); !made) {
+    report(made.error(), 0);  // or a probe would keep its breaker half open
+    end_attempt(Reuse::yes);  // nothing was sent on it
+    return answer_error(made.error());
   }
-  const auto head_size = static_cast<uint32_t>(head.size());
-  const uint32_t head_begin = kHeadRoom - head_size;
-  std::memcpy(block.mutable_data() + head_begin, head_bytes, head_size);
+  usage_hidden_ = rendered.usage_hidden;
+  const core::Slice& request = session_.request_bytes();
 
   phase_ = Phase::waiting_head;
   const Timeouts& timeouts = unit().timeouts;
   set_deadline(std::min(timeouts.header_ns, timeouts.first_token_ns));
   net::ClientSession& upstream = *upstream_;
   upstream.begin(*this, net::Method::post);
-  upstream.send(block.share(head_begin, head_size));
-  for (const Piece& piece : pieces.pieces()) {
+  upstream.send(rendered.block.share(rendered.head_begin, rendered.head_size));
+  for (const Piece& piece : rendered.pieces.pieces()) {
     upstream.send(piece.from_body ? request.share(facts_.head_size + piece.offset, piece.size)
-                                  : block.share(kHeadRoom + piece.offset, piece.size));
+                                  : rendered.block.share(kHeadRoom + piece.offset, piece.size));
   }
+  if (shadow_) start_shadow(inspection);
 }
 
-// The clock of the present phase, within the total.
+// The clock of the present phase, within the hop's.
 void Exchange::set_deadline(uint64_t timeout_ns) {
   const uint64_t deadline_ns = core::deadline_after(shard_.loop().now_ns(), timeout_ns);
-  shard_.loop().timers().schedule(timer_, std::min(deadline_ns, total_deadline_ns_));
+  shard_.loop().timers().schedule(timer_, std::min(deadline_ns, hop_deadline_ns_));
 }
 
 void Exchange::on_timer(core::Timer& timer) {
   auto& self = timer.owner<Exchange>();
   const uint64_t now_ns = self.shard_.loop().now_ns();
   ErrorCode code = ErrorCode::idle_timeout;
-  if (self.pausing_ && now_ns < self.total_deadline_ns_) return self.begin_attempt(self.unit_, nullptr);
-  if (now_ns >= self.total_deadline_ns_) {
+  if (self.pausing_ && now_ns < self.hop_deadline_ns_) return self.begin_attempt(self.unit_, nullptr);
+  if (now_ns >= self.hop_deadline_ns_) {
     code = ErrorCode::total_timeout;
   } else if (self.phase_ == Phase::acquiring) {
     code = ErrorCode::connect_timeout;
@@ -324,36 +349,55 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       before_answer && reused_session_ && upstream_status == 0 &&
       (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
+  // Nobody is made to pay for a probe, or for a provider that took no request, while another one is well.
+  const auto cause = cause_of(error.code, upstream_status);
+  const bool not_taken = cause == FallbackCause::connect || cause == FallbackCause::rate_limited;
+  failure.other_provider = other_providers_ > 0 && (not_taken || pass_ == Pass::probe) &&
+                           core::describe(error.code).retry_on_next_hop &&
+                           error.code != ErrorCode::breaker_open && error.code != ErrorCode::provider_limited;
   report(error, upstream_status);
-  // A provider that wants to be left alone for longer is not waited for.
-  const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs);
+  failed_host_ = host_;
+  const uint64_t now_ns = shard_.loop().now_ns();
+  failure.time_left = now_ns < total_deadline_ns_;
+  // What the provider says, and on top of it the jitter: or all would come back at once. A provider that
+  // wants to be left alone for longer is not waited for.
+  const uint64_t delay_ns = upstream_retry_after_ns_ + RetryBudget::delay_ns(retries_made_, shard_.dice());
+  const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs) &&
+                    core::deadline_after(now_ns, delay_ns) < hop_deadline_ns_;
   failure.retries_left = soon && shard_.retries().may_retry() ? retries_left_ : 0;
-  failure.time_left = shard_.loop().now_ns() < total_deadline_ns_;
-
-  uint32_t hop_after = next_hop_;
-  const FallbackHop* hop = nullptr;
-  if (const auto cause = cause_of(error.code, upstream_status); cause && decision_.scenario) {
-    do {  // there is no cache to answer a `cached` hop from, and a unit must fit into the budgets
-      hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
-    } while (hop != nullptr && (hop->kind == FallbackHop::Kind::cached ||
-                                (hop->kind == FallbackHop::Kind::unit && !affords(hop->unit))));
+  // A candidate that is too slow is not given the time twice.
+  if (cause == FallbackCause::timeout && stable_may_answer()) failure.retries_left = 0;
+  // What this attempt has cost already is spent; another one must fit beside it.
+  if ((failure.retries_left > 0 || failure.other_provider) && attempt_cost() > 0 && !affords(unit_)) {
+    failure.retries_left = 0;
+    failure.other_provider = false;
   }
-  failure.hop_answers = hop != nullptr;
+
+  // Looked for only when it is wanted: what a hop may cost is reserved on the way.
+  std::optional<NextHop> hop;
+  if (cause && !failure.committed && !stays_on_hop(failure)) hop = find_next_hop(*cause, failure.time_left);
+  failure.hop_answers = hop.has_value();
 
   const AfterFailure next = after_failure(failure);
   if (next != AfterFailure::forward) end_attempt(Reuse::no);
   switch (next) {
     case AfterFailure::same_hop_free:
-      free_retry_left_ = false;
+      if (failure.other_provider) {
+        --other_providers_;
+      } else {
+        free_retry_left_ = false;
+      }
+      write_off_attempt();
       begin_attempt(unit_, nullptr);
       break;
     case AfterFailure::same_hop:
       --retries_left_;
-      pause_before_retry();
+      write_off_attempt();
+      pause_before_retry(delay_ns);
       break;
     case AfterFailure::next_hop:
-      next_hop_ = hop_after;
-      if (!first_failure_) first_failure_ = error.code;
+      if (!record_.first_failure) record_.first_failure = error.code;
+      write_off_attempt();
       take_next_hop(*hop);
       break;
     case AfterFailure::forward:
@@ -368,24 +412,74 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   return next;
 }
 
-void Exchange::pause_before_retry() {
+void Exchange::pause_before_retry(uint64_t delay_ns) {
   shard_.retries().retry_begins();
+  ++retries_made_;
   pausing_ = true;
   phase_ = Phase::acquiring;
-  set_deadline(std::max(RetryBudget::delay_ns(retries_made_++, shard_.dice()), upstream_retry_after_ns_));
+  set_deadline(delay_ns);
 }
 
-void Exchange::take_next_hop(const FallbackHop& hop) {
+bool Exchange::stable_may_answer() const {
+  return stable_left_ && !is_killed((*table().body)[*decision_.scenario].stable);
+}
+
+// Whether anything might answer to `cause`; it need not be able to when it comes to that.
+bool Exchange::may_fall_back(FallbackCause cause) const {
+  uint32_t hop = next_hop_;
+  return decision_.scenario &&
+         (stable_may_answer() || next_fallback(table(), *decision_.scenario, cause, &hop) != nullptr);
+}
+
+// Of a candidate that failed stable, then the chain. What the hop may cost is reserved.
+std::optional<Exchange::NextHop> Exchange::find_next_hop(FallbackCause cause, bool time_left) {
+  if (!decision_.scenario) return std::nullopt;
+  const UnitIndex stable = (*table().body)[*decision_.scenario].stable;
+  if (cause != FallbackCause::refusal && time_left && stable_may_answer() && affords(stable)) {
+    return NextHop{.hop = nullptr, .after = next_hop_};
+  }
+  NextHop next{.hop = nullptr, .after = next_hop_};
+  while ((next.hop = next_fallback(table(), *decision_.scenario, cause, &next.after)) != nullptr) {
+    const bool asks = next.hop->kind == FallbackHop::Kind::unit;
+    const bool asked_already = asks && stable_asked_ && next.hop->unit == stable;
+    if ((asks && !time_left) || asked_already || !can_answer(*next.hop)) continue;
+    return next;
+  }
+  return std::nullopt;
+}
+
+// A unit must fit into the budgets, and the cache must have something.
+bool Exchange::can_answer(const FallbackHop& hop) {
+  switch (hop.kind) {
+    case FallbackHop::Kind::unit:
+      return affords(hop.unit);
+    case FallbackHop::Kind::cached:
+      return answer_from_any_cache(CacheLook::only_look);
+    case FallbackHop::Kind::static_text:
+      return true;
+  }
+  return false;
+}
+
+void Exchange::take_next_hop(const NextHop& next) {
   ++hops_taken_;
+  next_hop_ = next.after;
   record_.arm = Arm::fallback;
   record_.reason = Reason::fallback;
+  stable_left_ = false;
+  if (next.hop == nullptr) {
+    stable_asked_ = true;
+    return begin_attempt((*table().body)[*decision_.scenario].stable, nullptr);
+  }
+  const FallbackHop& hop = *next.hop;
   switch (hop.kind) {
     case FallbackHop::Kind::unit:
       return begin_attempt(hop.unit, nullptr);
     case FallbackHop::Kind::static_text:
       return answer_static(hop.text);
     case FallbackHop::Kind::cached:
-      WEIR_ASSERT(false);  // passed over by fail_attempt()
+      if (answer_from_any_cache(CacheLook::answer)) return;
+      return answer_error({*record_.first_failure});  // another shard has just taken it
   }
 }
 
@@ -405,13 +499,12 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   const std::string_view type = head.fields.value(net::HeaderId::content_type, base);
   mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
   // A stream that may still fall back on a missed first token holds back what comes before it.
-  uint32_t hop = next_hop_;
-  const bool may_fall_back =
-      mode_ == Mode::events && decision_.scenario &&
-      next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr;
-  phase_ = may_fall_back ? Phase::holding : Phase::relaying;
+  const bool holds = mode_ == Mode::events && (may_fall_back(FallbackCause::timeout) || may_leave_refusals());
+  checking_ = must_be_checked();
+  phase_ = holds || checking_ ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
+  begin_capture(head.status);
   if (head.framing.kind == net::BodyKind::content_length) plain_length_ = head.framing.content_length;
   render_head(head, base);
 }
@@ -419,12 +512,13 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
 void Exchange::on_response_body(net::BodyPiece piece) {
   if (mode_ == Mode::events) {
     relay_events(std::move(piece));
+    if (refused_ && phase_ != Phase::ended && leave_refused()) return;
   } else {
-    on_first_token();
+    if (!checking_) on_first_token();
     relay_plain(std::move(piece));
   }
   if (phase_ == Phase::ended) return;
-  if (record_.first_token_ns != 0) set_deadline(unit().timeouts.idle_ns);
+  if (record_.first_token_ns != 0 || checking_) set_deadline(unit().timeouts.idle_ns);
   if (upstream_ != nullptr && !upstream_paused_ && session_.send_queue_high()) {
     upstream_paused_ = true;
     upstream_->pause_receiving();
@@ -459,7 +553,10 @@ void Exchange::on_release(core::TurnTask& task) {
 // The request is kept for further attempts, but not at the price of the block it came in. Without memory for
 // a copy it stays where it is.
 void Exchange::on_memory_short(core::TurnTask& task) {
-  task.owner<Exchange>().session_.move_request_to_own_block();
+  auto& self = task.owner<Exchange>();
+  core::Loop& loop = self.shard_.loop();
+  if (!loop.worth_copying_out(self.session_.request_bytes().size())) return loop.when_receive_memory_is_short(task);
+  self.session_.move_request_to_own_block();
 }
 
 void Exchange::abandon() {

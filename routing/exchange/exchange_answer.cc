@@ -5,6 +5,7 @@
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/shard.h"
+#include "routing/guard/runaway.h"
 
 namespace weir::routing {
 namespace {
@@ -19,11 +20,13 @@ void Exchange::send_downstream(core::Slice data) {
   if (phase_ == Phase::ended) return;  // the step before could not be taken
   record_.response_bytes += data.size();
   // So much and no token yet: not what the hold is for.
-  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes) release_held();
+  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes)
+    release_held();
   if (phase_ == Phase::holding) {
     // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
-      core::Slice larger = shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
+      core::Slice larger =
+          shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
       if (larger.block() == nullptr) return cut({ErrorCode::out_of_buffers});
       if (!held_.empty()) std::memcpy(larger.mutable_data(), held_.data(), held_.size());
       larger.set_size(held_.size());
@@ -51,7 +54,8 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
       case net::HeaderId::content_encoding:
         writer.parsed_field(field.name(base), field.value(base));
         break;
-      case net::HeaderId::rate_limit:  // only where it is the reason: it tells of weir's account, not the tenant's
+      case net::HeaderId::rate_limit:  // only where it is the reason: it tells of weir's account, not the
+                                       // tenant's
         if (head.status == 429) writer.parsed_field(field.name(base), field.value(base));
         break;
       default:
@@ -59,7 +63,7 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
     }
   }
   if (head.status >= 500) writer.field("x-should-retry", "false");
-  append_decision_fields(writer, table(), record_, hops_taken_, first_failure_);
+  append_decision_fields(writer, table(), record_, hops_taken_, record_.first_failure);
   const AnswerContext context = answer_context();
   append_rate_fields(writer, context.requests, context.tokens);
   chunked_downstream_ = head.framing.kind == net::BodyKind::chunked ||
@@ -85,13 +89,25 @@ void Exchange::relay_plain(net::BodyPiece piece) {
   if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
   usage_.feed(payload, position);
   first_piece_ = false;
+  if (checking_) {
+    if (keep_for_check(payload)) return;
+    release_checked();
+    if (phase_ == Phase::ended) return;
+  }
+  capture(payload);
   if (!chunked_downstream_) return send_downstream(piece.payload());
   if (piece.whole_chunk) return send_downstream(std::move(piece.bytes));
   send_chunk(piece.payload());
 }
 
 void Exchange::end_plain() {
+  if (checking_) {
+    if (!passes_check()) return;
+    release_checked();
+    if (phase_ == Phase::ended) return;
+  }
   if (chunked_downstream_) send_downstream(core::Slice::of_static(net::kLastChunk));
+  store_capture();
   finish();
 }
 
@@ -121,16 +137,17 @@ void Exchange::answer_error(core::Error error) {
 
 void Exchange::answer_static(std::string_view text) {
   // A text is no vector: what made weir come here is the answer.
-  if (facts_.endpoint == Endpoint::embeddings) return answer_error({first_failure_.value_or(ErrorCode::killed)});
+  if (facts_.endpoint == Endpoint::embeddings)
+    return answer_error({record_.first_failure.value_or(ErrorCode::killed)});
   phase_ = Phase::relaying;
   committed_ = true;
   record_.status = 200;
-  record_.unit = Record::kNone;    // no unit answers, and nothing is charged for this
+  record_.unit = Record::kNone;  // no unit answers, and nothing is charged for this
   record_.upstream_status = 0;
   record_.response_bytes = 0;
   usage_ = UsageReader(facts_.endpoint);
-  record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint, stream_,
-                                               shard_.loop().wall_now_ns(), answer_context());
+  record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint,
+                                               stream_, shard_.loop().wall_now_ns(), answer_context());
   finish();
 }
 
@@ -146,7 +163,8 @@ void Exchange::cut(core::Error error) {
   record_.error = error.code;
   end_attempt(Reuse::no);
   if (mode_ == Mode::events) {
-    if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty()) send_chunk(std::move(event));
+    if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty())
+      send_chunk(std::move(event));
     if (phase_ == Phase::ended) return;  // no memory even for that
   }
   session_.cut();
@@ -165,28 +183,29 @@ void Exchange::settle() {
   if (record_.upstream_status != 0) report_success();  // an answer without a body
   timer_.cancel();
   copy_out_task_.unlink();
+  shard_.gateway().cache.drop(draft_);
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
-  const Usage& reported = usage_.usage();
-  Usage usage = reported;
-  record_.usage_reported = reported.present;
-  if (!reported.present && record_.upstream_status >= 200 && record_.upstream_status < 300) {
-    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
-    // input, and a stream's events bear one token each.
-    usage.input = (input_bytes_ + 3) / 4;
-    usage.output = content_events_;
-    record_.usage_estimated = true;
-  }
+  const Usage usage = attempt_usage();
+  record_.usage_reported = usage.present;
+  record_.usage_estimated = !usage.present && is_paid_for(record_.upstream_status);
   record_.input_tokens = usage.input;
   record_.cached_input_tokens = usage.cached_input;
   record_.output_tokens = usage.output;
   record_.reasoning_tokens = usage.reasoning;
-  if (record_.unit != Record::kNone) record_.cost_nano_usd = cost(usage, (*table().body)[unit().model].price);
-  if (reported.present) learn(usage);
-  hold_.settle(static_cast<uint64_t>(usage.input + usage.output), record_.cost_nano_usd, shard_.gateway().users,
-               shard_.guard_time());
+  record_.cost_nano_usd = attempt_cost();
+  if (__builtin_add_overflow(record_.cost_nano_usd, written_off_cost_, &record_.cost_nano_usd)) {
+    record_.cost_nano_usd = INT64_MAX;
+  }
+  if (usage.present) learn(usage);
+  hold_.settle(static_cast<uint64_t>(usage.input + usage.output + written_off_tokens_), record_.cost_nano_usd,
+               shard_.gateway().users, shard_.guard_time());
+  if (runaway_tag_ != 0 && full_length_ > 0 && usage.output >= full_length_) {
+    count_full_length(shard_.gateway().users, runaway_tag_, table().body->runaway, shard_.loop().now_ns());
+  }
   const std::string_view model = usage_.model();
   record_.model_size = static_cast<uint8_t>(std::min(model.size(), record_.model.size()));
   std::memcpy(record_.model.data(), model.data(), record_.model_size);
+  finish_shadow(usage);
   shard_.settle(record_);
   session_.exchange = nullptr;
   shard_.loop().at_end_of_turn(release_task_);

@@ -1,26 +1,34 @@
 // Guards in an exchange: admission before the first attempt, what a unit may cost at worst, and the answers
 // when a limit or budget says no. What was taken is settled in Exchange::settle().
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "routing/decide/decide.h"
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/shard.h"
+#include "routing/guard/balance.h"
 
 namespace weir::routing {
 namespace {
 
 using core::ErrorCode;
 
-bool is_killed(const Table& table, UnitIndex unit) {
-  if (!table.kills.any) return false;
-  const TableBody& body = *table.body;
-  return table.kills.units[static_cast<size_t>(unit)] ||
-         table.kills.providers[static_cast<size_t>(body[body[unit].model].provider)];
-}
+// How long after a table was activated it is told that limits with `warn_at` fill up.
+constexpr int64_t kWarnNs = 3'600'000'000'000;
 
 }  // namespace
+
+bool Exchange::is_killed(UnitIndex unit) const {
+  const Kills& kills = table().kills;
+  if (!kills.any) return false;
+  const Model& model = (*table().body)[(*table().body)[unit].model];
+  const auto killed = [&](ProviderIndex provider) { return kills.providers[static_cast<size_t>(provider)]; };
+  return kills.units[static_cast<size_t>(unit)] ||
+         (model.hosts.empty() ? killed(model.provider)
+                              : std::ranges::all_of(model.hosts, killed, &ModelHost::provider));
+}
 
 // What an attempt at this unit costs at most: every byte of input a token, every choice as long as it may be.
 int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection) const {
@@ -28,7 +36,13 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
   const Model& model = (*table().body)[unit.model];
   Usage usage;
   usage.input = static_cast<int64_t>(most_input_tokens(inspection.input_bytes, inspection.media_bytes)) +
-                prompt_bytes(unit.rewrite, {}) + (unit.rewrite.prompt.empty() ? 0 : kPromptVariableBytes);
+                prompt_bytes(unit.rewrite, {});
+  for (const PromptPart& part : unit.rewrite.prompt) {
+    if (part.variable == PromptVariable::none) continue;
+    usage.input += part.variable == PromptVariable::tenant_name
+                       ? static_cast<int64_t>(table()[decision_.tenant].display_name_json().size())
+                       : int64_t{core::limits::kMaxIdentifierBytes};
+  }
   if (facts_.endpoint != Endpoint::embeddings) {
     const OutputBound bound = output_bound(inspection, unit.rewrite);
     const uint64_t each = bound.tokens_per_choice != 0 ? bound.tokens_per_choice : model.max_output_tokens;
@@ -37,12 +51,45 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
   return cost(usage, model.price);
 }
 
+// What the present attempt has used so far, as far as somebody pays for it.
+Usage Exchange::attempt_usage() const {
+  Usage usage = usage_.usage();
+  if (!usage.present && is_paid_for(record_.upstream_status)) {
+    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
+    // input, and a stream's events bear one token each.
+    usage.input = (input_bytes_ + 3) / 4;
+    usage.output = content_events_;
+  }
+  return usage;
+}
+
+int64_t Exchange::attempt_cost() const {
+  if (record_.unit == Record::kNone || record_.attempts == 0) return 0;
+  return cost(attempt_usage(), (*table().body)[unit().model].price);
+}
+
+// Another attempt takes this one's place; what it has used is settled with the rest.
+void Exchange::write_off_attempt() {
+  const Usage usage = attempt_usage();
+  if (__builtin_add_overflow(written_off_cost_, attempt_cost(), &written_off_cost_))
+    written_off_cost_ = INT64_MAX;
+  written_off_tokens_ += usage.input + usage.output;
+  // So that it is not counted again when the exchange ends before the next attempt begins.
+  usage_ = UsageReader(facts_.endpoint);
+  content_events_ = 0;
+  record_.upstream_status = 0;
+  if (shadow_pair_ != nullptr) {
+    shadow_pair_->primary.size = 0;
+    shadow_pair_->primary.truncated = false;
+  }
+}
+
 // What token limits are charged on admission.
 uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
   const Unit& unit = (*table().body)[decision_.unit];
   const EstimateLine& line = table().guards->estimate(unit.model);
-  uint64_t tokens = expected_input_tokens(line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}),
-                                          inspection.media_bytes);
+  uint64_t tokens = expected_input_tokens(
+      line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}), inspection.media_bytes);
   if (facts_.endpoint != Endpoint::embeddings) {
     const OutputBound bound = output_bound(inspection, unit.rewrite);
     tokens += expected_output_tokens(line, bound.tokens_per_choice, bound.choices);
@@ -53,24 +100,80 @@ uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
 // What the provider counted teaches the next estimate.
 void Exchange::learn(const Usage& usage) {
   if (table().guards == nullptr || record_.unit == Record::kNone || choices_ != 1) return;
-  const uint64_t text = input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
+  const uint64_t text =
+      input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
   observe(table().guards->estimate(unit().model), text, static_cast<uint64_t>(usage.input),
           static_cast<uint64_t>(usage.output));
 }
 
 BreakerLine* Exchange::breaker() const {
-  return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model);
+  return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model, host_);
 }
 
-// Whether the provider of this attempt may be asked.
-bool Exchange::may_ask() {
-  BreakerLine* line = breaker();
-  if (line == nullptr) return true;
+// Which of the model's providers this attempt asks: the less loaded of two, by weight and by what its breaker
+// lets through. Error: none may be asked now.
+core::Result<void> Exchange::choose_provider() {
+  const Table& now_table = table();
+  const Model& model = (*now_table.body)[unit().model];
   const uint64_t now_ns = shard_.loop().now_ns();
-  pass_ = ask(*line, now_ns, shard_.dice());
-  if (pass_ != Pass::no) return true;
-  retry_after_ns_ = view(*line, now_ns).left_ns;
-  return false;
+  const auto take = [&](uint32_t host) {
+    host_ = host;
+    record_.provider =
+        static_cast<uint32_t>(model.hosts.empty() ? model.provider : model.hosts[host].provider);
+  };
+  take(0);
+  if (model.hosts.empty()) {
+    BreakerLine* line = breaker();
+    if (line == nullptr) return {};
+    // A slow start leads requests elsewhere; without an elsewhere they come.
+    const bool slow = share_permille(*line, now_ns) < 1000 && may_fall_back(FallbackCause::connect);
+    pass_ = ask(*line, now_ns, slow ? shard_.dice() : kNoSlowStart);
+    return pass_ != Pass::no ? core::Result<void>() : refuse_by(*line);
+  }
+  std::array<HostLoad, core::limits::kMaxModelHosts> room;
+  const std::span loads = std::span(room).first(model.hosts.size());
+  for (uint32_t i = 0; i < loads.size(); ++i) {
+    const ModelHost& host = model.hosts[i];
+    const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, host.provider).machine();
+    const bool killed = now_table.kills.any && now_table.kills.providers[static_cast<size_t>(host.provider)];
+    const uint32_t share = now_table.guards == nullptr
+                               ? 1000
+                               : share_permille(now_table.guards->breaker(unit().model, i), now_ns);
+    loads[i] = {.weight = host.weight * share,
+                .in_flight = pool.busy() + pool.waiting(),
+                .usable = !killed && share > 0};
+  }
+  // Another shard may take the one probe that a breaker lets through: then the next one is asked.
+  while (const auto chosen = choose_host(loads, shard_.dice(), failed_host_)) {
+    take(*chosen);
+    BreakerLine* line = breaker();
+    if (line == nullptr) return {};
+    pass_ = ask(*line, now_ns, kNoSlowStart);
+    if (pass_ != Pass::no) return {};
+    loads[*chosen].usable = false;
+  }
+  if (now_table.guards == nullptr)
+    return core::fail(ErrorCode::killed);  // decide() sees to it that one is left
+  return refuse_by(*soonest_breaker());
+}
+
+// Of the present model, at whichever of its providers opens first.
+BreakerLine* Exchange::soonest_breaker() const {
+  const Model& model = (*table().body)[unit().model];
+  const uint64_t now_ns = shard_.loop().now_ns();
+  BreakerLine* soonest = nullptr;
+  for (uint32_t i = 0; i < model.hosts.size(); ++i) {
+    BreakerLine& line = table().guards->breaker(unit().model, i);
+    if (soonest == nullptr || view(line, now_ns).left_ns < view(*soonest, now_ns).left_ns) soonest = &line;
+  }
+  return soonest;
+}
+
+// A provider that has said when to come back is quoted, with its own status.
+core::Result<void> Exchange::refuse_by(const BreakerLine& line) {
+  const BreakerView seen = view(line, shard_.loop().now_ns());
+  retry_after_ns_ = seen.left_ns;
+  return core::fail(seen.limited && seen.left_ns > 0 ? ErrorCode::provider_limited : ErrorCode::breaker_open);
 }
 
 // Once per attempt: it answers.
@@ -79,7 +182,8 @@ void Exchange::report_success() {
   succeeded(*breaker(), std::exchange(pass_, Pass::no), shard_.loop().now_ns());
 }
 
-// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the provider.
+// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the
+// provider.
 void Exchange::report(core::Error error, uint16_t upstream_status) {
   if (pass_ == Pass::no) return;
   BreakerLine& line = *breaker();
@@ -93,7 +197,10 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
   } else {
     opened = failed(line, pass, now_ns);
   }
-  if (opened) shard_.metrics().breakers_opened.add();
+  if (!opened) return;
+  shard_.metrics().breakers_opened.add();
+  record_.opened_breaker = static_cast<uint32_t>(unit().model);
+  record_.opened_host = host_;
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
@@ -101,7 +208,14 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   const Table& now_table = table();
   if (now_table.guards == nullptr) return true;
   const TableBody& body = *now_table.body;
-  choices_ = output_bound(inspection, body[decision_.unit].rewrite).choices;
+  const OutputBound bound = output_bound(inspection, body[decision_.unit].rewrite);
+  choices_ = bound.choices;
+  if (runaway_tag_ != 0) {
+    const uint64_t most = body[body[decision_.unit].model].max_output_tokens;
+    const uint64_t each =
+        bound.tokens_per_choice != 0 ? std::min<uint64_t>(bound.tokens_per_choice, INT32_MAX) : most;
+    if (__builtin_mul_overflow(each, bound.choices, &full_length_)) full_length_ = 0;
+  }
   if (now_table.guards->empty()) return true;
   const bool free = decision_.hop &&
                     body[*decision_.scenario].fallback[*decision_.hop].kind == FallbackHop::Kind::static_text;
@@ -114,30 +228,38 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tokens = free ? 0 : expected_tokens(inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
+  if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {
+    record_.warned = hold_.warns(shard_.guard_time());
+    if (record_.warned != nullptr) shard_.metrics().limit_warnings.add();
+  }
   if (verdict.kind == Verdict::Kind::admitted) return true;
   record_.limit = limit_token(verdict.scope, verdict.limit);
   shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
   retry_after_ns_ = verdict.retry_after_ns;
   refused_rate_ = verdict.facts;
   refused_tokens_ = verdict.limit == LimitKind::tpm;
-  if (verdict.kind != Verdict::Kind::over_budget) {
+  if (verdict.kind != Verdict::Kind::acts) {
     const bool never = verdict.kind == Verdict::Kind::never;
     answer_error({never ? ErrorCode::request_over_limit : ErrorCode::rate_limited, record_.limit});
     return false;
   }
+  const bool budget = verdict.limit == LimitKind::budget;
+  const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
   switch (verdict.action) {
     case BudgetAction::economy:
       if (take_economy(inspection)) return true;
       break;
     case BudgetAction::static_text:
-      if (answer_with_static_hop()) return false;
+      if (answer_with_static_hop(used_up)) return false;
       break;
     case BudgetAction::cached:
+      if (answer_from_any_cache(CacheLook::answer)) return false;
+      break;
     case BudgetAction::reject:
     case BudgetAction::kill:
       break;
   }
-  answer_error({ErrorCode::budget_exceeded, record_.limit});
+  answer_error({used_up, record_.limit});
   return false;
 }
 
@@ -145,7 +267,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
 bool Exchange::take_economy(const Inspection& inspection) {
   if (!decision_.scenario || decision_.hop) return false;
   const UnitIndex economy = table().guards->economy_unit(*decision_.scenario);
-  if (is_killed(table(), economy)) return false;
+  if (is_killed(economy)) return false;
   if (economy != decision_.unit &&
       !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
     return false;
@@ -160,12 +282,12 @@ bool Exchange::take_economy(const Inspection& inspection) {
 }
 
 // The scenario's fixed text, if it has one.
-bool Exchange::answer_with_static_hop() {
+bool Exchange::answer_with_static_hop(ErrorCode why) {
   if (!decision_.scenario || facts_.endpoint == Endpoint::embeddings) return false;
   for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
     if (hop.kind != FallbackHop::Kind::static_text) continue;
     ++hops_taken_;
-    first_failure_ = ErrorCode::budget_exceeded;
+    record_.first_failure = why;
     record_.arm = Arm::fallback;
     record_.reason = Reason::fallback;
     answer_static(hop.text);
@@ -181,11 +303,15 @@ bool Exchange::affords(UnitIndex unit) {
   const auto inspection =
       shard_.inspector().inspect(facts_.endpoint, session_.request_bytes().bytes().subspan(facts_.head_size));
   WEIR_ASSERT(inspection.has_value());  // the same bytes were accepted before
-  return hold_.change_worst(worst_case(unit, **inspection), shard_.guard_time());
+  int64_t worst = worst_case(unit, **inspection);
+  for (const int64_t spent : {written_off_cost_, attempt_cost()}) {
+    if (__builtin_add_overflow(worst, spent, &worst)) worst = INT64_MAX;
+  }
+  return hold_.change_worst(worst, shard_.guard_time());
 }
 
 AnswerContext Exchange::answer_context() {
-  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
+  AnswerContext context{record_, record_.table, hops_taken_, record_.first_failure};
   context.retry_after_ns = retry_after_ns_;
   (refused_tokens_ ? context.tokens : context.requests) = refused_rate_;
   hold_.rate_facts(shard_.guard_time(), context.requests, context.tokens);

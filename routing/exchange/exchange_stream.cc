@@ -89,7 +89,9 @@ bool Exchange::take_event(std::span<uint8_t> bytes) {
     data = {joined.data(), text->size()};
   }
   const EventFacts facts = usage_.read_event(data);
-  if (facts.content) on_first_token();
+  // What comes in the same piece behind a refusal is part of it.
+  if (facts.refusal && phase_ == Phase::holding && may_leave_refusals()) refused_ = true;
+  if (facts.content && !refused_) on_first_token();
   if (record_.first_token_ns != 0) ++content_events_;  // from the first token on, an event bears one
   if (facts.error) record_.error = ErrorCode::upstream_status;
   if (facts.terminal) saw_terminal_ = true;
@@ -144,13 +146,18 @@ void Exchange::relay_events(net::BodyPiece piece) {
       // The rest of an event that began in an earlier piece.
       if (!keep_partial(payload.bytes().subspan(at, size))) return cut({ErrorCode::out_of_buffers});
       core::Slice event = std::move(partial_event_);
-      if (take_event({event.mutable_data(), event.size()})) send_chunk(std::move(event));
+      if (take_event({event.mutable_data(), event.size()})) {
+        capture(event.bytes());
+        send_chunk(std::move(event));
+      }
       if (phase_ == Phase::ended) return;
       begin = at + size;
     } else if (!take_event({payload.mutable_data() + at, size})) {
       if (at > begin) send_chunk(payload.share(begin, at - begin));
       if (phase_ == Phase::ended) return;
       begin = at + size;
+    } else {
+      capture(payload.bytes().subspan(at, size));
     }
     at += size;
   }
@@ -177,6 +184,7 @@ void Exchange::end_events(Reuse reuse) {
   }
   on_first_token();  // a complete answer without content: whatever is held goes out
   send_downstream(core::Slice::of_static(net::kLastChunk));
+  store_capture();
   finish();
 }
 

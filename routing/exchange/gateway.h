@@ -4,7 +4,9 @@
 //   Table ── tables (RCU) ─────────────────────────────────────▶ decide
 //   addresses (resolver thread writes) ────────────────────────▶ when a connection is opened
 //   limits, budgets ◀─────────── lock-free ────────────────────▶ admission, settlement
+//   cache ◀───────────────────── lock-free ────────────────────▶ look-up, store
 //   pins ◀────────────────────── lock-free ────────────────────▶ pins
+//   shadow log ◀── pairs (two queues per shard) ─────────────────
 //   access log ◀── records (one queue per shard) ───────────────
 //   /metrics ◀── ShardMetrics (read at any time) ───────────────
 //
@@ -25,7 +27,9 @@
 #include "routing/decide/identify.h"
 #include "routing/exchange/metrics.h"
 #include "routing/exchange/record.h"
+#include "routing/exchange/shadow_pair.h"
 #include "routing/guard/admission.h"
+#include "routing/guard/answer_cache.h"
 #include "routing/guard/pin_table.h"
 #include "routing/table/table.h"
 
@@ -44,7 +48,9 @@ struct GatewayOptions {
   uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
   uint64_t pin_memory_bytes = uint64_t{64} << 20;                    // for all shards; touched as it is used
   uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
+  uint64_t cache_memory_bytes = uint64_t{64} << 20;                  // answers; touched as it is used
   uint64_t user_guard_memory_bytes = uint64_t{64} << 20;             // limits and budgets of users
+  bool shadow = false;  // copies are made, because somebody reads the pairs
   uint32_t max_guard_lines = core::limits::kMaxGuardLines;
   uint64_t process_seed = 0;              // for hash keys and request ids; random in production
 };
@@ -60,7 +66,10 @@ struct Gateway {
   PinTable pins;
   const std::shared_ptr<GuardArena> arena;   // what limits and budgets have counted; see Table::guards
   UserGuards users;                          // the same of users
+  AnswerCache cache;
+  const core::SipKey cache_key;              // of its keys' hashes
   std::vector<std::unique_ptr<core::SpscQueue<Record>>> records;   // by shard
+  std::vector<std::unique_ptr<ShadowPairs>> shadows;               // by shard
   std::vector<std::unique_ptr<ShardMetrics>> metrics;              // by shard
   std::atomic<bool> ready{false};         // /readyz; relaxed: nothing else depends on it
   std::atomic<bool> draining{false};

@@ -33,12 +33,13 @@ LabelViews labels_of(const Record& record) {
   const Unit& unit = body.units[record.unit != Record::kNone ? record.unit : record.decided_unit];
   labels.unit = unit.name;
   labels.arm = token(record.arm);
-  labels.provider = body[body[unit.model].provider].name;
+  const bool asked = record.unit != Record::kNone && record.provider != Record::kNone;
+  labels.provider = body[asked ? ProviderIndex{record.provider} : body[unit.model].provider].name;
   return labels;
 }
 
-// The names decide, not the indices, which mean something else in the next table. A unit has one provider at
-// a time; when a table moves it, that is another series.
+// The names decide, not the indices, which mean something else in the next table. A unit that several
+// providers answer, or that a table moves, has a series for each.
 uint64_t hash_labels(const LabelViews& labels, Arm arm) {
   uint64_t hash = static_cast<uint64_t>(arm) + 1;
   for (const std::string_view name : {labels.tenant, labels.scenario, labels.unit, labels.provider}) {
@@ -98,6 +99,13 @@ void ShardMetrics::count(const Record& record) {
     if (record.reasoning_tokens > 0)
       series.reasoning_tokens.add(static_cast<uint64_t>(record.reasoning_tokens));
     if (record.cost_nano_usd > 0) series.cost_nano_usd.add(static_cast<uint64_t>(record.cost_nano_usd));
+  }
+  if (record.first_failure) {
+    // Counted against what was decided: its series may be one that never answers.
+    Record decided = record;
+    decided.unit = decided.provider = Record::kNone;
+    decided.arm = record.decided_arm;
+    series_for(decided).fallbacks.add();
   }
   series.duration_ns.record(record.total_ns);
   if (record.first_token_ns != 0) series.first_token_ns.record(record.first_token_ns);

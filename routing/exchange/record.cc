@@ -1,5 +1,8 @@
 #include "routing/exchange/record.h"
 
+#include <bit>
+#include <cstring>
+
 #include "core/assert.h"
 #include "core/json_text.h"
 #include "core/strong.h"
@@ -77,14 +80,23 @@ class Line {
 
 }  // namespace
 
+std::string_view token(CacheUse use) {
+  static constexpr std::string_view kTokens[] = {"none", "miss", "hit"};
+  return kTokens[static_cast<size_t>(use)];
+}
+
 std::array<char, 32> to_hex(RequestId id) {
-  constexpr char kDigits[] = "0123456789abcdef";
+  using Lanes = uint8_t __attribute__((vector_size(16)));
+  const uint64_t words[2] = {std::byteswap(id.high), std::byteswap(id.low)};
+  Lanes bytes;
+  std::memcpy(&bytes, words, sizeof bytes);
+  const auto digits = [](Lanes nibbles) -> Lanes { return nibbles + '0' + ((nibbles > 9) & ('a' - '0' - 10)); };
+  const Lanes first = digits(bytes >> 4), second = digits(bytes & 15);
   std::array<char, 32> text;
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned shift = 60 - 4 * i;
-    text[i] = kDigits[id.high >> shift & 15];
-    text[16 + i] = kDigits[id.low >> shift & 15];
-  }
+  const Lanes halves[2] = {
+      __builtin_shufflevector(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+      __builtin_shufflevector(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
+  std::memcpy(text.data(), halves, sizeof halves);
   return text;
 }
 
@@ -116,8 +128,10 @@ void append_json(const Record& record, std::string& out) {
   }
   name(line, "unit", known(unit), [&] { return std::string_view(body->units[unit].name); });
   if (decided) line.plain("unit_hash", body->units[unit].hash_hex);
-  name(line, "provider", known(unit),
-       [&] { return std::string_view((*body)[(*body)[body->units[unit].model].provider].name); });
+  name(line, "provider", known(unit), [&] {
+    const ProviderIndex first = (*body)[body->units[unit].model].provider;
+    return std::string_view((*body)[known(record.provider) ? ProviderIndex{record.provider} : first].name);
+  });
   name(line, "model", record.model_size != 0,
        [&] { return std::string_view(record.model.data(), record.model_size); });
   if (record.table != nullptr) {
@@ -136,6 +150,8 @@ void append_json(const Record& record, std::string& out) {
     line.number("output_tokens", record.output_tokens);
     line.number("reasoning_tokens", record.reasoning_tokens);
     line.usd("cost_usd", record.cost_nano_usd);
+  } else if (record.cost_nano_usd != 0) {
+    line.usd("cost_usd", record.cost_nano_usd);  // of attempts whose answer nobody got
   }
   if (record.upstream_ready_ns != 0) line.microseconds("upstream_ready_us", record.upstream_ready_ns);
   if (record.first_token_ns != 0) line.microseconds("first_token_us", record.first_token_ns);
@@ -143,7 +159,10 @@ void append_json(const Record& record, std::string& out) {
   line.number("request_bytes", record.request_bytes);
   line.number("response_bytes", record.response_bytes);
   line.number("client_retry", record.client_retry);
+  if (record.first_failure) line.plain("fallback", core::describe(*record.first_failure).token);
+  if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
+  if (record.warned != nullptr) line.plain("warned", record.warned);
   if (record.client_gone) line.number("client_gone", true);
   line.finish(out);
 }

@@ -5,6 +5,7 @@
 
 #include "routing/exchange/data_plane.h"
 #include "routing/exchange/exchange.h"
+#include "routing/exchange/shadow_call.h"
 
 namespace weir::routing {
 namespace {
@@ -37,9 +38,14 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
       identifier_(hasher_, identifier_secret(gateway.options.process_seed, index)),
       small_bytes_(loop.buffers()),
       exchanges_(gateway.options.max_exchanges_per_shard),
+      shadow_calls_(core::limits::kMaxShadowCalls),
       data_plane_(std::make_unique<DataPlane>(*this)),
       server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
-      next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1), ~gateway.options.process_seed} {
+      turn_over_task_(on_turn_over, this),
+      calm_timer_(on_calm, this),
+      index_(index),
+      next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1),
+               ~gateway.options.process_seed} {
   net::ServerSettings& settings = server_.settings();
   settings.max_body_bytes = gateway.options.max_body_bytes;
   settings.head_timeout_ms = gateway.options.head_timeout_ms;
@@ -53,10 +59,13 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
 
 Shard::~Shard() {
   WEIR_ASSERT(closed());
+  calm_timer_.cancel();
   loop_.on_turn(nullptr, nullptr);
 }
 
-void Shard::listen(int listener, const net::TlsServerContextHolder* tls) { server_.listen(listener, tls); }
+void Shard::listen(int listener, const net::TlsServerContextHolder* tls) {
+  server_.listen(listener, tls);
+}
 
 void Shard::on_turn(void* self_pointer) {
   auto& self = *static_cast<Shard*>(self_pointer);
@@ -64,6 +73,7 @@ void Shard::on_turn(void* self_pointer) {
     self.pool_of_provider_.clear();
     self.data_plane_->on_new_table();
   }
+  self.loop_.at_end_of_turn(self.turn_over_task_);
   ShardMetrics& metrics = self.metrics_;
   metrics.turns.add();
   const core::IoStats& io = self.loop_.io().stats();
@@ -89,10 +99,46 @@ net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
   return *pool_of_provider_[at];
 }
 
-net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index) {
+void Shard::on_calm(core::Timer&) {}  // a turn is all that is wanted
+
+// How long the turn took, and how much is in use: once per turn.
+void Shard::on_turn_over(core::TurnTask& task) {
+  auto& self = task.owner<Shard>();
+  // A bound set low on purpose is meant to be reached; it says nothing of load.
+  constexpr uint32_t kFewExchanges = 64;
+  const uint32_t most = self.gateway_.options.max_exchanges_per_shard;
+  const uint64_t in_use = most > kFewExchanges ? uint64_t{self.exchanges_.live()} * 1000 / most : 0;
+  const LoadFacts facts{
+      .turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
+      .exchanges_permille = static_cast<uint32_t>(in_use),
+      .memory_permille = static_cast<uint32_t>(
+          std::max(self.loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
+                   self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
+  self.metrics_.turn_ns.record(facts.turn_ns);
+  const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
+  self.server_.settings().thinning = self.ladder_.ends_connections();
+  // Nothing may happen any more, above all when nobody is let in: it comes down all the same.
+  if (rung != Rung::normal) {
+    self.loop_.timers().schedule(self.calm_timer_, self.loop_.now_ns() + OverloadLadder::kCalmNs / 4);
+  }
+  self.server_.pause_accepting(rung == Rung::no_accept);
+  self.metrics_.overload_rung.set(static_cast<int64_t>(rung));
+}
+
+bool Shard::has_room_for_shadow() {
+  return !draining_ && shadow_calls_.live() < core::limits::kMaxShadowCalls && shadow_pairs().any_free() &&
+         shadow_gate_.admits(loop_.now_ns());
+}
+
+net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provider) {
+  return find_pool(of, provider, "|shadow");
+}
+
+net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::string_view purpose) {
   const Provider& provider = (*of.body)[index];
-  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" + std::to_string(provider.port) +
-                     "|" + provider.ca_file;
+  std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" +
+                     std::to_string(provider.port) + "|" + provider.ca_file;
+  name += purpose;
   Pool& entry = pools_[std::move(name)];
   const auto at = static_cast<uint32_t>(index);
   const bool has_trust = provider.tls && at < of.trust.size();
@@ -103,13 +149,17 @@ net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index) {
     pool->replace_context(entry.trust->for_another_shard());
   }
   if (pool == nullptr) {
-    net::UpstreamTarget target{.host = provider.host, .port = provider.port, .tls = provider.tls, .context = nullptr,
+    net::UpstreamTarget target{.host = provider.host,
+                               .port = provider.port,
+                               .tls = provider.tls,
+                               .context = nullptr,
                                .idle_timeout_ms = gateway_.options.upstream_idle_ms};
     if (has_trust && of.trust[at] != nullptr) {
       entry.trust = of.trust[at];
       target.context = entry.trust->for_another_shard();
     }
-    pool = std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
+    pool =
+        std::make_unique<net::UpstreamPool>(loop_, std::move(target), gateway_.addresses, response_parser_);
   }
   return *pool;
 }
@@ -137,23 +187,26 @@ void Shard::settle(const Record& record) {
   if (!records_.try_push(record)) metrics_.records_dropped.add();
 }
 
-void Shard::begin_drain() {
-  server_.begin_drain();
+void Shard::begin_drain(uint32_t idle_ms) {
+  draining_ = true;
+  shadow_calls_.for_each([](ShadowCall& call) { call.abandon(); });
+  server_.begin_drain(idle_ms);
   data_plane_->begin_drain();
 }
 
 void Shard::close_all() {
-  server_.begin_drain();
+  begin_drain();
   exchanges_.for_each([](Exchange& exchange) { exchange.abandon(); });
   server_.close_all();
 }
 
 bool Shard::closed() {
-  if (server_.closed() && exchanges_.live() == 0) {
+  if (server_.closed() && exchanges_.live() == 0 && shadow_calls_.live() == 0) {
     for (auto& [name, entry] : pools_) entry.pool->begin_close();
   }
-  return server_.closed() && exchanges_.live() == 0 &&
-         std::all_of(pools_.begin(), pools_.end(), [](const auto& entry) { return entry.second.pool->closed(); });
+  return server_.closed() && exchanges_.live() == 0 && shadow_calls_.live() == 0 &&
+         std::all_of(pools_.begin(), pools_.end(),
+                     [](const auto& entry) { return entry.second.pool->closed(); });
 }
 
 }  // namespace weir::routing

@@ -12,7 +12,7 @@ constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
   {scope ".rps", scope ".rpm",         scope ".rph",   scope ".rpd", \
    scope ".tpm", scope ".concurrency", scope ".total", scope ".budget"}
     ROW("global"), ROW("scenario"), ROW("tenant"), ROW("key"),
-    ROW("user"),   ROW("pilot")
+    ROW("user"),   ROW("pilot"),    ROW("shadow")
 #undef ROW
 };
 
@@ -48,6 +48,19 @@ constexpr int strength(BudgetAction action) {
   return 5;
 }
 
+// A limit or budget that is used up has something to say.
+void act(Verdict& verdict, BudgetAction action, GuardScope scope, LimitKind limit, uint64_t retry_after_ns) {
+  if (verdict.kind == Verdict::Kind::acts && strength(action) <= strength(verdict.action)) return;
+  verdict.kind = Verdict::Kind::acts;
+  verdict.action = action;
+  verdict.scope = scope;
+  verdict.limit = limit;
+  verdict.retry_after_ns = retry_after_ns;
+}
+
+// The part of a rate that must be free again before its action ends.
+constexpr uint64_t kRecoverShare = 5;
+
 }  // namespace
 
 const char* limit_token(GuardScope scope, LimitKind kind) {
@@ -74,7 +87,7 @@ bool GuardHold::each_budget(Visit&& visit) const {
 
 void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
   if (guard == nullptr) return;
-  parts_[part_count_++] = {.guard = guard, .line = line, .token_mark = 0, .counted = false};
+  parts_[part_count_++] = {.guard = guard, .line = line, .token_mark = 0, .counted = false, .taken = 0};
 }
 
 // The user's lines; false: one cannot be had.
@@ -108,10 +121,17 @@ void GuardHold::release_user(UserGuards& users) {
   while (user_budget_count_ > 0) users.budgets.release(*user_budgets_[--user_budget_count_]);
 }
 
-bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Verdict& verdict) {
+// False: refused. Past a limit with a soft action it goes on, and the verdict says which.
+bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
   const LimitSpecs& specs = part.guard->limits;
   LimitLine& line = *part.line;
-  const auto refuse = [&](LimitKind kind, const RateOutcome& outcome) {
+  const bool soft = is_soft(part.guard->on_exceed);
+  const auto exceeds = [&](LimitKind kind, const RateOutcome& outcome) {
+    line.refused.fetch_add(1, std::memory_order_relaxed);
+    if (soft) {
+      act(verdict, part.guard->on_exceed, part.guard->scope, kind, outcome.retry_after_ns);
+      return true;
+    }
     verdict.kind = outcome.kind == RateOutcome::Kind::never ? Verdict::Kind::never : Verdict::Kind::refused;
     verdict.scope = part.guard->scope;
     verdict.limit = kind;
@@ -119,9 +139,10 @@ bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Ve
     if (kind != LimitKind::concurrency) {
       const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
       const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
-      verdict.facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
+      verdict.facts = {
+          .any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
     }
-    line.refused.fetch_add(1, std::memory_order_relaxed);
+    undo_rates(part);
     return false;
   };
   if (specs.concurrency != 0) {
@@ -129,33 +150,57 @@ bool GuardHold::take_rates(Part& part, uint64_t tokens, const GuardTime& now, Ve
         part.guard->scope == GuardScope::user;  // its line counts whoever holds it, this one too
     const bool fits = of_user ? line.in_flight.load(std::memory_order_relaxed) <= specs.concurrency
                               : count_one(line.in_flight, specs.concurrency);
-    if (!fits)
-      return refuse(LimitKind::concurrency,
-                    {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs});
-    part.counted = !of_user;
+    if (!fits && !exceeds(LimitKind::concurrency,
+                          {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs})) {
+      return false;
+    }
+    part.counted = fits && !of_user;
   }
   for (unsigned kind = 0; kind < kRateKinds; ++kind) {
     const RateSpec& spec = specs.rates[kind];
     if (!spec.any()) continue;
-    const RateOutcome outcome = take(line.rates[kind], spec, kind == kTokenRate ? tokens : 1, now.now_ns);
-    if (!outcome) {
-      undo_rates(part, kind);
-      return refuse(static_cast<LimitKind>(kind), outcome);
-    }
-    if (kind == kTokenRate) part.token_mark = outcome.mark;
+    const RateOutcome outcome = take_rate(part, kind, now);
+    if (!outcome && !exceeds(static_cast<LimitKind>(kind), outcome)) return false;
   }
   return true;
 }
 
+RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now) {
+  const RateSpec& spec = part.guard->limits.rates[kind];
+  LimitLine& line = *part.line;
+  const bool soft = is_soft(part.guard->on_exceed);
+  const uint64_t bit = uint64_t{1} << kind;
+  if (soft && (line.total.load(std::memory_order_relaxed) & bit) != 0) {
+    const RateView seen = view(line.rates[kind], spec, now.now_ns);
+    const uint64_t wanted = std::max<uint64_t>(spec.limit / kRecoverShare, 1);
+    if (seen.remaining < wanted) {
+      const uint64_t free_ns = (spec.burst() - wanted * spec.interval) / kTicksPerNs;
+      return {.kind = RateOutcome::Kind::refused,
+              .retry_after_ns = std::max(seen.reset_ns, free_ns) - free_ns};
+    }
+    line.total.fetch_and(~bit, std::memory_order_relaxed);
+  }
+  const bool tokens = kind == kTokenRate;
+  const RateOutcome outcome = take(line.rates[kind], spec, tokens ? tokens_ : 1, now.now_ns);
+  if (outcome) {
+    part.taken = static_cast<uint8_t>(part.taken | bit);
+    if (tokens) part.token_mark = outcome.mark;
+  } else if (soft && outcome.kind == RateOutcome::Kind::refused) {
+    line.total.fetch_or(bit, std::memory_order_relaxed);
+  }
+  return outcome;
+}
+
 // What was taken a moment ago goes back whole: time has not refilled any of it.
-void GuardHold::undo_rates(Part& part, unsigned kinds) {
+void GuardHold::undo_rates(Part& part) {
   if (part.line == nullptr) return;
-  for (unsigned kind = 0; kind < kinds; ++kind) {
+  for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+    if ((part.taken >> kind & 1) == 0) continue;
     const RateSpec& spec = part.guard->limits.rates[kind];
-    if (!spec.any()) continue;
     part.line->rates[kind].fetch_sub((kind == kTokenRate ? tokens_ : 1) * spec.interval,
                                      std::memory_order_relaxed);
   }
+  part.taken = 0;
   if (std::exchange(part.counted, false)) release_one(part.line->in_flight);
 }
 
@@ -167,14 +212,9 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
       ++reserved;
       return true;
     }
-    if (verdict.kind != Verdict::Kind::over_budget || strength(spec.action) > strength(verdict.action)) {
-      verdict.kind = Verdict::Kind::over_budget;
-      verdict.action = spec.action;
-      verdict.scope = guard.scope;
-      verdict.limit = LimitKind::budget;
-      verdict.retry_after_ns = static_cast<uint64_t>(
-          std::max<int64_t>(window_at(spec.window_ns, now).end_wall_ns - now.wall_ns, 0));
-    }
+    act(verdict, spec.action, guard.scope, LimitKind::budget,
+        static_cast<uint64_t>(
+            std::max<int64_t>(window_at(spec.window_ns, now).end_wall_ns - now.wall_ns, 0)));
     verdict.opened |= fit == Fit::opened;
     if (!spec.soft()) return false;
     ++reserved;
@@ -217,11 +257,11 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
   unsigned taken = 0;
   while (taken < part_count_) {
     Part& part = parts_[taken];
-    if (part.line != nullptr && !take_rates(part, tokens_, now, verdict)) break;
+    if (part.line != nullptr && !take_rates(part, now, verdict)) break;
     ++taken;
   }
   if (taken == part_count_ && take_budgets(now, verdict)) return verdict;
-  while (taken > 0) undo_rates(parts_[--taken], kRateKinds);
+  while (taken > 0) undo_rates(parts_[--taken]);
   release_user(users);
   plan_ = nullptr;
   return verdict;
@@ -258,7 +298,7 @@ void GuardHold::settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users
     Part& part = parts_[i];
     if (part.line == nullptr) continue;
     const RateSpec& spec = part.guard->limits.rates[kTokenRate];
-    if (spec.any()) {
+    if ((part.taken >> kTokenRate & 1) != 0) {
       std::atomic<uint64_t>& word = part.line->rates[kTokenRate];
       if (tokens < tokens_) give_back(word, spec, tokens_ - tokens, part.token_mark, now.now_ns);
       if (tokens > tokens_) charge(word, spec, tokens - tokens_, now.now_ns);
@@ -282,6 +322,22 @@ void GuardHold::rate_facts(const GuardTime& now, RateFacts& requests, RateFacts&
       facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
     }
   }
+}
+
+const char* GuardHold::warns(const GuardTime& now) const {
+  for (unsigned i = 0; holds() && i < part_count_; ++i) {
+    const ScopeGuard& guard = *parts_[i].guard;
+    if (parts_[i].line == nullptr || guard.warn_percent == 0) continue;
+    for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+      const RateSpec& spec = guard.limits.rates[kind];
+      if (!spec.any()) continue;
+      const uint64_t used = spec.limit - view(parts_[i].line->rates[kind], spec, now.now_ns).remaining;
+      if (used * 100 >= spec.limit * guard.warn_percent) {
+        return limit_token(guard.scope, static_cast<LimitKind>(kind));
+      }
+    }
+  }
+  return nullptr;
 }
 
 bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {

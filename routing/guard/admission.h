@@ -6,14 +6,15 @@
 //   GuardHold: what an admitted request has taken, kept by its exchange
 //   settle(): tokens corrected, money replaced by the actual cost, places freed; exactly once
 //
-// A budget whose action changes what answers does not refuse: admit() says which action applies, and the
-// caller answers accordingly (another unit, the cache, a fixed text), still holding what it took.
+// A budget or limit whose action changes what answers does not refuse: admit() says which action applies, and
+// the caller answers accordingly (another unit, the cache, a fixed text), still holding what it took. A rate
+// past which such an action applies is not charged, and left alone until a fifth of it is free again: answers
+// change once, not with every request.
 //
 // Invariants
 //   1. A refused request leaves every counter as it found it (but those that count refusals).
 //   2. After settle() nothing of the request is reserved anywhere, on every path: rejected, failed,
-//   disconnected,
-//      retried, answered from the cache.
+//      disconnected, retried, answered from the cache.
 //   3. Pure: time, amounts and names come in. No allocation.
 //
 // Thread: any; a hold belongs to its exchange.
@@ -70,7 +71,7 @@ struct Verdict {
     admitted,
     refused,      // come back after retry_after_ns
     never,        // asks for more than a limit admits at once
-    over_budget,  // `action` applies: reject and kill hold nothing, the others hold everything
+    acts,         // `action` applies: reject and kill hold nothing, the others what fits
   };
   Kind kind = Kind::admitted;
   BudgetAction action = BudgetAction::reject;
@@ -97,6 +98,9 @@ class GuardHold {
   // holds nothing.
   void settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now);
 
+  // The first of the limits that this request counts under of which `warn_at` is used up; null: none.
+  const char* warns(const GuardTime& now) const;
+
   // What x-ratelimit-* say of the limits that this request counts under.
   void rate_facts(const GuardTime& now, RateFacts& requests, RateFacts& tokens) const;
 
@@ -110,11 +114,13 @@ class GuardHold {
     LimitLine* line;      // null: no limits
     uint64_t token_mark;  // for give_back()
     bool counted;         // a place under `concurrency` is taken
+    uint8_t taken;        // a bit per RateKind that was charged
   };
 
   void add(const ScopeGuard* guard, LimitLine* line);
-  bool take_rates(Part& part, uint64_t tokens, const GuardTime& now, Verdict& verdict);
-  void undo_rates(Part& part, unsigned kinds);
+  bool take_rates(Part& part, const GuardTime& now, Verdict& verdict);
+  RateOutcome take_rate(Part& part, unsigned kind, const GuardTime& now);
+  void undo_rates(Part& part);
   bool take_budgets(const GuardTime& now, Verdict& verdict);
   // Calls visit(guard, spec, line) for every budget of the request, until it answers false.
   template <typename Visit>

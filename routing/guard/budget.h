@@ -53,13 +53,18 @@
 
 namespace weir::routing {
 
+// It changes what answers, instead of refusing.
+constexpr bool is_soft(BudgetAction action) {
+  return action != BudgetAction::reject && action != BudgetAction::kill;
+}
+
 // As Budget in routing/table/table.h.
 struct BudgetSpec {
   uint64_t window_ns = 0;  // 0: a calendar month
   int64_t limit = 0;
   BudgetAction action = BudgetAction::reject;
 
-  bool soft() const { return action != BudgetAction::reject && action != BudgetAction::kill; }
+  bool soft() const { return is_soft(action); }
 };
 
 // The number of the window that `now` lies in, and when it ends. Windows are aligned to UTC: minutes, hours

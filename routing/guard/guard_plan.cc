@@ -9,7 +9,8 @@
 namespace weir::routing {
 
 std::string_view token(GuardScope scope) {
-  static constexpr std::string_view kTokens[] = {"global", "scenario", "tenant", "key", "user", "pilot"};
+  static constexpr std::string_view kTokens[] = {"global", "scenario", "tenant", "key",
+                                                 "user",   "pilot",    "shadow"};
   return kTokens[static_cast<unsigned>(scope)];
 }
 
@@ -35,6 +36,14 @@ struct GuardPlan::Builder {
     return made;
   }
 
+  uint32_t add(GuardScope scope, uint32_t owner, std::string_view name, const Limits& limits,
+               std::span<const Budget> budgets) {
+    const uint32_t number = add(scope, owner, name, specs(limits), budgets);
+    if (number == 0) return 0;
+    part.scopes.back().on_exceed = limits.on_exceed;
+    part.scopes.back().warn_percent = limits.warn_percent;
+    return number;
+  }
   // Index + 1 of the new scope; 0 when it declares nothing.
   uint32_t add(GuardScope scope, uint32_t owner, std::string_view name, const LimitSpecs& limits,
                std::span<const Budget> budgets) {
@@ -114,10 +123,9 @@ std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
   const uint32_t end = std::min(table.tenant_end(), (block + 1) * kPerBlock);
   for (uint32_t i = block * kPerBlock; i < end; ++i) {
     const Tenant tenant = table[TenantIndex{i}];
-    part->own.push_back(
-        builder.add(GuardScope::tenant, i, tenant.id(), specs(tenant.limits()), tenant.budgets()));
+    part->own.push_back(builder.add(GuardScope::tenant, i, tenant.id(), tenant.limits(), tenant.budgets()));
     part->users.push_back(
-        builder.add(GuardScope::user, i, tenant.id(), specs(tenant.user_limits()), tenant.user_budgets()));
+        builder.add(GuardScope::user, i, tenant.id(), tenant.user_limits(), tenant.user_budgets()));
     if (tenant.row_limits().empty()) continue;
     const size_t first = part->pilots.size();
     for_each_flag(body, tenant, [&](FlagIndex flag) {
@@ -128,6 +136,7 @@ std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
       // '/' is in no name.
       const std::string name = std::string(tenant.id()) + "/" + body[flag].name;
       part->pilots.push_back({TenantIndex{i}, flag, builder.add(GuardScope::pilot, i, name, limits, {})});
+      part->scopes.back().flag = flag;
     });
     std::sort(part->pilots.begin() + static_cast<ptrdiff_t>(first), part->pilots.end(),
               [](const Pilot& a, const Pilot& b) { return a.flag < b.flag; });
@@ -145,7 +154,7 @@ std::shared_ptr<const GuardPlan::KeyPart> GuardPlan::Builder::keys(const TenantT
   const uint32_t end = std::min(table.key_end(), (block + 1) * kPerBlock);
   for (uint32_t i = block * kPerBlock; i < end; ++i) {
     const Key key = table[KeyIndex{i}];
-    part->own.push_back(builder.add(GuardScope::key, i, key.id(), specs(key.limits()), key.budgets()));
+    part->own.push_back(builder.add(GuardScope::key, i, key.id(), key.limits(), key.budgets()));
   }
   builder.end();
   full |= builder.full;
@@ -157,20 +166,37 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
   std::shared_ptr<GuardPlan> plan(new GuardPlan(tenants));
   const auto part = std::make_shared<Part>(arena);
   Builder builder{*part};
-  plan->global_ = builder.add(GuardScope::global, 0, "", Builder::specs(body.limits), body.budgets);
+  plan->global_ = builder.add(GuardScope::global, 0, "", body.limits, body.budgets);
   for (uint32_t i = 0; i < body.scenarios.size(); ++i) {
     const Scenario& scenario = body.scenarios[i];
-    plan->scenarios_.push_back(builder.add(GuardScope::scenario, i, scenario.name, {}, scenario.budgets));
+    plan->scenarios_.push_back(
+        builder.add(GuardScope::scenario, i, scenario.name, LimitSpecs{}, scenario.budgets));
     plan->economy_.push_back(cheapest(body, scenario));
+  }
+  const size_t counted = part->scopes.size();
+  for (uint32_t i = 0; i < body.flags.size(); ++i) {
+    const Flag& flag = body.flags[i];
+    const Budget budget{.window_ns = INT64_MAX, .limit_nano_usd = flag.shadow_budget_nano_usd};
+    plan->shadows_.push_back(
+        flag.shadow_milli_percent == 0
+            ? 0
+            : builder.add(GuardScope::shadow, i, flag.name, LimitSpecs{}, std::span(&budget, 1)));
   }
   for (const Model& model : body.models) {
     // A model that moves to another provider is another one, as far as health goes. '/' is in no name.
-    const std::string name = body[model.provider].name + "/" + model.name;
-    plan->models_.push_back({builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name, 0),
-                             builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name, 0)});
+    const auto name_at = [&](ProviderIndex provider) { return body[provider].name + "/" + model.name; };
+    ModelLines lines{
+        builder.line<EstimateLine>(LineKind::estimate, GuardScope::global, name_at(model.provider), 0), {}};
+    const auto add = [&](ProviderIndex provider) {
+      lines.breakers.push_back(
+          builder.line<BreakerLine>(LineKind::breaker, GuardScope::global, name_at(provider), 0));
+    };
+    for (const ModelHost& host : model.hosts) add(host.provider);
+    if (model.hosts.empty()) add(model.provider);
+    plan->models_.push_back(std::move(lines));
   }
   builder.end();
-  plan->empty_ = part->scopes.empty();
+  plan->empty_ = counted == 0;
   plan->body_ = part;
 
   bool full = builder.full;

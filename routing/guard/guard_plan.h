@@ -34,8 +34,8 @@
 namespace weir::routing {
 
 // Whom a guard is about; in the order in which they are asked.
-enum class GuardScope : uint8_t { global, scenario, tenant, key, user, pilot };
-inline constexpr unsigned kGuardScopes = 6;
+enum class GuardScope : uint8_t { global, scenario, tenant, key, user, pilot, shadow };
+inline constexpr unsigned kGuardScopes = 7;
 std::string_view token(GuardScope scope);
 
 struct BudgetGuard {
@@ -46,8 +46,11 @@ struct BudgetGuard {
 // What one holder declares.
 struct ScopeGuard {
   GuardScope scope = GuardScope::global;
-  uint32_t owner = 0;  // index of the tenant, key or scenario it belongs to
+  uint32_t owner = 0;  // index of the tenant, key, scenario or flag it belongs to
+  FlagIndex flag{};    // of a pilot
   LimitSpecs limits;
+  BudgetAction on_exceed = BudgetAction::reject;  // of the limits
+  uint8_t warn_percent = 0;                       // as Limits::warn_percent
   LimitLine* line = nullptr;  // null: no limits, or a user's
   std::span<const BudgetGuard> budgets;
 };
@@ -76,9 +79,16 @@ class GuardPlan {
     return part == nullptr ? nullptr : part->at(part->users[at % kPerBlock]);
   }
   const ScopeGuard* pilot(TenantIndex tenant, FlagIndex flag) const;
+  // The budget of a flag's copies: one, which no window ends.
+  const ScopeGuard* shadow(FlagIndex index) const {
+    return body_->at(shadows_[static_cast<uint32_t>(index)]);
+  }
   EstimateLine& estimate(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].estimate; }
-  BreakerLine& breaker(ModelIndex index) const { return *models_[static_cast<uint32_t>(index)].breaker; }
-  // No limit and no budget is declared.
+  // Of the model at one of its providers (Model::hosts).
+  BreakerLine& breaker(ModelIndex index, uint32_t host = 0) const {
+    return *models_[static_cast<uint32_t>(index)].breakers[host];
+  }
+  // No limit and no budget that a request counts under is declared.
   bool empty() const { return empty_; }
 
   // What the budget action `economy` answers with: of the units that the scenario may use, the cheapest of
@@ -115,7 +125,7 @@ class GuardPlan {
 
   struct ModelLines {
     EstimateLine* estimate;
-    BreakerLine* breaker;
+    std::vector<BreakerLine*> breakers;  // by host
   };
 
   // Of one block. Numbers are index + 1 into the part's scopes; 0 = none.
@@ -143,6 +153,7 @@ class GuardPlan {
   std::shared_ptr<const Part> body_;  // global, scenarios, models
   uint32_t global_ = 0;
   std::vector<uint32_t> scenarios_;
+  std::vector<uint32_t> shadows_;                           // by FlagIndex
   std::vector<std::shared_ptr<const TenantPart>> tenants_;  // by block; null: it declares nothing
   std::vector<std::shared_ptr<const KeyPart>> keys_;
   bool empty_ = true;

@@ -30,8 +30,6 @@ namespace weir::routing {
 inline constexpr uint64_t kDefaultBytesPerToken = 4;
 inline constexpr uint64_t kDefaultOutputTokens = 256;
 inline constexpr uint64_t kTokensPerMedia = 65'536;
-inline constexpr uint64_t kPromptVariableBytes =
-    4096;  // what the variables of a unit's prompt may add, all together
 
 // What is known of one model. All zero = nothing.
 struct alignas(core::kCacheLineBytes) EstimateLine {

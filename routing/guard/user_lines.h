@@ -64,22 +64,51 @@ class UserLines {
   // long a line is worth keeping: 0 = idle, else the larger the longer.
   template <typename BusyUntil>
   Line* acquire(uint64_t tag, BusyUntil&& busy_until) {
-    Set& set = sets_[tag & set_mask_];
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      for (uint32_t way = 0; way < kWays; ++way) {
-        if (set.tags[way].load(std::memory_order_acquire) != tag) continue;
-        Line& line = set.lines[way];
-        const uint64_t before = line.in_flight.fetch_add(1, std::memory_order_acq_rel);
-        if (before < kLocked && set.tags[way].load(std::memory_order_acquire) == tag) return &line;
-        line.in_flight.fetch_sub(1, std::memory_order_release);
-        break;
-      }
-      if (Line* made = insert(set, tag, busy_until)) return made;
+      if (Line* found = find(tag)) return found;
+      Line* made = lock_new(tag, busy_until);
+      if (made == nullptr) continue;
+      made->clear();
+      // From locked to held by this caller, in one step; what others added in the meantime stays balanced.
+      made->in_flight.fetch_sub(kLocked - 1, std::memory_order_release);
+      return made;
     }
     return nullptr;
   }
-
+  // The same, only if it is there.
+  Line* find(uint64_t tag) {
+    Set& set = sets_[tag & set_mask_];
+    for (uint32_t way = 0; way < kWays; ++way) {
+      if (set.tags[way].load(std::memory_order_acquire) != tag) continue;
+      Line& line = set.lines[way];
+      const uint64_t before = line.in_flight.fetch_add(1, std::memory_order_acq_rel);
+      if (before < kLocked && set.tags[way].load(std::memory_order_acquire) == tag) return &line;
+      line.in_flight.fetch_sub(1, std::memory_order_release);
+      return nullptr;
+    }
+    return nullptr;
+  }
   void release(Line& line) { line.in_flight.fetch_sub(1, std::memory_order_release); }
+
+  // The line of this tag for the caller alone, with whatever is in it; null if somebody holds it, or it
+  // cannot be had.
+  template <typename BusyUntil>
+  Line* lock(uint64_t tag, BusyUntil&& busy_until) {
+    Set& set = sets_[tag & set_mask_];
+    for (uint32_t way = 0; way < kWays; ++way) {
+      if (set.tags[way].load(std::memory_order_acquire) != tag) continue;
+      if (!try_lock(set.lines[way])) return nullptr;
+      if (set.tags[way].load(std::memory_order_acquire) == tag) return &set.lines[way];
+      unlock(set.lines[way]);
+      return nullptr;
+    }
+    return lock_new(tag, busy_until);
+  }
+  void unlock(Line& line) { line.in_flight.fetch_sub(kLocked, std::memory_order_release); }
+
+  // By place, from 0 to capacity() - 1: for walks.
+  Line& at(size_t index) { return sets_[index / kWays].lines[index % kWays]; }
+  Line* try_lock_at(size_t index) { return try_lock(at(index)) ? &at(index) : nullptr; }
 
   size_t capacity() const { return (set_mask_ + 1) * kWays; }
   // Entries given away while they were being counted.
@@ -94,37 +123,40 @@ class UserLines {
   };
   static_assert(sizeof(Set) == (1 + kWays) * core::kCacheLineBytes);
 
+  static bool try_lock(Line& line) {
+    uint64_t none = 0;
+    return line.in_flight.compare_exchange_strong(none, kLocked, std::memory_order_acq_rel);
+  }
+
+  // A line for a tag that is not there, locked, with the old contents; null: somebody was faster, or all are
+  // held.
   template <typename BusyUntil>
-  Line* insert(Set& set, uint64_t tag, BusyUntil&& busy_until) {
+  Line* lock_new(uint64_t tag, BusyUntil&& busy_until) {
+    Set& set = sets_[tag & set_mask_];
     uint32_t chosen = kWays;
     uint64_t least = UINT64_MAX;
     for (uint32_t way = 0; way < kWays; ++way) {
       const Line& line = set.lines[way];
       if (line.in_flight.load(std::memory_order_relaxed) != 0) continue;
       const uint64_t held = set.tags[way].load(std::memory_order_relaxed);
-      if (held == tag) return nullptr;  // somebody was faster: look again
+      if (held == tag) return nullptr;
       const uint64_t until = held == 0 ? 0 : busy_until(line);
       if (until < least) {
         least = until;
         chosen = way;
       }
     }
-    if (chosen == kWays) return nullptr;
+    if (chosen == kWays || !try_lock(set.lines[chosen])) return nullptr;
     Line& line = set.lines[chosen];
-    uint64_t none = 0;
-    if (!line.in_flight.compare_exchange_strong(none, kLocked, std::memory_order_acq_rel)) return nullptr;
     set.tags[chosen].store(tag, std::memory_order_seq_cst);
     if (least != 0) evictions_.fetch_add(1, std::memory_order_relaxed);
     for (uint32_t way = 0; way < kWays; ++way) {
       if (way == chosen || set.tags[way].load(std::memory_order_seq_cst) != tag) continue;
       // It is there: give way. The entry stays free: its old tag may have been inserted elsewhere by now.
       set.tags[chosen].store(0, std::memory_order_release);
-      line.in_flight.fetch_sub(kLocked, std::memory_order_release);
+      unlock(line);
       return nullptr;
     }
-    line.clear();
-    // From locked to held by this caller, in one step; what others added in the meantime stays balanced.
-    line.in_flight.fetch_sub(kLocked - 1, std::memory_order_release);
     return &line;
   }
 

@@ -197,6 +197,7 @@ struct Answer {
   bool has_choices = false;
   bool choices_empty = false;
   bool content = false;
+  bool refusal = false;
   bool error = false;
 };
 
@@ -243,8 +244,10 @@ bool read_choice(JsonCursor& cursor, Answer& answer) {
       cursor.open_object();
       JsonString inner;
       while (cursor.next_member(inner)) {
-        if (!(bears_token(inner.inside()) ? skip_filled(cursor, answer.content) : cursor.skip_value()))
-          return false;
+        bool filled = false;
+        if (!(bears_token(inner.inside()) ? skip_filled(cursor, filled) : cursor.skip_value())) return false;
+        answer.content |= filled;
+        answer.refusal |= filled && inner.inside() == "refusal";
       }
       if (cursor.failed()) return false;
     } else if (!(name == "text" ? skip_filled(cursor, answer.content) : cursor.skip_value())) {
@@ -296,6 +299,7 @@ bool read_answer(JsonCursor& cursor, Answer& answer, bool inner) {
     if (!read) return false;
   }
   answer.content |= delta && answer.type.ends_with(".delta");
+  answer.refusal |= delta && answer.type == "response.refusal.delta";
   return !cursor.failed();
 }
 
@@ -335,6 +339,7 @@ bool UsageReader::read_exactly(std::span<const uint8_t> data, EventFacts& facts)
   facts.usage = answer.usage.present;
   facts.usage_only = answer.usage.present && answer.has_choices && answer.choices_empty;
   facts.content = answer.content;
+  facts.refusal = answer.refusal;
   facts.error = answer.error;
   if (endpoint_ == Endpoint::responses) {
     const bool failed = answer.type == "error" || answer.type == "response.failed";

@@ -55,6 +55,7 @@ struct EventFacts {
   bool usage_only = false;  // ... and nothing else: `choices` is empty; hidden from clients that did not ask
   bool content = false;   // it bears a token: text, a refusal, reasoning, tool call. Told reliably up to and
                           // including the first such event; later events may say false.
+  bool refusal = false;   // that token is the model's refusal to answer
   bool error = false;     // the provider reports failure in it
   bool terminal = false;  // responses: completed, failed, incomplete or error, after which the stream may end
 

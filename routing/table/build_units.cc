@@ -130,6 +130,7 @@ UnitIndex build_unit(CompileState& state, const UnitSpec& spec, std::optional<Un
   unit.timeouts = spec.timeouts;
   unit.retries = spec.retries;
   unit.cache_ttl_ns = spec.cache_ttl_ns;
+  unit.answer = spec.answer;
   build_rewrite(state, spec, unit);
   state.body.units.push_back(std::move(unit));
   return index;

@@ -33,6 +33,20 @@ std::string describe_basis(const TableBody& body) {
 
 }  // namespace
 
+namespace {
+
+Runaway read_runaway(Problems& problems, const Path& path, Element element) {
+  const Object<RunawayProperty> object(problems, path, element);
+  const auto count = [&](RunawayProperty property) {
+    return object.count(property, 1, kMaxLimit).value_or(0);
+  };
+  return {.same_request_rpm = count(RunawayProperty::same_request_rpm),
+          .same_conversation_rpm = count(RunawayProperty::same_conversation_rpm),
+          .full_length_rpm = count(RunawayProperty::full_length_rpm)};
+}
+
+}  // namespace
+
 CompileResult compile(Document document, const CompileOptions& options) {
   auto body = std::make_unique<TableBody>();
   std::unique_ptr<TenantTable> tenants;
@@ -55,6 +69,10 @@ CompileResult compile(Document document, const CompileOptions& options) {
     if (root.has(RootProperty::budgets)) {
       body->budgets =
           read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
+    }
+    if (root.has(RootProperty::runaway)) {
+      body->runaway =
+          read_runaway(state.problems, root.at(RootProperty::runaway), root[RootProperty::runaway]);
     }
     if (const auto source = root.choice(RootProperty::prompt_source, kPromptSources)) {
       body->prompt_source = static_cast<PromptSource>(*source);
@@ -164,12 +182,15 @@ Limits read_limits(Problems& problems, const Path& path, Element element) {
   const auto count = [&](LimitsProperty property) {
     return object.count(property, 1, kMaxLimit).value_or(0);
   };
+  const auto action = object.choice(LimitsProperty::on_exceed, kLimitActions);
   return {.rps = count(LimitsProperty::rps),
           .rpm = count(LimitsProperty::rpm),
           .rph = count(LimitsProperty::rph),
           .rpd = count(LimitsProperty::rpd),
           .tpm = count(LimitsProperty::tpm),
-          .concurrency = count(LimitsProperty::concurrency)};
+          .concurrency = count(LimitsProperty::concurrency),
+          .on_exceed = action ? static_cast<BudgetAction>(*action) : BudgetAction::reject,
+          .warn_percent = static_cast<uint8_t>(object.count(LimitsProperty::warn_at, 1, 100).value_or(0))};
 }
 
 std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element) {

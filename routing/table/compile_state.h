@@ -75,6 +75,7 @@ struct UnitSpec {
   Timeouts timeouts{};
   uint32_t retries = 0;
   uint64_t cache_ttl_ns = 0;
+  AnswerCheck answer = AnswerCheck::any;
 };
 
 // What a flag puts in the place of stable: a whole unit, or a layer over what is there.

@@ -22,6 +22,7 @@ namespace weir::routing {
   X(prompt_source, "prompt_source", optional) \
   X(prompts, "prompts", optional)             \
   X(providers, "providers", optional)         \
+  X(runaway, "runaway", optional)             \
   X(scenarios, "scenarios", optional)         \
   X(segments, "segments", optional)           \
   X(tenants, "tenants", optional)             \
@@ -40,9 +41,10 @@ namespace weir::routing {
 
 #define WEIR_MODEL_PROPERTIES(X)                      \
   X(max_output_tokens, "max_output_tokens", optional) \
-  X(price, "price", required)                   \
-  X(provider, "provider", required)             \
-  X(provider_model, "provider_model", optional) \
+  X(price, "price", required)                         \
+  X(provider, "provider", optional)                   \
+  X(provider_model, "provider_model", optional)       \
+  X(providers, "providers", optional)                 \
   X(tier, "tier", optional)
 
 #define WEIR_PRICE_PROPERTIES(X)            \
@@ -55,6 +57,7 @@ namespace weir::routing {
   X(system, "system", required)
 
 #define WEIR_UNIT_PROPERTIES(X)       \
+  X(answer, "answer", optional)       \
   X(cache_ttl, "cache_ttl", optional) \
   X(model, "model", required)         \
   X(params, "params", optional)       \
@@ -83,6 +86,7 @@ namespace weir::routing {
   X(approvals, "approvals", optional) \
   X(budgets, "budgets", optional)     \
   X(fallback, "fallback", optional)   \
+  X(priority, "priority", optional)   \
   X(stable, "stable", required)       \
   X(sticky_by, "sticky_by", optional)
 
@@ -109,7 +113,8 @@ namespace weir::routing {
 
 #define WEIR_SHADOW_PROPERTIES(X)       \
   X(budget_usd, "budget_usd", required) \
-  X(percent, "percent", required)
+  X(percent, "percent", required)       \
+  X(sticky, "sticky", optional)
 
 #define WEIR_TENANT_PROPERTIES(X)           \
   X(budgets, "budgets", optional)           \
@@ -142,11 +147,18 @@ namespace weir::routing {
 
 #define WEIR_LIMITS_PROPERTIES(X)         \
   X(concurrency, "concurrency", optional) \
+  X(on_exceed, "on_exceed", optional)     \
   X(rpd, "rpd", optional)                 \
   X(rph, "rph", optional)                 \
   X(rpm, "rpm", optional)                 \
   X(rps, "rps", optional)                 \
-  X(tpm, "tpm", optional)
+  X(tpm, "tpm", optional)                 \
+  X(warn_at, "warn_at", optional)
+
+#define WEIR_RUNAWAY_PROPERTIES(X)                            \
+  X(full_length_rpm, "full_length_rpm", optional)             \
+  X(same_conversation_rpm, "same_conversation_rpm", optional) \
+  X(same_request_rpm, "same_request_rpm", optional)
 
 #define WEIR_BUDGET_PROPERTIES(X)     \
   X(on_exceed, "on_exceed", optional) \
@@ -183,6 +195,7 @@ namespace weir::routing {
   Y(TenantFlagProperty, "tenant_flag", WEIR_TENANT_FLAG_PROPERTIES)    \
   Y(PilotLimitsProperty, "pilot_limits", WEIR_PILOT_LIMITS_PROPERTIES) \
   Y(LimitsProperty, "limits", WEIR_LIMITS_PROPERTIES)                  \
+  Y(RunawayProperty, "runaway", WEIR_RUNAWAY_PROPERTIES)               \
   Y(BudgetProperty, "budget", WEIR_BUDGET_PROPERTIES)                  \
   Y(KeyProperty, "key", WEIR_KEY_PROPERTIES)
 
@@ -237,11 +250,14 @@ inline constexpr auto kFallbackCauses =
 inline constexpr auto kPromptSources = std::to_array<std::string_view>({"api", "git"});
 inline constexpr auto kApprovalCauses = std::to_array<std::string_view>({"production", "widen", "prompt"});
 inline constexpr auto kApprovalRoles = std::to_array<std::string_view>({"operator", "approver", "admin"});
+inline constexpr auto kPriorities = std::to_array<std::string_view>({"low", "normal"});
 inline constexpr auto kStickyKeys = std::to_array<std::string_view>({"conversation", "user", "tenant"});
 inline constexpr auto kFlagStates = std::to_array<std::string_view>({"off", "pilot", "production"});
 inline constexpr auto kExpiryActions = std::to_array<std::string_view>({"off", "freeze", "alert"});
 inline constexpr auto kRollbackActions =
     std::to_array<std::string_view>({"switch_next_turn", "finish", "restart"});
+inline constexpr auto kAnswerChecks = std::to_array<std::string_view>({"any", "nonempty", "json"});
+inline constexpr auto kLimitActions = std::to_array<std::string_view>({"economy", "cached", "static", "reject"});
 inline constexpr auto kBudgetActions =
     std::to_array<std::string_view>({"economy", "cached", "static", "reject", "kill"});
 

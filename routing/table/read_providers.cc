@@ -90,6 +90,8 @@ void read_provider(CompileState& state, const Path& path, Element element, Provi
   }
 }
 
+constexpr uint64_t kMaxWeight = 1000;
+
 // "latest" and whatever ends in it after a separator: another model tomorrow under the same name.
 bool is_floating_alias(std::string_view name) {
   constexpr std::string_view kLatest = "latest";
@@ -117,13 +119,42 @@ Price read_price(Problems& problems, const Path& path, Element element) {
   return price;
 }
 
+// providers: { east: 3, west: 1 }
+void read_hosts(CompileState& state, const Path& path, Element element, Model& model) {
+  const auto object = read_object(state.problems, path, element);
+  if (!object) return;
+  for (const auto [name, value] : *object) {
+    const Path at(path, name);
+    const auto index = state.provider_names.find(name);
+    if (!index) {
+      report_unknown(state.problems, at, "provider", name, state.provider_names.list, "");
+      continue;
+    }
+    const auto weight = read_count(state.problems, at, value, 1, kMaxWeight);
+    const auto provider = static_cast<ProviderIndex>(*index);
+    const bool twice = std::ranges::find(model.hosts, provider, &ModelHost::provider) != model.hosts.end();
+    if (twice) state.problems.add(at, "appears twice; keep one");
+    model.hosts.push_back({.provider = provider, .weight = static_cast<uint32_t>(weight.value_or(1))});
+  }
+  if (model.hosts.empty() || model.hosts.size() > core::limits::kMaxModelHosts) {
+    return state.problems.add(path, fmt::format("names {} providers; from 1 to {} are accepted",
+                                                model.hosts.size(), core::limits::kMaxModelHosts));
+  }
+  model.provider = model.hosts.front().provider;
+  if (model.hosts.size() == 1) model.hosts.clear();
+}
+
 void read_model(CompileState& state, const Path& path, Element element, Model& model) {
   using enum ModelProperty;
   check_pinned(state, path, model.name);
   const Object<ModelProperty> object(state.problems, path, element);
+  if (object.valid() && object.has(provider) == object.has(providers)) {
+    state.problems.add(path, "must have exactly one of provider and providers");
+  }
   if (const auto index = object.read(provider, read_reference, state.provider_names)) {
     model.provider = static_cast<ProviderIndex>(*index);
   }
+  if (object.has(providers)) read_hosts(state, object.at(providers), object[providers], model);
   if (const auto choice = object.choice(tier, kTiers)) model.tier = static_cast<Tier>(*choice);
   if (object.has(price)) model.price = read_price(state.problems, object.at(price), object[price]);
   model.max_output_tokens = static_cast<uint32_t>(

@@ -124,6 +124,8 @@ void read_scenario(CompileState& state, const Path& path, Element element, Scena
   if (!object.has(sticky_by)) scenario.sticky_by = {StickyKey::conversation, StickyKey::user};
   if (object.has(budgets))
     scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+  if (const auto choice = object.choice(priority, kPriorities))
+    scenario.priority = static_cast<Priority>(*choice);
   if (object.has(approvals)) {
     scenario.approvals = read_approvals(state.problems, object.at(approvals), object[approvals]);
   }
@@ -174,6 +176,7 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
     const Path at = object.at(shadow);
     const Object<ShadowProperty> shadowing(state.problems, at, object[shadow]);
     flag.shadow_milli_percent = shadowing.milli_percent(ShadowProperty::percent).value_or(0);
+    flag.shadow_sticky = shadowing.boolean(ShadowProperty::sticky).value_or(false);
     flag.shadow_budget_nano_usd = shadowing.nano_usd(ShadowProperty::budget_usd).value_or(0);
   }
   const auto found = object.read(scenario, read_reference, state.scenario_names);
@@ -181,6 +184,8 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
   flag.scenario = static_cast<ScenarioIndex>(*found);
   std::vector<FlagIndex>& flags = state.body.scenarios[*found].flags;
   flag.bit = static_cast<uint8_t>(std::min<size_t>(flags.size(), UINT8_MAX));
+  if (flag.shadow_milli_percent != 0 && flag.bit < 32)
+    state.body.scenarios[*found].shadowed |= 1u << flag.bit;
   flags.push_back(static_cast<FlagIndex>(index));
 }
 

@@ -182,6 +182,7 @@ void read_unit(CompileState& state, const Path& path, Element element, UnitSpec&
   unit.timeouts = read_timeouts(state, object);
   unit.retries = static_cast<uint32_t>(object.count(retries, 0, core::limits::kMaxRetries).value_or(0));
   unit.cache_ttl_ns = object.duration_ns(cache_ttl, 0, 30 * kNsPerDay).value_or(0);
+  if (const auto check = object.choice(answer, kAnswerChecks)) unit.answer = static_cast<AnswerCheck>(*check);
 }
 
 // The bound on output that weir reserves money for, under its three names.

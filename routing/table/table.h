@@ -26,6 +26,7 @@
 
 #include "core/murmur3.h"
 #include "net/tls/tls_client_context.h"
+#include "routing/inspect/answer_check.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
 #include "routing/table/indices.h"
@@ -65,10 +66,17 @@ struct Provider {
 
 enum class Tier : uint8_t { economy, standard, premium };
 
+// One of several providers of a model.
+struct ModelHost {
+  ProviderIndex provider{};
+  uint32_t weight = 1;
+};
+
 struct Model {
   std::string name;
-  ProviderIndex provider{};
-  std::string provider_model;  // what the provider calls it; default: the name
+  ProviderIndex provider{};      // the first of `hosts`, or the only one
+  std::vector<ModelHost> hosts;  // empty: the one above
+  std::string provider_model;    // what the provider calls it; default: the name
   Tier tier = Tier::standard;
   Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
@@ -103,6 +111,7 @@ struct Unit {
   Timeouts timeouts{};
   uint32_t retries = 0;  // further tries on the same hop
   uint64_t cache_ttl_ns = 0;
+  AnswerCheck answer = AnswerCheck::any;
   UnitStorage storage;
 };
 
@@ -144,11 +153,16 @@ enum class PromptSource : uint8_t { api, git };
 
 enum class StickyKey : uint8_t { conversation, user, tenant };
 
+// What is given up first when a node is overloaded.
+enum class Priority : uint8_t { low, normal };
+
 struct Scenario {
   std::string name;
   UnitIndex stable{};
   std::vector<FallbackHop> fallback;
-  std::vector<StickyKey> sticky_by;          // first one present is the sticky key
+  std::vector<StickyKey> sticky_by;  // first one present is the sticky key
+  uint32_t shadowed = 0;             // bit i: flags[i] has shadow copies
+  Priority priority = Priority::normal;
   std::vector<FlagIndex> flags;              // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;       // 2^flags.size() units; [0] == stable
   std::vector<uint64_t> combination_hashes;  // short_hash of each; by index_flags()
@@ -165,6 +179,7 @@ struct Flag {
   uint8_t bit = 0;  // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
+  bool shadow_sticky = false;         // the share is of sticky keys, not of requests
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
   std::optional<UnitIndex> candidate_unit;  // none: a layer over stable
@@ -210,6 +225,16 @@ struct Segment {
   std::vector<ConditionStep> steps;  // an absent attribute makes its step false
 };
 
+// What a client that loops does, per minute; 0 = not looked at. Told apart by tenant, the last by user or
+// key.
+struct Runaway {
+  uint64_t same_request_rpm = 0;       // the same body, byte for byte
+  uint64_t same_conversation_rpm = 0;  // turns of one conversation
+  uint64_t full_length_rpm = 0;        // answers as long as they may be
+
+  bool any() const { return (same_request_rpm | same_conversation_rpm | full_length_rpm) != 0; }
+};
+
 // Everything but tenants, keys and kills. Built once by compile() (routing/table/compile.h).
 struct TableBody {
   std::vector<Provider> providers;
@@ -228,6 +253,7 @@ struct TableBody {
 
   Limits limits;  // of everything together
   std::vector<Budget> budgets;
+  Runaway runaway;
   PromptSource prompt_source = PromptSource::api;
 
   // SHA-256 of all that tenants and keys refer to, names and order: a TenantTable with the same basis is good

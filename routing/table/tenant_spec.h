@@ -30,6 +30,9 @@ struct Budget {
 // Requests per second, minute, hour and day, tokens per minute, requests at the same time; 0 = none.
 struct Limits {
   uint64_t rps = 0, rpm = 0, rph = 0, rpd = 0, tpm = 0, concurrency = 0;
+  BudgetAction on_exceed = BudgetAction::reject;  // not kill
+  uint8_t warn_percent = 0;  // used up so far within the first hour of a table: somebody is told; 0 = nobody
+  std::array<uint8_t, 6> unused = {};  // instead of padding: records are compared byte by byte
   bool operator==(const Limits&) const = default;
 };
 

@@ -8,6 +8,10 @@
 
 namespace weir::core {
 
+bool file_exists(const std::string& path) {
+  return sim::World::now().files.contains(path);
+}
+
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
   const auto& files = sim::World::now().files;
   const auto found = files.find(path);

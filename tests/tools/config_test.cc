@@ -69,12 +69,22 @@ tls: { listen: "0.0.0.0:8443", certificates: [ { cert: a.pem, key: /keys/a.key }
 shards: 3
 admin: { socket: admin.sock, mode: "0600" }
 access_log: access.jsonl
+guard_state: guards.state
+shadow: { log: shadow.jsonl, text: digest, mask: [Falcon] }
+alerts: { url: "https://ops.example/weir", secret: "${SECRET}" }
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
-          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
+          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h,
+          drain_timeout: 10m }
 )");
   ASSERT_EQ(config.listen.size(), 2u);
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
   EXPECT_EQ(config.listen[1].to_string(), "[::1]:8080");
+  EXPECT_EQ(config.shadow_log_path, "/etc/weir/shadow.jsonl");
+  EXPECT_FALSE(config.shadow_text);
+  EXPECT_THAT(config.shadow_mask, ElementsAre("Falcon"));
+  EXPECT_EQ(config.alert_url, "https://ops.example/weir");
+  EXPECT_EQ(config.alert_secret, kSecret);
+  EXPECT_EQ(config.guard_state_path, "/etc/weir/guards.state");
   ASSERT_EQ(config.listen_tls.size(), 1u);
   EXPECT_EQ(config.listen_tls[0].to_string(), "0.0.0.0:8443");
   ASSERT_EQ(config.certificates.size(), 2u);
@@ -93,6 +103,7 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.limits.idle_timeout_ms, 60'000u);
   EXPECT_EQ(config.limits.write_stall_timeout_ms, 3'000u);
   EXPECT_EQ(config.limits.upstream_idle_ms, 3'600'000u);
+  EXPECT_EQ(config.limits.drain_timeout_ms, 600'000u);
 }
 
 TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
@@ -100,12 +111,20 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
       refuse("listen: [nowhere, \"127.0.0.1:99999\"]\nshards: 0\ncolour: blue\n"
              "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
              ""),
-      ElementsAre("colour: unknown field; known here: access_log, admin, key_hash_secret, limits, listen, "
-                  "registry, shards, table, tls",
+      ElementsAre("colour: unknown field; known here: access_log, admin, alerts, guard_state, "
+                  "key_hash_secret, limits, listen, "
+                  "readable, registry, sandbox, shadow, shards, table, tls",
                   "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
                   StartsWith("listen[1]: "), "tls: \"listen\" is missing",
                   "tls.certificates[0]: \"key\" is missing", "shards: must be a whole number from 1 to 128",
                   StartsWith("limits.head_timeout: ")));
+}
+
+TEST(Config, TakesMasksThatCanBeMatched) {
+  EXPECT_THAT(refuse("shadow: { log: s.jsonl, mask: [\"fal*con\", \"two words\", \"*\"] }\n"),
+              ElementsAre("shadow.mask[0]: may have '*' only at its beginning and end",
+                          "shadow.mask[1]: must be one word without blanks",
+                          "shadow.mask[2]: may have '*' only at its beginning and end"));
 }
 
 TEST(Config, SuggestsTheKeyThatWasMeant) {

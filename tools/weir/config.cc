@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "core/file.h"
+#include "routing/guard/pii_mask.h"
 #include "routing/table/document.h"
 #include "routing/table/reader.h"
 #include "routing/table/scalars.h"
@@ -53,12 +55,21 @@ class ConfigReader {
     if (object.has(shards)) read_shards(object.at(shards), object[shards]);
     config_.table_path = read_file_path(object, table);
     if (object.has(registry)) read_registry(object.at(registry), object[registry]);
-    if (object.has(key_hash_secret)) read_secret(object.at(key_hash_secret), object[key_hash_secret]);
+    if (object.has(key_hash_secret)) {
+      read_secret(object.at(key_hash_secret), object[key_hash_secret], &config_.key_hash_secret);
+    }
     config_.access = default_access();
     if (object.has(admin)) read_admin(object.at(admin), object[admin]);
     config_.access.token_secret = config_.key_hash_secret;
     if (object.has(access_log)) read_access_log(object.at(access_log), object[access_log]);
+    config_.guard_state_path = read_file_path(object, guard_state);
+    if (object.has(alerts)) read_alerts(object.at(alerts), object[alerts]);
+    if (object.has(shadow)) read_shadow(object.at(shadow), object[shadow]);
     if (object.has(limits)) read_limits(object.at(limits), object[limits]);
+    if (object.has(sandbox)) read_sandbox(object.at(sandbox), object[sandbox]);
+    object.for_each(readable, [&](const Path& path, Element item) {
+      if (const auto text = read_string(path, item)) config_.readable.push_back(resolve_path(folder_, *text));
+    });
     if (!problems_.empty()) return std::unexpected(problems_.take());
     return std::move(config_);
   }
@@ -161,7 +172,7 @@ class ConfigReader {
   }
 
   // What is wrong with a secret never repeats what was written there.
-  void read_secret(const Path& path, Element element) {
+  void read_secret(const Path& path, Element element, std::string* to) {
     std::string_view reference;
     if (element.get_string().get(reference) != simdjson::SUCCESS) reference = {};
     auto secret = resolve_secret(reference, folder_, environment_);
@@ -170,7 +181,7 @@ class ConfigReader {
       return problems_.add(path, fmt::format("is shorter than {} bytes; make one with: openssl rand -hex 32",
                                              kMinSecretBytes));
     }
-    config_.key_hash_secret = *std::move(secret);
+    *to = *std::move(secret);
   }
 
   void read_admin(const Path& path, Element element) {
@@ -200,6 +211,39 @@ class ConfigReader {
     read_tokens(problems_, object, &config_.access);
   }
 
+  void read_shadow(const Path& path, Element element) {
+    static constexpr auto kTexts = std::to_array<std::string_view>({"masked", "digest"});
+    const Object<ConfigShadowProperty> object(problems_, path, element);
+    using enum ConfigShadowProperty;
+    config_.shadow_log_path = read_file_path(object, log);
+    if (const auto choice = object.choice(text, kTexts)) config_.shadow_text = *choice == 0;
+    object.for_each(mask, [&](const Path& at, Element item) {
+      const auto word = read_string(at, item);
+      if (!word) return;
+      if (word->size() > routing::PiiMask::kMaxHeld || word->find_first_of(" \t") != std::string::npos) {
+        return problems_.add(at, "must be one word without blanks");
+      }
+      const size_t star = word->find('*', 1);
+      if (*word == "*" || *word == "**" || (star != std::string::npos && star + 1 != word->size())) {
+        return problems_.add(at, "may have '*' only at its beginning and end");
+      }
+      config_.shadow_mask.push_back(*word);
+    });
+  }
+
+  void read_alerts(const Path& path, Element element) {
+    const Object<ConfigAlertsProperty> object(problems_, path, element);
+    using enum ConfigAlertsProperty;
+    if (object.has(url)) {
+      const auto text = read_string(object.at(url), object[url]);
+      if (text && !text->starts_with("https://") && !text->starts_with("http://")) {
+        problems_.add(object.at(url), "must begin with https:// or http://");
+      }
+      config_.alert_url = text.value_or("");
+    }
+    if (object.has(secret)) read_secret(object.at(secret), object[secret], &config_.alert_secret);
+  }
+
   void read_mode(const Path& path, Element element) {
     const auto text = read_string(path, element);
     if (!text) return;
@@ -216,6 +260,13 @@ class ConfigReader {
                          : *text == "stdout" ? AccessLog::standard_output
                                              : AccessLog::file;
     if (config_.access_log == AccessLog::file) config_.access_log_path = resolve_path(folder_, *text);
+  }
+
+  void read_sandbox(const Path& path, Element element) {
+    std::string_view text;
+    const bool written = element.get_string().get(text) == simdjson::SUCCESS;
+    if (!written || (text != "on" && text != "off")) return problems_.add(path, "must be on or off");
+    config_.sandbox = text == "on";
   }
 
   void read_limits(const Path& path, Element element) {
@@ -242,6 +293,7 @@ class ConfigReader {
     timeout(idle_timeout, &limits.idle_timeout_ms);
     timeout(write_stall_timeout, &limits.write_stall_timeout_ms);
     timeout(upstream_idle, &limits.upstream_idle_ms);
+    timeout(drain_timeout, &limits.drain_timeout_ms);
   }
 
   const Environment& environment_;

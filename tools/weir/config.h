@@ -8,12 +8,12 @@
 //       - { cert: tls/gw.pem, key: tls/gw.key }
 //   shards: auto                                # or a number; auto = one per CPU this process may use
 //   table: table.yaml                           # required; JSON or YAML; read when the registry is empty
-//   registry: /var/lib/weir/registry.db         # every table there ever was, the log; none = lost with the
-//   process key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME admin:
+//   registry: /var/lib/weir/registry.db         # all tables and the log; none = in memory only
+//   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
+//   admin:
 //     socket: /run/weir/admin.sock
 //     mode: "0660"
-//     roles:                                    # who may what (routing/admin/roles.h); the highest role
-//     counts
+//     roles:                                    # who may what (routing/admin/roles.h); the highest counts
 //       admin: ["user:root"]                    # user:NAME, uid:N, group:NAME, gid:N, or * for everybody
 //       operator: ["group:oncall"]
 //     tcp:                                      # optional: the admin API over TLS, with tokens
@@ -23,7 +23,12 @@
 //       origins: ["https://console.internal"]   # web pages that may call; none when left out
 //       tokens: [ { id: ci, hash: "hmac-sha256:…", role: admin, scopes: [read, deploy] } ]   # weir hash-key
 //   access_log: stdout                          # or a path, or none
+//   guard_state: guards.state                   # where spend outlives the process; default: it does not
+//   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
+//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//   sandbox: on                                 # or off: see tools/weir/sandbox.h
+//   readable: [/opt/pki]                        # what else a table may name files in
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
@@ -62,6 +67,7 @@ struct LimitOverrides {
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
+  uint32_t drain_timeout_ms = core::limits::kDrainTimeoutMs;
 };
 
 struct Config {
@@ -80,6 +86,14 @@ struct Config {
   routing::AccessRules access;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
+  bool sandbox = true;
+  std::vector<std::string> readable;  // files and folders, for the sandbox
+  std::string guard_state_path;          // empty = what guards have counted is gone with the process
+  std::string alert_url;                 // empty = nobody is told
+  std::string alert_secret;              // the secret itself: as key_hash_secret
+  std::string shadow_log_path;           // empty = flags' `shadow` has no effect
+  bool shadow_text = true;               // masked; else only digests
+  std::vector<std::string> shadow_mask;  // patterns to be masked beside what always is
   LimitOverrides limits;
 };
 

@@ -9,10 +9,15 @@
 #define WEIR_CONFIG_PROPERTIES(X)                 \
   X(access_log, "access_log", optional)           \
   X(admin, "admin", optional)                     \
+  X(alerts, "alerts", optional)                   \
+  X(guard_state, "guard_state", optional)         \
   X(key_hash_secret, "key_hash_secret", required) \
   X(limits, "limits", optional)                   \
   X(listen, "listen", optional)                   \
+  X(readable, "readable", optional)               \
   X(registry, "registry", optional)               \
+  X(sandbox, "sandbox", optional)                 \
+  X(shadow, "shadow", optional)                   \
   X(shards, "shards", optional)                   \
   X(table, "table", required)                     \
   X(tls, "tls", optional)
@@ -50,8 +55,18 @@
   X(role, "role", required)             \
   X(scopes, "scopes", optional)
 
+#define WEIR_CONFIG_ALERTS_PROPERTIES(X) \
+  X(secret, "secret", required)          \
+  X(url, "url", required)
+
+#define WEIR_CONFIG_SHADOW_PROPERTIES(X) \
+  X(log, "log", required)                \
+  X(mask, "mask", optional)              \
+  X(text, "text", optional)
+
 #define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
   X(body_stall_timeout, "body_stall_timeout", optional)               \
+  X(drain_timeout, "drain_timeout", optional)                         \
   X(head_timeout, "head_timeout", optional)                           \
   X(idle_timeout, "idle_timeout", optional)                           \
   X(max_body_bytes, "max_body_bytes", optional)                       \
@@ -65,6 +80,8 @@
   Y(ConfigTlsProperty, "tls", WEIR_CONFIG_TLS_PROPERTIES)                         \
   Y(ConfigCertificateProperty, "certificate", WEIR_CONFIG_CERTIFICATE_PROPERTIES) \
   Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
+  Y(ConfigAlertsProperty, "alerts", WEIR_CONFIG_ALERTS_PROPERTIES)                \
+  Y(ConfigShadowProperty, "shadow", WEIR_CONFIG_SHADOW_PROPERTIES)                \
   Y(ConfigRolesProperty, "roles", WEIR_CONFIG_ROLES_PROPERTIES)                   \
   Y(ConfigTcpProperty, "tcp", WEIR_CONFIG_TCP_PROPERTIES)                         \
   Y(ConfigTokenProperty, "token", WEIR_CONFIG_TOKEN_PROPERTIES)                   \

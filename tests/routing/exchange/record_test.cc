@@ -82,10 +82,14 @@ TEST(Record, LeavesOutAStateWithoutAFlag) {
 TEST(Record, SaysWhenUsageIsAnEstimateAndWhenThereIsNone) {
   const auto table = small_table();
   Record record = whole_record(*table);
-  record.usage_reported = false;
-  EXPECT_THAT(line_of(record), Not(HasSubstr("cost_usd")));
   record.usage_estimated = true;
+  record.usage_reported = false;
   EXPECT_THAT(line_of(record), HasSubstr(R"("usage":"estimated")"));
+  record.usage_estimated = false;
+  EXPECT_THAT(line_of(record), Not(HasSubstr("usage")));
+  EXPECT_THAT(line_of(record), HasSubstr("cost_usd")) << "of attempts whose answer nobody got";
+  record.cost_nano_usd = 0;
+  EXPECT_THAT(line_of(record), Not(HasSubstr("cost_usd")));
 }
 
 TEST(Record, SaysThatTheClientHasGone) {

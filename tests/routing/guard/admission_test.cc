@@ -146,12 +146,66 @@ TEST(Admission, OfSeveralBudgetsTheStrongestActionAnswers) {
   EXPECT_EQ(verdict_for(kUsd + 1).action, BudgetAction::economy);
   EXPECT_EQ(verdict_for(2 * kUsd + 1).action, BudgetAction::cached);
   const Verdict rejected = verdict_for(3 * kUsd + 1);
-  EXPECT_EQ(rejected.kind, Kind::over_budget);
+  EXPECT_EQ(rejected.kind, Kind::acts);
   EXPECT_EQ(rejected.action, BudgetAction::reject);
   EXPECT_STREQ(limit_token(rejected.scope, rejected.limit), "tenant.budget");
   for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
     EXPECT_EQ(view(*budget.line, budget.spec, kNow).reserved, 0);
   }
+}
+
+TEST(Admission, PastALimitWithASoftActionTheActionAnswersUntilAFifthIsFreeAgain) {
+  World world = world_of(", user_limits: { rph: 100, on_exceed: economy }");
+  GuardHold hold;
+  const auto verdict_at = [&](uint64_t seconds) {
+    const Verdict verdict =
+        hold.admit(world.request(), world.users, time_at(1'000'000'000'000 + seconds * 1'000'000'000));
+    EXPECT_TRUE(hold.holds()) << "a soft action goes on";
+    hold.settle(1, 0, world.users, kNow);
+    return verdict;
+  };
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(verdict_at(0).kind, Kind::admitted);
+  const Verdict over = verdict_at(0);
+  EXPECT_EQ(over.kind, Kind::acts);
+  EXPECT_EQ(over.action, BudgetAction::economy);
+  EXPECT_STREQ(limit_token(over.scope, over.limit), "user.rph");
+  EXPECT_EQ(over.retry_after_ns, 36'000'000'000u);
+  EXPECT_EQ(verdict_at(40).kind, Kind::acts) << "one has become free, not a fifth";
+  const Verdict waits = verdict_at(700);
+  EXPECT_EQ(waits.kind, Kind::acts);
+  EXPECT_EQ(waits.retry_after_ns, 20'000'000'000u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(verdict_at(720).kind, Kind::admitted) << i;
+  EXPECT_EQ(verdict_at(720).kind, Kind::acts);
+}
+
+TEST(Admission, ASoftLimitTakesNothingFromTheOthersThatSayNo) {
+  World world = world_of(", limits: { rpm: 1, tpm: 30, on_exceed: static }, user_limits: { rpm: 2 }");
+  GuardHold hold;
+  const auto ask = [&] {
+    const Verdict verdict = hold.admit(world.request(10), world.users, kNow);
+    hold.settle(10, 0, world.users, kNow);
+    return verdict;
+  };
+  EXPECT_EQ(ask().kind, Kind::admitted);
+  EXPECT_EQ(ask().action, BudgetAction::static_text);
+  EXPECT_STREQ(limit_token(GuardScope::user, ask().limit), "user.rpm") << "a hard limit refuses all the same";
+  EXPECT_FALSE(hold.holds());
+  const LimitLine& line = *world.plan->of(TenantIndex{0})->line;
+  const RateSpec& tokens = world.plan->of(TenantIndex{0})->limits.rates[4];
+  EXPECT_EQ(view(line.rates[4], tokens, kNow.now_ns).remaining, 10u) << "what the refused one took is back";
+}
+
+TEST(Admission, WarnsOfALimitThatFillsUp) {
+  World world = world_of(", limits: { rpm: 10, warn_at: 80 }");
+  GuardHold hold;
+  const auto warning = [&] {
+    EXPECT_EQ(hold.admit(world.request(), world.users, kNow).kind, Kind::admitted);
+    const char* warned = hold.warns(kNow);
+    hold.settle(1, 0, world.users, kNow);
+    return warned;
+  };
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(warning(), nullptr) << i;
+  EXPECT_STREQ(warning(), "tenant.rpm");
 }
 
 TEST(Admission, AHopThatCostsMoreMustFit) {

@@ -89,7 +89,8 @@ constexpr BadTable kBadTables[] = {
     {"/providers/open ai", "{\"base_url\":\"http://a.example\"}", "providers[\"open ai\"]", "is not a name"},
     // models
     {"/models/m", "{\"provider\":\"openai\"}", "models.m", "\"price\" is missing"},
-    {"/models/m", "{\"price\":{\"input\":1,\"output\":1}}", "models.m", "\"provider\" is missing"},
+    {"/models/m", "{\"price\":{\"input\":1,\"output\":1}}", "models.m",
+     "must have exactly one of provider and providers"},
     {"/models/gpt-4.1-2025-04-14/provider", "\"opneai\"", "models[\"gpt-4.1-2025-04-14\"].provider",
      "unknown provider \"opneai\"; did you mean \"openai\"?"},
     {"/models/gpt-4.1-2025-04-14/tier", "\"cheap\"", "models[\"gpt-4.1-2025-04-14\"].tier",

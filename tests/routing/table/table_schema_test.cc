@@ -78,6 +78,8 @@ TEST(TableSchema, ListsTheSameValues) {
   expect_values("tenant_flag", "on_expiry", kExpiryActions);
   expect_values("tenant_flag", "on_rollback", kRollbackActions);
   expect_values("budget", "on_exceed", kBudgetActions);
+  expect_values("unit", "answer", kAnswerChecks);
+  expect_values("scenario", "priority", kPriorities);
 }
 
 TEST(TableSchema, NamesTheSameLimits) {
@@ -88,6 +90,7 @@ TEST(TableSchema, NamesTheSameLimits) {
   EXPECT_EQ(defs["budgets"]["maxItems"], limits::kMaxBudgets);
   EXPECT_EQ(defs["approvals"]["properties"]["by"]["maxItems"], limits::kMaxApprovals);
   EXPECT_EQ(defs["scenario"]["properties"]["fallback"]["maxItems"], limits::kMaxFallbackHops);
+  EXPECT_EQ(defs["model"]["properties"]["providers"]["maxProperties"], limits::kMaxModelHosts);
   EXPECT_EQ(defs["unit"]["properties"]["retries"]["maximum"], limits::kMaxRetries);
   EXPECT_EQ(defs["unit"]["properties"]["tools"]["maxItems"], limits::kMaxTools);
   EXPECT_EQ(defs["params"]["maxProperties"], limits::kMaxTopLevelFields);

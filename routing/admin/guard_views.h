@@ -1,0 +1,34 @@
+// What the admin API answers about guards, as JSON: limits, budgets, breakers as they stand. Reads, changes
+// nothing; what is counted moves on meanwhile.
+//
+// Thread: the control loop's.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "routing/guard/budget.h"
+#include "routing/guard/guard_time.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+
+// Which guards are shown: those of one tenant (its keys and pilots too), or with an empty name all. At most
+// kMaxRows each, `more` says that there were others.
+struct GuardFilter {
+  static constexpr size_t kMaxRows = 1000;
+  std::string_view tenant;
+};
+
+// A rule and its state, as members of the rows below.
+nlohmann::ordered_json budget_rule_view(const BudgetSpec& spec);
+nlohmann::ordered_json budget_state_view(const BudgetView& seen);
+
+// {"limits":[{"scope","name","limit","rate","remaining","reset_ms"|"in_flight","refused"}],"more"}
+nlohmann::ordered_json limits_view(const Table& table, const GuardFilter& filter, const GuardTime& now);
+// {"budgets":[{"scope","name","window","usd","spent_usd","reserved_usd","on_exceed","open","trips","refused","ends_in_s"}],"more"}
+nlohmann::ordered_json budgets_view(const Table& table, const GuardFilter& filter, const GuardTime& now);
+// {"breakers":[{"model","provider","state","open_ms","consecutive_failures","opened","kept_away"}]}
+nlohmann::ordered_json breakers_view(const Table& table, const GuardTime& now);
+
+}  // namespace weir::routing

@@ -1,0 +1,174 @@
+#include "routing/admin/shadow_log.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/assert.h"
+#include "core/strong.h"
+#include "core/timestamp.h"
+#include "routing/guard/pii_mask.h"
+#include "routing/table/table.h"
+
+namespace weir::routing {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string_view string_at(const Json& object, const char* key) {
+  if (!object.is_object()) return {};
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_string()) return {};
+  return found->get_ref<const std::string&>();
+}
+
+int64_t number_at(const Json& object, const char* key, int64_t otherwise) {
+  if (!object.is_object()) return otherwise;
+  const auto found = object.find(key);
+  return found == object.end() || !found->is_number_integer() ? otherwise : found->get<int64_t>();
+}
+
+// What is said, by choice (or item) and within it: 0 = its text, from 1 on its tool calls. Events of a stream
+// take turns, and what must be masked is only seen when the pieces of each are together.
+using Parts = std::map<std::pair<int64_t, int64_t>, std::string>;
+
+// Appends what one JSON document says: a whole answer, or one event of a stream.
+void append_said(const Json& said, Parts& parts) {
+  if (!said.is_object()) return;
+  if (const auto choices = said.find("choices"); choices != said.end() && choices->is_array()) {
+    int64_t position = 0;
+    for (const Json& choice : *choices) {
+      const int64_t index = number_at(choice, "index", position++);
+      std::string& text = parts[{index, 0}];
+      text += string_at(choice, "text");
+      for (const char* part : {"message", "delta"}) {
+        if (!choice.is_object() || !choice.contains(part) || !choice[part].is_object()) continue;
+        text += string_at(choice[part], "content");
+        text += string_at(choice[part], "refusal");
+        const auto calls = choice[part].find("tool_calls");
+        if (calls == choice[part].end() || !calls->is_array()) continue;
+        int64_t place = 0;
+        for (const Json& call : *calls) {
+          std::string& called = parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
+          if (!call.is_object() || !call.contains("function")) continue;
+          called += string_at(call["function"], "name");
+          called += string_at(call["function"], "arguments");
+        }
+      }
+    }
+  }
+  const std::string_view type = string_at(said, "type");
+  if (type.ends_with(".delta")) parts[{number_at(said, "output_index", 0), 0}] += string_at(said, "delta");
+  if (const auto output = said.find("output"); output != said.end() && output->is_array()) {
+    int64_t position = 0;
+    for (const Json& item : *output) {
+      std::string& text = parts[{position++, 0}];
+      if (!item.is_object() || !item.contains("content") || !item["content"].is_array()) continue;
+      for (const Json& part : item["content"]) {
+        text += string_at(part, "text");
+        text += string_at(part, "refusal");
+      }
+    }
+  }
+}
+
+std::string joined(const Parts& parts) {
+  std::string text;
+  for (const auto& [place, part] : parts) {
+    if (!text.empty() && !part.empty()) text += '\n';
+    text += part;
+  }
+  return text;
+}
+
+std::string sha256_hex(std::string_view text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  const int done = EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  WEIR_ASSERT(done == 1);
+  std::string hex;
+  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
+  return hex;
+}
+
+Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
+             const std::vector<std::string>& custom) {
+  const TableBody& body = *pair.table->body;
+  const Unit& unit = body[UnitIndex{side.unit}];
+  Json json{
+      {"unit", unit.name},
+      {"model", body[unit.model].name},
+      {"status", side.status},
+      {"error", side.error ? Json(core::describe(*side.error).token) : Json(nullptr)},
+      {"input_tokens", side.usage.input},
+      {"output_tokens", side.usage.output},
+      {"usage", side.usage.present ? "reported" : "estimated"},
+      {"cost_usd", static_cast<double>(side.cost_nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd)},
+      {"first_byte_us", side.first_byte_ns / 1000},
+      {"total_us", side.total_ns / 1000},
+      {"truncated", side.truncated}};
+  const bool answered = side.status >= 200 && side.status < 300;
+  const auto text = answered ? answer_text(pair.endpoint, pair.streamed, side.body()) : std::nullopt;
+  if (!text) return json;
+  json["sha256"] = sha256_hex(*text);
+  if (how == ShadowText::digest) return json;
+  PiiMask mask(custom);
+  std::string masked;
+  mask.feed(*text, masked);
+  mask.finish(masked);
+  json["text"] = std::move(masked);
+  return json;
+}
+
+}  // namespace
+
+std::optional<std::string> answer_text(Endpoint endpoint, bool streamed, std::string_view body) {
+  Parts parts;
+  if (endpoint == Endpoint::embeddings) return std::nullopt;  // vectors say nothing to a reader
+  if (!streamed) {
+    const Json whole = Json::parse(body, nullptr, false);
+    if (!whole.is_object()) return std::nullopt;
+    append_said(whole, parts);
+    return joined(parts);
+  }
+  bool any = false;
+  while (!body.empty()) {
+    const size_t end = body.find('\n');
+    if (end == std::string_view::npos) break;  // the last line is not whole: it was cut
+    std::string_view line = body.substr(0, end);
+    body.remove_prefix(end + 1);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.starts_with("data:")) continue;
+    const Json event = Json::parse(line.substr(5), nullptr, false);
+    any |= event.is_object();
+    append_said(event, parts);
+  }
+  if (!any) return std::nullopt;
+  return joined(parts);
+}
+
+std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom) {
+  static constexpr std::string_view kEndpoints[] = {"chat_completions", "completions", "embeddings",
+                                                    "responses"};
+  const TableBody& body = *pair.table->body;
+  const auto id = to_hex(pair.id);
+  Json line;
+  line["time"] = core::timestamp(pair.wall_ns).view();
+  line["request_id"] = std::string_view(id.data(), id.size());
+  line["tenant"] = (*pair.table)[TenantIndex{pair.tenant}].id();
+  line["scenario"] = body[ScenarioIndex{pair.scenario}].name;
+  line["flag"] = body[FlagIndex{pair.flag}].name;
+  line["revision"] = pair.table->revision;
+  line["endpoint"] = kEndpoints[static_cast<size_t>(pair.endpoint)];
+  line["streamed"] = pair.streamed;
+  line["primary"] = side_of(pair, pair.primary, text, custom);
+  line["shadow"] = side_of(pair, pair.shadow, text, custom);
+  // What a provider sends need not be UTF-8.
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,151 @@
+// The cache in an exchange: what makes two requests the same, answers given again, answers collected as they
+// pass.
+//
+// The key is made of the tenant, the unit's hash, the endpoint, what the unit's prompt says of this request
+// (user, date), and every member of the body but those that do not reach the model or that the unit replaces:
+// model, user, metadata, safety_identifier, prompt_cache_key. Members count in any order; within a member
+// every byte does.
+//
+// Not cached: /v1/responses, which has a memory of its own; prompts that mention attributes.
+#include <algorithm>
+
+#include "routing/exchange/answers.h"
+#include "routing/exchange/exchange.h"
+#include "routing/exchange/shard.h"
+
+namespace weir::routing {
+namespace {
+
+core::SipKey as_key(core::Hash128 hash) {
+  return {hash.low, hash.high};
+}
+
+std::string_view as_text(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+bool is_left_out(FieldName name) {
+  switch (name) {
+    case FieldName::model:
+    case FieldName::user:
+    case FieldName::metadata:
+    case FieldName::safety_identifier:
+    case FieldName::prompt_cache_key:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Inspection& inspection) {
+  if (facts_.endpoint == Endpoint::responses) return std::nullopt;
+  const TableBody& body = *table().body;
+  const Unit& unit = body[unit_index];
+  core::Hash128 key = core::siphash128(shard_.gateway().cache_key, table()[decision_.tenant].id());
+  key = core::siphash128(as_key(key), as_text(unit.hash));
+  const char endpoint = static_cast<char>(facts_.endpoint);
+  key = core::siphash128(as_key(key), {&endpoint, 1});
+  for (const PromptPart& part : unit.rewrite.prompt) {
+    if (part.variable == PromptVariable::attribute) return std::nullopt;
+    if (part.variable == PromptVariable::user) key = core::siphash128(as_key(key), user_.text());
+    if (part.variable == PromptVariable::date) key = core::siphash128(as_key(key), shard_.date());
+    if (part.variable == PromptVariable::scenario && decision_.scenario) {
+      key = core::siphash128(as_key(key), body[*decision_.scenario].name);
+    }
+  }
+  const auto request = session_.request_bytes().bytes().subspan(facts_.head_size);
+  core::Hash128 members;
+  for (uint32_t i = 0; i < inspection.field_count; ++i) {
+    const Field& field = inspection.fields[i];
+    if (is_left_out(field.name)) continue;
+    const core::Hash128 member = core::siphash128(
+        as_key(key), as_text(request.subspan(field.key_begin, field.value_end - field.key_begin)));
+    members.low += member.low;
+    members.high += member.high;
+  }
+  return core::siphash128(as_key(key), {reinterpret_cast<const char*>(&members), sizeof members});
+}
+
+// The Inspector has seen other bodies since: look again.
+std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index) {
+  const auto inspection =
+      shard_.inspector().inspect(facts_.endpoint, session_.request_bytes().bytes().subspan(facts_.head_size));
+  WEIR_ASSERT(inspection.has_value());  // the same bytes were accepted before
+  return cache_key(unit_index, **inspection);
+}
+
+// True: there is one, and if asked for it has been given.
+bool Exchange::answer_from_cache(UnitIndex unit_index, core::Hash128 key, CacheLook look) {
+  AnswerCache& cache = shard_.gateway().cache;
+  AnswerCache::Hit hit;
+  cache.look_up(key, shard_.loop().now_ns(), hit);
+  if (!hit) return false;
+  if (look == CacheLook::only_look) {
+    cache.release(hit);
+    return true;
+  }
+  shard_.metrics().cache_hits.add();
+  phase_ = Phase::relaying;
+  committed_ = true;
+  record_.cache = CacheUse::hit;
+  record_.status = 200;
+  record_.unit = static_cast<uint32_t>(unit_index);
+  record_.upstream_status = 0;
+  usage_ = UsageReader(facts_.endpoint);  // nothing is bought
+  record_.response_bytes =
+      send_answer(session_, shard_.loop().buffers(), 200, stream_ ? "text/event-stream" : "application/json",
+                  std::span(hit.parts, hit.part_count), answer_context());
+  cache.release(hit);
+  finish();
+  return true;
+}
+
+// Before the first attempt, for a unit that keeps its answers. True: answered.
+bool Exchange::try_cache(const Inspection& inspection) {
+  if ((*table().body)[decision_.unit].cache_ttl_ns == 0) return false;
+  const auto key = cache_key(decision_.unit, inspection);
+  if (!key) return false;
+  if (answer_from_cache(decision_.unit, *key, CacheLook::answer)) return true;
+  record_.cache = CacheUse::miss;
+  shard_.metrics().cache_misses.add();
+  return false;
+}
+
+// A hop or budget that says `cached`: what the decided unit, or stable, has answered before.
+bool Exchange::answer_from_any_cache(CacheLook look) {
+  if (!decision_.scenario) return false;
+  for (const UnitIndex unit_index : {decision_.unit, (*table().body)[*decision_.scenario].stable}) {
+    const auto key = cache_key(unit_index);
+    if (key && answer_from_cache(unit_index, *key, look)) return true;
+  }
+  return false;
+}
+
+void Exchange::begin_capture(uint16_t status) {
+  shard_.gateway().cache.drop(draft_);
+  if (status != 200 || unit().cache_ttl_ns == 0 || stream_ != (mode_ == Mode::events)) return;
+  shard_.gateway().cache.begin(draft_);
+}
+
+void Exchange::capture(std::span<const uint8_t> bytes) {
+  if (draft_.collecting()) shard_.gateway().cache.append(draft_, bytes);
+  if (shadow_pair_ != nullptr) shadow_pair_->primary.append(bytes);
+}
+
+// The answer was whole: it is kept, under the unit that gave it.
+void Exchange::store_capture() {
+  if (!draft_.collecting()) return;
+  AnswerCache& cache = shard_.gateway().cache;
+  const auto key = record_.error || record_.status != 200 ? std::nullopt : cache_key(unit_);
+  if (!key) return cache.drop(draft_);
+  const TableBody& body = *table().body;
+  const CacheLabels labels{.tenant = hash_name(table()[decision_.tenant].id()),
+                           .unit = hash_name(unit().name),
+                           .scenario = decision_.scenario ? hash_name(body[*decision_.scenario].name) : 0};
+  cache.store(draft_, *key, labels, unit().cache_ttl_ns, shard_.loop().now_ns());
+  shard_.metrics().cache_stores.add();
+}
+
+}  // namespace weir::routing

@@ -1,0 +1,92 @@
+// The copy of a request that goes to a candidate (shadow_call.h), as far as the exchange has a part in it: it
+// is begun when the request itself has been sent, and the client's answer is noted beside the copy's.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "routing/exchange/exchange.h"
+#include "routing/exchange/shadow_call.h"
+#include "routing/exchange/shard.h"
+
+namespace weir::routing {
+
+// Only what can be paid for and held on the side; else the copy is dropped, and nobody notices.
+void Exchange::start_shadow(const Inspection& inspection) {
+  const ShadowChoice choice = *std::exchange(shadow_, std::nullopt);
+  ShardMetrics& metrics = shard_.metrics();
+  const GuardPlan* plan = table().guards.get();
+  const ScopeGuard* guard = plan == nullptr ? nullptr : plan->shadow(choice.flag);
+  if (guard == nullptr) return;
+  // The copy pins the shard's table, which may be newer by now.
+  if (&table() != &shard_.table()) return metrics.shadow_dropped.add();
+  const Unit& candidate = (*table().body)[choice.unit];
+  // Copies go to the model's first provider, which may be killed while the others are not.
+  const ProviderIndex provider = (*table().body)[candidate.model].provider;
+  if (table().kills.any && table().kills.providers[static_cast<size_t>(provider)]) {
+    return metrics.shadow_dropped.add();
+  }
+  if (view(plan->breaker(candidate.model), shard_.loop().now_ns()).state == BreakerState::open) {
+    return metrics.shadow_dropped.add();
+  }
+  UpstreamRequest request;
+  if (!shard_.has_room_for_shadow() ||
+      !render_request(choice.unit, provider, inspection, request).has_value()) {
+    return metrics.shadow_dropped.add();
+  }
+  uint64_t size = request.head_size;
+  for (const Piece& piece : request.pieces.pieces()) size += piece.size;
+  core::Slice copy;
+  if (size <= core::limits::kMaxShadowRequestBytes)
+    copy = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
+  if (copy.block() == nullptr) return metrics.shadow_dropped.add();
+  uint8_t* to = copy.mutable_data();
+  const auto append = [&](std::span<const uint8_t> bytes) { to = std::copy(bytes.begin(), bytes.end(), to); };
+  const std::span<const uint8_t> block = request.block.bytes(), client = session_.request_bytes().bytes();
+  append(block.subspan(request.head_begin, request.head_size));
+  for (const Piece& piece : request.pieces.pieces()) {
+    append(piece.from_body ? client.subspan(facts_.head_size + piece.offset, piece.size)
+                           : block.subspan(kRequestHeadRoom + piece.offset, piece.size));
+  }
+  copy.set_size(static_cast<uint32_t>(size));
+
+  const BudgetGuard& budget = guard->budgets[0];
+  const int64_t worst = worst_case(choice.unit, inspection);
+  if (reserve(*budget.line, budget.spec, worst, shard_.guard_time()) != Fit::fits) {
+    record_.shadow_over_budget = static_cast<uint32_t>(choice.flag);
+    return metrics.shadow_over_budget.add();
+  }
+  ShadowPair* pair = shard_.shadow_pairs().take();
+  WEIR_ASSERT(pair != nullptr);  // there was room
+  pair->table = table_.get();
+  pair->id = record_.id;
+  pair->wall_ns = record_.wall_ns;
+  pair->tenant = static_cast<uint32_t>(decision_.tenant);
+  pair->scenario = static_cast<uint32_t>(*decision_.scenario);
+  pair->flag = static_cast<uint32_t>(choice.flag);
+  pair->endpoint = facts_.endpoint;
+  pair->streamed = stream_;
+  pair->request_bytes = input_bytes_;
+  pair->shadow.unit = static_cast<uint32_t>(choice.unit);
+  ShadowCall* call = shard_.shadow_calls().acquire(shard_, *pair, budget, worst);
+  WEIR_ASSERT(call != nullptr);  // as above
+  shadow_pair_ = pair;
+  metrics.shadow_started.add();
+  call->start(std::move(copy));
+}
+
+// In settle(): what the client was answered, and what that took.
+void Exchange::finish_shadow(const Usage& usage) {
+  if (shadow_pair_ == nullptr) return;
+  ShadowPair& pair = *std::exchange(shadow_pair_, nullptr);
+  ShadowSide& side = pair.primary;
+  side.unit = record_.unit != Record::kNone ? record_.unit : record_.decided_unit;
+  side.status = record_.status;
+  side.error = record_.error;
+  side.usage = usage;
+  side.cost_nano_usd = record_.cost_nano_usd;
+  side.first_byte_ns = record_.first_token_ns;
+  side.total_ns = record_.total_ns;
+  shard_.shadow_pairs().finish(pair, side);
+}
+
+}  // namespace weir::routing

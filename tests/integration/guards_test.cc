@@ -1,0 +1,130 @@
+// Limits and budgets of a real process: exact over its shards, and not forgotten when it is killed.
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/integration/gateway_fixture.h"
+#include "tools/weirctl/admin_client.h"
+
+namespace weir::tests {
+namespace {
+
+// The echo provider reports 3 tokens in, 2 out: 0.000007 USD.
+std::string guarded_table(uint16_t provider, const std::string& more) {
+  return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
+         R"(/v1"}},
+    "models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+    "units":{"u":{"model":"m","params":{"max_tokens":100}}},
+    "scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{)" +
+         more + R"(}},
+    "keys":[{"id":"k","tenant":"t","scenario":"chat","hash":")" +
+         key_hash() + R"("}]})";
+}
+
+nlohmann::json admin(const std::string& socket, const std::string& path) {
+  tools::AdminClient client(socket);
+  const auto answer = client.call({.method = "GET", .path = path});
+  return answer ? nlohmann::json::parse(answer->body, nullptr, false) : nlohmann::json();
+}
+
+TEST(GuardsOfAProcess, ALimitIsExactOverAllShards) {
+  constexpr int kClients = 40, kRequests = 25, kLimit = 137;
+  EchoProvider provider;
+  for (int run = 0; run < 3; ++run) {
+    Gateway gateway(guarded_table(provider.port(), R"("limits":{"rpd":137})"));
+    ASSERT_NE(gateway.port(), 0);
+    const uint64_t before = provider.requests();
+    std::atomic<int> admitted{0}, refused{0};
+    std::vector<std::thread> clients;
+    for (int i = 0; i < kClients; ++i) {
+      clients.emplace_back([&] {
+        BlockingClient client(gateway.port());
+        std::string batch;
+        for (int request = 0; request < kRequests; ++request) batch += chat_request();
+        client.send(batch);
+        for (int request = 0; request < kRequests; ++request) {
+          const Answer answer = client.receive();
+          admitted += answer.status == 200;
+          refused += answer.status == 429 && !answer.header("retry-after-ms").empty();
+        }
+      });
+    }
+    for (std::thread& client : clients) client.join();
+    EXPECT_EQ(admitted, kLimit);
+    EXPECT_EQ(refused, kClients * kRequests - kLimit);
+    EXPECT_EQ(provider.requests() - before, static_cast<uint64_t>(kLimit));
+  }
+}
+
+// So many connections at once, one request each: whoever comes first, each limit admits its number.
+TEST(GuardsOfAProcess, OfAThousandClientsAtOnceExactlyTheLimitIsAdmittedWhateverTheShards) {
+  constexpr int kClients = 1000, kLimit = 391;
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = std::min<rlim_t>(files.rlim_max, 4096);
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  EchoProvider provider;
+  for (const int shards : {1, 2, 4, 8}) {
+    Gateway gateway(guarded_table(provider.port(), R"("limits":{"rpd":391})"), "", "", shards);
+    ASSERT_NE(gateway.port(), 0);
+    std::vector<std::unique_ptr<BlockingClient>> clients;
+    for (int i = 0; i < kClients; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+    const uint64_t before = provider.requests();
+    constexpr int kSenders = 4;
+    std::vector<std::thread> senders;
+    for (int sender = 0; sender < kSenders; ++sender) {
+      senders.emplace_back([&, sender] {
+        for (int i = sender; i < kClients; i += kSenders)
+          clients[static_cast<size_t>(i)]->send(chat_request());
+      });
+    }
+    for (std::thread& sender : senders) sender.join();
+    int admitted = 0, refused = 0;
+    for (auto& client : clients) {
+      const int status = client->receive().status;
+      admitted += status == 200;
+      refused += status == 429;
+    }
+    EXPECT_EQ(admitted, kLimit) << shards << " shards";
+    EXPECT_EQ(refused, kClients - kLimit) << shards << " shards";
+    EXPECT_EQ(provider.requests() - before, static_cast<uint64_t>(kLimit)) << shards << " shards";
+  }
+}
+
+TEST(GuardsOfAProcess, SpendSurvivesAKill) {
+  EchoProvider provider;
+  const std::string table = guarded_table(provider.port(), R"("budgets":[{"window":"month","usd":1}])");
+  Gateway gateway(table, "guard_state: guards.state\n");
+  ASSERT_NE(gateway.port(), 0);
+  BlockingClient client(gateway.port());
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(client.send(chat_request()));
+    ASSERT_EQ(client.receive().status, 200);
+  }
+  const double spent = admin(gateway.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"];
+  EXPECT_DOUBLE_EQ(spent, 0.00007);
+  const std::string file = gateway.folder_file("guards.state");
+  const auto written = [&] {
+    std::ifstream stream(file);
+    return std::string(std::istreambuf_iterator<char>(stream), {}).find(" 70000 0 closed\n") !=
+           std::string::npos;
+  };
+  const auto deadline = std::chrono::steady_clock::now() + weir::testing::Process::kPatience;
+  while (!written() && std::chrono::steady_clock::now() < deadline)
+    admin(gateway.admin_socket(), "/v1/status");
+  ASSERT_TRUE(written());
+  gateway.crash_and_restart();
+  ASSERT_NE(gateway.port(), 0);
+  EXPECT_DOUBLE_EQ(admin(gateway.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"], spent);
+}
+
+}  // namespace
+}  // namespace weir::tests

@@ -1,0 +1,144 @@
+#include "routing/admin/shadow_log.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/routing/guard/guard_fixture.h"
+
+namespace weir::routing {
+namespace {
+
+constexpr std::string_view kAnswer =
+    R"({"id":"x","choices":[{"index":0,"message":{"role":"assistant","content":"Write to anna@example.org"}}]})";
+// The address is cut into pieces, as models do.
+constexpr std::string_view kStream =
+    "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
+    "data: {\"choices\":[{\"delta\":{\"content\":\"Write to anna@exa\"}}]}\r\n\r\n"
+    "data: {\"choices\":[{\"delta\":{\"content\":\"mple.org\"}}]}\n\n"
+    ": a comment\n\ndata: {\"choices\":[],\"usage\":{}}\n\ndata: [DONE]\n\n";
+
+struct World {
+  World() {
+    const tests::GuardedTable compiled = tests::guarded_table();
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.revision = 7;
+    pair.table = &table;
+    pair.primary.bytes = primary;
+    pair.shadow.bytes = shadow;
+    pair.primary.status = pair.shadow.status = 200;
+    pair.shadow.unit = 1;
+  }
+  nlohmann::json line(ShadowText text = ShadowText::masked,
+                      const std::vector<std::string>& custom = {}) const {
+    const std::string line = shadow_line(pair, text, custom);
+    EXPECT_TRUE(line.ends_with("}\n"));
+    return nlohmann::json::parse(line);
+  }
+  static void say(ShadowSide& side, std::string_view text) {
+    side.append({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  }
+  Table table;
+  ShadowPair pair;
+  uint8_t primary[core::limits::kMaxShadowTextBytes];
+  uint8_t shadow[core::limits::kMaxShadowTextBytes];
+};
+
+TEST(ShadowLog, PutsBothAnswersSideBySideAndMasksThem) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, kAnswer);
+  World::say(world->pair.shadow, R"({"choices":[{"message":{"content":"Call +49 30 901820"}}]})");
+  world->pair.primary.usage = {.input = 3, .output = 2, .present = true};
+  world->pair.primary.cost_nano_usd = 1'500'000'000;
+  world->pair.primary.total_ns = 5'000'000;
+  const nlohmann::json line = world->line();
+  EXPECT_EQ(line["tenant"], "t1");
+  EXPECT_EQ(line["flag"], "f");
+  EXPECT_EQ(line["revision"], 7);
+  EXPECT_EQ(line["primary"]["unit"], "big");
+  EXPECT_EQ(line["shadow"]["unit"], "mini");
+  EXPECT_EQ(line["primary"]["text"], "Write to [email]");
+  EXPECT_EQ(line["shadow"]["text"], "Call [phone]");
+  EXPECT_EQ(line["primary"]["output_tokens"], 2);
+  EXPECT_EQ(line["primary"]["usage"], "reported");
+  EXPECT_EQ(line["primary"]["cost_usd"], 1.5);
+  EXPECT_EQ(line["primary"]["total_us"], 5000);
+  EXPECT_EQ(line["shadow"]["usage"], "estimated");
+}
+
+TEST(ShadowLog, PutsAStreamTogetherBeforeItMasks) {
+  const auto world = std::make_unique<World>();
+  world->pair.streamed = true;
+  World::say(world->pair.primary, kStream);
+  EXPECT_EQ(world->line()["primary"]["text"], "Write to [email]");
+}
+
+TEST(ShadowLog, ADigestTellsAnswersApartAndNothingElse) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, kAnswer);
+  World::say(world->pair.shadow, kAnswer);
+  nlohmann::json line = world->line(ShadowText::digest);
+  EXPECT_EQ(line["primary"]["sha256"], line["shadow"]["sha256"]);
+  EXPECT_FALSE(line["primary"].contains("text"));
+  EXPECT_EQ(line.dump().find("anna"), std::string::npos);
+}
+
+TEST(ShadowLog, WordsOfTheOperatorAreMaskedToo) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, R"({"choices":[{"message":{"content":"Project Falcon begins"}}]})");
+  EXPECT_EQ(world->line(ShadowText::masked, {"Falcon"})["primary"]["text"].get<std::string>().find("Falcon"),
+            std::string::npos);
+}
+
+// What cannot be read is not written down: cut JSON, bytes that are none, errors of a provider.
+TEST(ShadowLog, FailsClosed) {
+  for (const std::string_view body :
+       {kAnswer.substr(0, 90), std::string_view("sk-abcdefghijklmnopqrstuvwxyz123456"),
+        std::string_view("\xff\xfe"), std::string_view("[1]")}) {
+    const auto world = std::make_unique<World>();
+    World::say(world->pair.primary, body);
+    EXPECT_FALSE(world->line()["primary"].contains("text")) << body;
+    EXPECT_FALSE(world->line()["primary"].contains("sha256")) << body;
+  }
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.shadow, R"({"choices":[{"message":{"content":"x"}}]})");
+  world->pair.shadow.status = 500;
+  world->pair.shadow.error = core::ErrorCode::upstream_status;
+  EXPECT_FALSE(world->line()["shadow"].contains("text"));
+  EXPECT_EQ(world->line()["shadow"]["error"], "upstream_status");
+}
+
+TEST(ShadowPairs, NotesKMaxShadowTextBytesOfAnAnswerAndSaysWhenThereWasMore) {
+  ShadowPairs pairs;
+  ShadowPair* pair = pairs.take();
+  const std::vector<uint8_t> text(core::limits::kMaxShadowTextBytes, 'x');
+  pair->primary.append(text);
+  EXPECT_FALSE(pair->primary.truncated);
+  pair->primary.append(std::span(text).first(1));
+  EXPECT_TRUE(pair->primary.truncated);
+  EXPECT_EQ(pair->primary.size, core::limits::kMaxShadowTextBytes);
+  EXPECT_EQ(pair->shadow.size, 0u);
+}
+
+TEST(ShadowPairs, AreKMaxShadowPairsAndComeBackOnceWrittenDown) {
+  ShadowPairs pairs;
+  std::vector<ShadowPair*> taken;
+  for (uint32_t i = 0; i < core::limits::kMaxShadowPairs; ++i) {
+    EXPECT_TRUE(pairs.any_free());
+    taken.push_back(pairs.take());
+    taken.back()->tenant = i;
+  }
+  EXPECT_FALSE(pairs.any_free());
+  EXPECT_EQ(pairs.take(), nullptr);
+  pairs.finish(*taken[5], taken[5]->shadow);
+  EXPECT_EQ(pairs.drain([](const ShadowPair&) { FAIL(); }), 0u) << "one side is missing";
+  pairs.finish(*taken[5], taken[5]->primary);
+  EXPECT_EQ(pairs.drain([](const ShadowPair& pair) { EXPECT_EQ(pair.tenant, 5u); }), 1u);
+  EXPECT_TRUE(pairs.any_free());
+  EXPECT_EQ(pairs.take(), taken[5]);
+  EXPECT_EQ(taken[5]->tenant, 0u) << "empty again";
+}
+
+}  // namespace
+}  // namespace weir::routing

@@ -1,0 +1,162 @@
+#include "routing/guard/answer_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace weir::routing {
+namespace {
+
+constexpr uint64_t kNow = 1'000'000'000'000;
+constexpr uint64_t kTtl = 60'000'000'000;
+constexpr size_t kMemory = 4 << 20;
+
+core::Hash128 key_of(uint64_t number) {
+  return core::siphash128({1, 2}, std::to_string(number));
+}
+std::span<const uint8_t> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+void put(AnswerCache& cache, uint64_t number, const std::string& text, const CacheLabels& labels = {},
+         uint64_t now = kNow) {
+  AnswerCache::Draft draft;
+  cache.begin(draft);
+  for (size_t at = 0; at < text.size(); at += 1000)
+    cache.append(draft, bytes_of(text).subspan(at, std::min<size_t>(1000, text.size() - at)));
+  cache.store(draft, key_of(number), labels, kTtl, now);
+  EXPECT_FALSE(draft.collecting());
+}
+std::string get(AnswerCache& cache, uint64_t number, uint64_t now = kNow) {
+  AnswerCache::Hit hit;
+  cache.look_up(key_of(number), now, hit);
+  std::string text;
+  if (hit) {
+    for (unsigned i = 0; i < hit.part_count; ++i) text += hit.parts[i];
+    EXPECT_EQ(text.size(), hit.size);
+  }
+  cache.release(hit);
+  return text;
+}
+std::string pattern(uint64_t number, size_t size) {
+  std::string text = std::to_string(number) + ":";
+  while (text.size() < size) text += static_cast<char>('a' + (number + text.size()) % 26);
+  return text;
+}
+
+TEST(AnswerCache, GivesWhatWasStoredUntilItsTime) {
+  AnswerCache cache(kMemory);
+  EXPECT_EQ(get(cache, 1), "");
+  for (const size_t size : {1, 4095, 4096, 4097, 100'000}) {
+    put(cache, size, pattern(size, size));
+    EXPECT_EQ(get(cache, size), pattern(size, size));
+    EXPECT_EQ(get(cache, size, kNow + kTtl), "");
+  }
+}
+
+TEST(AnswerCache, ComparesTheWholeKey) {
+  AnswerCache cache(kMemory);
+  put(cache, 1, "one");
+  core::Hash128 other = key_of(1);
+  other.high ^= 1;
+  AnswerCache::Hit hit;
+  cache.look_up(other, kNow, hit);
+  EXPECT_FALSE(hit);
+}
+
+TEST(AnswerCache, ANewAnswerTakesThePlaceOfTheOldOne) {
+  AnswerCache cache(kMemory);
+  put(cache, 1, pattern(1, 50'000));
+  put(cache, 1, "short");
+  EXPECT_EQ(get(cache, 1), "short");
+  EXPECT_EQ(cache.free_chunks(), cache.chunks() - 1);
+}
+
+TEST(AnswerCache, WhatIsBeingReadIsNotTakenAway) {
+  AnswerCache cache(kMemory);
+  put(cache, 1, "first");
+  AnswerCache::Hit hit;
+  cache.look_up(key_of(1), kNow, hit);
+  ASSERT_TRUE(hit);
+  put(cache, 1, "second");
+  EXPECT_EQ(hit.parts[0], "first");
+  cache.release(hit);
+  EXPECT_EQ(get(cache, 1), "first");
+}
+
+TEST(AnswerCache, AnAnswerLargerThanKMaxCacheEntryBytesIsNotKept) {
+  using core::limits::kMaxCacheEntryBytes;
+  AnswerCache cache(kMemory);
+  put(cache, 1, pattern(1, kMaxCacheEntryBytes));
+  EXPECT_EQ(get(cache, 1).size(), kMaxCacheEntryBytes);
+  AnswerCache::Draft draft;
+  cache.begin(draft);
+  cache.append(draft, bytes_of(pattern(2, kMaxCacheEntryBytes)));
+  cache.append(draft, bytes_of("x"));
+  EXPECT_FALSE(draft.collecting());
+  EXPECT_EQ(cache.free_chunks(), cache.chunks() - AnswerCache::kMaxChunks);
+}
+
+TEST(AnswerCache, StaysInItsMemoryAndMakesRoom) {
+  AnswerCache cache(kMemory);
+  for (uint64_t i = 0; i < 5'000; ++i) put(cache, i, pattern(i, 10'000));
+  uint64_t kept = 0;
+  for (uint64_t i = 0; i < 5'000; ++i) {
+    const std::string text = get(cache, i);
+    if (!text.empty()) {
+      EXPECT_EQ(text, pattern(i, 10'000));
+    }
+    kept += !text.empty();
+  }
+  EXPECT_GT(kept, kMemory / 10'000 / 3);
+}
+
+TEST(AnswerCache, PurgesByTenantUnitAndScenario) {
+  AnswerCache cache(kMemory);
+  put(cache, 1, "1", {.tenant = 10, .unit = 20, .scenario = 30});
+  put(cache, 2, "2", {.tenant = 11, .unit = 20, .scenario = 30});
+  put(cache, 3, "3", {.tenant = 11, .unit = 21, .scenario = 31});
+  EXPECT_EQ(cache.purge(&CacheLine::tenant, 10), 1u);
+  EXPECT_EQ(get(cache, 1), "");
+  EXPECT_EQ(get(cache, 2), "2");
+  EXPECT_EQ(cache.purge(&CacheLine::unit, 20), 1u) << "the other one was purged already";
+  EXPECT_EQ(get(cache, 2), "");
+  EXPECT_EQ(cache.purge(&CacheLine::scenario, 31), 1u);
+  EXPECT_EQ(get(cache, 3), "");
+}
+
+TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
+  AnswerCache cache(1 << 20);
+  std::atomic<uint64_t> hits{0}, wrong{0};
+  std::vector<std::thread> shards;
+  for (unsigned shard = 0; shard < 4; ++shard) {
+    shards.emplace_back([&, shard] {
+      std::mt19937_64 random(shard);
+      for (int i = 0; i < 10'000; ++i) {
+        const uint64_t number = random() % 100;
+        const size_t size = 20 + number * 300;
+        if (random() % 3 == 0) {
+          AnswerCache::Draft draft;
+          cache.begin(draft);
+          const std::string text = pattern(number, size);
+          cache.append(draft, bytes_of(text));
+          random() % 8 == 0 ? cache.drop(draft)
+                            : cache.store(draft, key_of(number), {.tenant = number % 7 + 1}, kTtl, kNow);
+          if (random() % 100 == 0) cache.purge(&CacheLine::tenant, random() % 7 + 1);
+        } else if (const std::string text = get(cache, number); !text.empty()) {
+          ++hits;
+          wrong += text != pattern(number, size);
+        }
+      }
+    });
+  }
+  for (std::thread& shard : shards) shard.join();
+  EXPECT_EQ(wrong.load(), 0u);
+  EXPECT_GT(hits.load(), 1000u);
+}
+
+}  // namespace
+}  // namespace weir::routing

@@ -1,0 +1,124 @@
+#include "routing/guard/guard_state.h"
+
+#include <gtest/gtest.h>
+
+#include "routing/guard/admission.h"
+#include "tests/routing/guard/guard_fixture.h"
+
+namespace weir::routing {
+namespace {
+
+constexpr int64_t kUsd = 1'000'000'000;
+
+struct World {
+  World() {
+    const tests::GuardedTable compiled = tests::guarded_table();
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.guards = compiled.bind(std::make_shared<GuardArena>(64));
+  }
+  Table table;
+  GuardTime now = [] {
+    CalendarClock clock;
+    return clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
+  }();
+
+  const BudgetGuard& budget(size_t index) const { return table.guards->of(TenantIndex{0})->budgets[index]; }
+  BudgetView view_of(size_t index) const { return view(*budget(index).line, budget(index).spec, now); }
+  void spend(size_t index, int64_t worst, int64_t actual) const {
+    reserve(*budget(index).line, budget(index).spec, worst, now);
+    settle(*budget(index).line, budget(index).spec, worst, actual);
+  }
+};
+
+TEST(GuardState, SurvivesAProcessWithReservationsAsSpend) {
+  World before;
+  before.spend(0, 5 * kUsd, 3 * kUsd);
+  before.spend(1, 7 * kUsd, 7 * kUsd);
+  reserve(*before.budget(0).line, before.budget(0).spec, 2 * kUsd, before.now);
+  const std::string text = save_guards(before.table, before.now);
+
+  World after;
+  EXPECT_EQ(restore_guards(after.table, text, after.now), 2u);
+  EXPECT_EQ(after.view_of(0).spent, 5 * kUsd);
+  EXPECT_EQ(after.view_of(0).reserved, 0);
+  EXPECT_EQ(after.view_of(1).spent, 7 * kUsd);
+}
+
+TEST(GuardState, DoesNotOverwriteWhatHasBeenCounted) {
+  World world;
+  world.spend(0, 5 * kUsd, 3 * kUsd);
+  const std::string text = save_guards(world.table, world.now);
+  world.spend(0, 5 * kUsd, 4 * kUsd);
+  EXPECT_EQ(restore_guards(world.table, text, world.now), 0u);
+  EXPECT_EQ(world.view_of(0).spent, 7 * kUsd);
+}
+
+// Every prefix, as a crash while writing would leave it, and bytes that mean nothing.
+TEST(GuardState, ReadsWhateverStandsInTheFile) {
+  World before;
+  before.spend(0, 5 * kUsd, 3 * kUsd);
+  before.spend(1, 7 * kUsd, 7 * kUsd);
+  const std::string text = save_guards(before.table, before.now);
+  for (size_t size = 0; size <= text.size(); ++size) {
+    World after;
+    const size_t found = restore_guards(after.table, text.substr(0, size), after.now);
+    EXPECT_LE(found, 2u);
+    EXPECT_TRUE(after.view_of(0).spent == 0 || after.view_of(0).spent == 3 * kUsd);
+    EXPECT_TRUE(after.view_of(1).spent == 0 || after.view_of(1).spent == 7 * kUsd);
+  }
+  World after;
+  for (const std::string line :
+       {"budget tenant t1 0 reject 0 1 -5 0 closed\n", "budget tenant t1\n", "\n",
+        "budget tenant t1 0 reject 0 x 1 1 open\n", "budget tenant gone 0 reject 0 1 5 0 closed\n",
+        "budget a b c d e f g h i j\n", "total pilot t1/f -1\n", "rate\n", "budget\n", " \n"}) {
+    EXPECT_EQ(restore_guards(after.table, "weir-guards 1\n" + line, after.now), 0u) << line;
+  }
+}
+
+TEST(GuardState, RatesOfDaysAndTotalsOfPilotsSurviveToo) {
+  const tests::GuardedTable compiled =
+      tests::compiled(tests::guarded_text("", "", ", limits: { rpm: 100, rpd: 1000 }", ""));
+  const auto make = [&] {
+    Table table;
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.guards = compiled.bind(std::make_shared<GuardArena>(64));
+    return table;
+  };
+  const GuardTime now = World().now;
+  const auto day_of = [](const Table& table) -> std::pair<LimitLine*, RateSpec> {
+    const ScopeGuard& tenant = *table.guards->of(TenantIndex{0});
+    return {tenant.line, tenant.limits.rates[static_cast<size_t>(RateKind::day)]};
+  };
+  constexpr auto kDay = static_cast<size_t>(RateKind::day);
+
+  const Table before = make();
+  const auto [line, spec] = day_of(before);
+  take(line->rates[kDay], spec, 600, now.now_ns);
+  const ScopeGuard& pilot = *before.guards->pilot(TenantIndex{0}, FlagIndex{0});
+  for (int i = 0; i < 2; ++i) within_pilot(pilot, now);
+  const std::string text = save_guards(before, now);
+
+  // The machine was started anew: another monotonic clock, an hour later on the wall.
+  GuardTime later = now;
+  later.now_ns = 5'000'000'000;
+  later.wall_ns += 3'600'000'000'000;
+  const Table after = make();
+  EXPECT_EQ(restore_guards(after, text, later), 2u);
+  const auto [restored, same] = day_of(after);
+  EXPECT_NEAR(static_cast<double>(view(restored->rates[kDay], same, later.now_ns).remaining),
+              400 + 1000 / 24.0, 1.5);
+  EXPECT_EQ(after.guards->pilot(TenantIndex{0}, FlagIndex{0})->line->total.load(), 2u);
+
+  // Whatever a clock said when it was written, no limit is shut for longer than its period.
+  GuardTime wrong = now;
+  wrong.wall_ns -= 400LL * 24 * 3'600'000'000'000;
+  const Table shut = make();
+  restore_guards(shut, text, wrong);
+  const auto [shut_line, shut_spec] = day_of(shut);
+  EXPECT_LE(view(shut_line->rates[kDay], shut_spec, wrong.now_ns).reset_ns, 24 * 3'600'000'000'000u);
+}
+
+}  // namespace
+}  // namespace weir::routing
