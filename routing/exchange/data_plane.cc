@@ -183,6 +183,19 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   }
   auto choice = choose_scenario(table, input);
   if (!choice) return std::unexpected(choice.error());
+
+  // Never more than what is lost least: copies first, then what said that it can wait. Before anything is counted: a
+  // request that is shed takes nothing of a pilot.
+  const Rung rung = shard_.rung();
+  if (rung >= Rung::shed) {
+    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
+    if (low || rung == Rung::no_accept) {
+      shard_.metrics().shed.add();
+      retry_after_ns_ = kRetryWhenOverloadedNs;
+      return core::fail(ErrorCode::overloaded);
+    }
+  }
+
   // Pins matter only where a flag can change the unit.
   uint64_t pin_key = 0;
   if (choice->scenario && !input.conversation.empty() && !body[*choice->scenario].flags.empty()) {
@@ -205,16 +218,6 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     return core::fail(ErrorCode::conversation_restarted);
   }
 
-  // Never more than what is lost least: copies first, then what said that it can wait.
-  const Rung rung = shard_.rung();
-  if (rung >= Rung::shed) {
-    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
-    if (low || rung == Rung::no_accept) {
-      shard_.metrics().shed.add();
-      retry_after_ns_ = kRetryWhenOverloadedNs;
-      return core::fail(ErrorCode::overloaded);
-    }
-  }
   std::optional<ShadowChoice> shadow;
   if (decision->scenario && body[*decision->scenario].shadowed != 0 && shard_.gateway().options.shadow) {
     shadow = choose_shadow(table, input, *decision, shard_.dice());

@@ -76,6 +76,21 @@ TEST_F(Overload, ThenWhatMayWaitIsRefusedWithAMomentToComeBack) {
   expect_ok(ask());
 }
 
+TEST_F(Overload, WhatIsRefusedTakesNothingOfAPilot) {
+  publish(", priority: low",
+          "flags: { f: { state: pilot, percent: 100, owner: a@b.example, reason: r, review: 2031-01-01, previous: best, "
+          "limits: { total_requests: " + std::to_string(kMost * 85 / 100 + 1) + " } } }",
+          "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n");
+  provider_.answer_with = [] { return std::string(); };
+  for (int i = 0; i < kMost * 85 / 100; ++i) ask("x-weir-user: u\r\n");
+  provider_.answer_with = [] { return answer(1); };
+  expect_error(ask("x-weir-user: u\r\n"), ErrorCode::overloaded);
+  empty();
+  for (int i = 0; i < 10; ++i) pass(200);
+  expect(ask("x-weir-user: u\r\n"), "x-weir-unit: mini\r\n");  // the last that the pilot may have
+  expect(ask("x-weir-user: u\r\n"), "x-weir-unit: best\r\n");
+}
+
 TEST_F(Overload, EverythingElseIsRefusedLast) {
   publish("", "");
   GuardClient& connected = connect();
