@@ -96,9 +96,8 @@ class FileLock {
 //
 // Invariants
 //   1. Only the bytes that append() counts as written are there for good. After an error they end with a
-//   whole
-//      line: what was written of the next one is taken back from a file, and ended with a line break of its
-//      own by the next append() where that cannot be done (a pipe).
+//      whole line: what was written of the next one is taken back from a file, and ended with a line break of
+//      its own by the next append() where that cannot be done (a pipe).
 //   2. A pipe or terminal whose reader is slow never makes append() wait; a disk may.
 class AppendFile {
  public:

@@ -10,12 +10,11 @@
 //  1. `event` and field names are constants in snake_case; what varies is in the values. Hostile text cannot
 //     forge a line or a field (core/json_text.h says what is escaped).
 //  2. A line is one write(2) of at most limits::kMaxLogLineBytes, so that lines of several threads never mix,
-//  in
-//     a pipe either. Fields that do not fit are left out and the line says "truncated":true; a value longer
-//     than limits::kMaxLogValueBytes is cut.
+//     in a pipe either. Fields that do not fit are left out and the line says "truncated":true; a value
+//     longer than limits::kMaxLogValueBytes is cut.
 //  3. A line that cannot be written is counted, and the next one says "lost_lines":n.
 //  4. The write may block: cold paths only. What traffic can cause, however rarely, goes through
-//  RateLimitedLog.
+//     RateLimitedLog.
 //
 // Thread: any, except set_log_sink().
 #pragma once

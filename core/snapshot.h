@@ -24,9 +24,8 @@
 //     acquire load that reads it therefore makes them visible: pins[n][r] is then read at its value of that
 //     moment or a later one, and 0 is final.
 //  3. Every use of n by r precedes either the release store of position[r] > n (uses through current()) or
-//  the
-//     release store of the count that dropped to 0 (uses through pins). Both were read with acquire before
-//     the free, so the uses happen before it.
+//     the release store of the count that dropped to 0 (uses through pins). Both were read with acquire
+//     before the free, so the uses happen before it.
 //  4. Between loading latest_ and storing its position, r holds a version m that no position admits to yet.
 //     But position[r] is still that of the older one, < m, so m is not freed.
 //  5. A freed version's address may be given to a new one. refresh() compares addresses, but only against its

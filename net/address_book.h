@@ -8,9 +8,8 @@
 //   1. addresses() never waits for a name server. A numeric host needs none and is answered at once.
 //   2. A refresh that fails keeps the last good answer; a name that has never resolved has no addresses.
 //   3. A link-local address (RFC 3927, RFC 4291 section 2.5.6) or a cloud's metadata service is never
-//   answered,
-//      unless the host was registered with allow_link_local: a name must not lead a gateway to the machine's
-//      own credentials, whatever its zone says today.
+//      answered, unless the host was registered with allow_link_local: a name must not lead a gateway to the
+//      machine's own credentials, whatever its zone says today.
 //
 // Thread: any. A mutex guards the book; it is taken for
 // a look-up and never across a resolution.

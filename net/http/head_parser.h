@@ -12,18 +12,18 @@
 //  1. The caller keeps the head contiguous from its first byte and passes all bytes so far at every call; the
 //     bytes may move between calls, but not change. Bytes past the head are allowed and never interpreted.
 //  2. Nothing outside the span is read. No allocation, no exception; total work is O(bytes), however they
-//  arrive.
+//     arrive.
 //  3. The outcome is a function of the bytes alone, not of how they were split into calls.
 //  4. After `done` or an error, only head(), head_size() and reset() may be called.
 //
 // What is accepted, beyond the grammar:
 //  - Start line: single spaces, HTTP/1.1 only. Requests: method of at most 20 token characters, target in
-//  origin
-//    form, printable ASCII without '#'. Responses: status 100–599 but 101; 1xx, 204 and 304 have no body.
+//    origin form, printable ASCII without '#'. Responses: status 100–599 but 101; 1xx, 204 and 304 have no
+//    body.
 //  - Values: visible ASCII, SP, HTAB; bytes from 0x80 only in fields that do not steer anything.
 //  - Host exactly once, host[:port]. Content-Length once, 1–19 digits. Transfer-Encoding once, "chunked".
-//  Never
-//    both. Connection a list of tokens that names no framing or credential field. Expect only 100-continue.
+//    Never both. Connection a list of tokens that names no framing or credential field. Expect only
+//    100-continue.
 //  - GET and HEAD requests have no body. Content-Encoding of a request may only be "identity".
 //
 // Errors: each kind has its code in requests; in responses all are upstream_malformed, but those about size

@@ -3,11 +3,10 @@
 //
 // Invariants:
 //  1. The output is a well-formed head whatever values are given: control characters (CR and LF above all)
-//  are
-//     dropped from values, everything but visible ASCII from targets, and a parsed field whose name is not a
-//     token is left out. A field name of our own is checked when compiled.
+//     are dropped from values, everything but visible ASCII from targets, and a parsed field whose name is
+//     not a token is left out. A field name of our own is checked when compiled.
 //  2. When the buffer is too small, the writer becomes overflowed and writes nothing more; it never writes
-//  outside.
+//     outside.
 #pragma once
 
 #include <cstddef>

@@ -2,13 +2,11 @@
 //
 // Invariants
 //   1. Every provider is verified: chain to a trusted root, validity, and the name or address that was
-//   dialled.
-//      There is no option to turn that off.
+//      dialled. There is no option to turn that off.
 //   2. A session is offered again only to the host and port it came from: a resumption is not verified anew,
-//   so it
-//      must never vouch for another name.
+//      so it must never vouch for another name.
 //   3. TLS 1.3 tickets are used once (RFC 8446 appendix C.4), newest first. TLS 1.2 sessions are used until
-//   replaced.
+//      replaced.
 //   4. No file is read during a handshake: the trusted certificates are all loaded at start.
 //
 // Limits: kMaxTlsClientPeers, kMaxTlsSessionsPerPeer; the oldest makes room.

@@ -9,14 +9,11 @@
 //
 // Invariants
 //   1. A context never changes after load(): a reload is a new context. A context that has any problem is not
-//   made,
-//      so a failed reload leaves the old one in service.
+//      made, so a failed reload leaves the old one in service.
 //   2. Settings are the safe ones and cannot be loosened: TLS 1.2 or 1.3, ephemeral keys, authenticated
-//   ciphers
-//      in our order, no compression, no renegotiation, no early data, ALPN "http/1.1" only.
+//      ciphers in our order, no compression, no renegotiation, no early data, ALPN "http/1.1" only.
 //   3. Resumption is by stateless tickets only (TlsTicketKeys): no session cache, nothing shared that is
-//   written
-//      during a request.
+//      written during a request.
 //
 // Threads: load() and replace() anywhere (they block on files); a view belongs to one shard.
 #pragma once

@@ -21,16 +21,13 @@
 //
 // Invariants
 //   1. Borrowed ciphertext is touched only between feed() and release_input(). When read() has said
-//   want_more,
-//      nothing is left of it and release_input() copies nothing.
+//      want_more, nothing is left of it and release_input() copies nothing.
 //   2. After a failure every call fails with the same code; failure_reason() says why. Plaintext decrypted
-//   before
-//      the failure is delivered first.
+//      before the failure is delivered first.
 //   3. `closed` means that the peer ended its stream on purpose (close_notify). `truncated` means that the
-//   transport
-//      ended without it: a body that lasts until close is then incomplete (RFC 9112 section 9.8).
+//      transport ended without it: a body that lasts until close is then incomplete (RFC 9112 section 9.8).
 //   4. write() leaves all bytes in the sink: one record per call up to kTlsRecordBytes, however many pieces
-//   it has.
+//      it has.
 //   5. Between handshake and release_idle_buffers() nothing is allocated here (back pressure that makes
 //      release_input() copy is the exception) and OpenSSL keeps its two record buffers, about 33 KiB per
 //      active session, which release_idle_buffers() gives back. OpenSSL 3.0 itself still takes and frees 40

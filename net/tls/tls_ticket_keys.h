@@ -7,8 +7,7 @@
 // Invariants
 //   1. A ticket stays valid through at least kTlsTicketKeysKept - 1 rotations.
 //   2. Keys exist only in this object's memory, are random, and are wiped when forgotten: a restart forgets
-//   all
-//      tickets, which costs clients one full handshake.
+//      all tickets, which costs clients one full handshake.
 //
 // Any thread may call anything. The lock is taken once per handshake and per rotation, for one copy of a key.
 #pragma once

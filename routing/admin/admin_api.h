@@ -13,7 +13,7 @@
 //
 // Invariants
 //   1. Nothing of a request is acted on before the caller is known to be allowed to make it, and no body is
-//   read.
+//      read.
 //   2. What is under way for a client that has gone still happens.
 //   3. A text that comes back in an error is shown escaped.
 //

@@ -20,16 +20,14 @@
 //
 // Invariants
 //   1. A change with any problem changes nothing. What is published is complete: names resolved or tried,
-//   trust loaded.
+//      trust loaded.
 //   2. A change is durable before a shard sees it, and answered only when every shard uses it, or after
 //      everyone_timeout_ms with an answer that says so. A kill is the exception: it takes effect at once,
 //      whatever the disk does, and the answer says when it is not durable.
 //   3. Changes of the table are worked out one at a time, each from the newest objects, so none is ever lost
-//   or rebased.
-//      A kill waits for none of them: at most for the one commit that is under way.
+//      or rebased. A kill waits for none of them: at most for the one commit that is under way.
 //   4. The revision that a shard reports is the registry's. Kills make revisions too; reading trust anchors
-//   again, or
-//      credentials by putting the same table, makes none.
+//      again, or credentials by putting the same table, makes none.
 //   5. Records name tables by pointer, so all queues are drained before a version is freed.
 //   6. Kills outlive tables and processes: each publish resolves them against its own body.
 //   7. The loop never waits: not for a compile, not for the disk.

@@ -10,8 +10,7 @@
 //
 // Invariants
 //   1. Nothing is deleted: what was not there then stays, without effect, since rows that were not there are
-//   taken away.
-//      Conversations may still finish on it.
+//      taken away. Conversations may still finish on it.
 //   2. Keys are never touched: a revoked key does not come back.
 //   3. A unit or prompt that comes back has the body it had: they are immutable.
 //

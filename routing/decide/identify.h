@@ -7,8 +7,7 @@
 // Invariants
 //   1. No token is kept: the cache holds its SipHash under a secret of this process and its HMAC, no more.
 //   2. What the cache says is confirmed against the table of this request: the key found must hold exactly
-//   the
-//      digest of the cached entry. Hence a revoked key is refused on the first request that sees the new
+//      the digest of the cached entry. Hence a revoked key is refused on the first request that sees the new
 //      table, and a table swap costs no HMAC: the digest depends on the token alone.
 //   3. Only keys that exist are cached, so that nobody without a key can push one out.
 //   4. Time depends on the token's length and on keyed hashes of it, never on how much of it is right.

@@ -14,7 +14,7 @@
 // Invariants
 //   1. session.exchange is this object while the session's answer is a stream of ours, and only then.
 //   2. A client that does not read is given up: at the high-water mark of its queue, or by its connection's
-//   clock.
+//      clock.
 //
 // Limits: kMaxEventStreamsPerShard (too_many_event_streams), kEventKeepAliveMs. Thread: its shard's.
 #pragma once

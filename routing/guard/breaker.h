@@ -13,9 +13,8 @@
 //
 // Invariants
 //   1. While open nobody is let through; while half_open one at a time: the step to half_open is a CAS, and
-//   its
-//      winner is the probe. A probe that never reports is overdue after kProbePatienceNs, then another may
-//      go.
+//      its winner is the probe. A probe that never reports is overdue after kProbePatienceNs, then another
+//      may go.
 //   2. Each attempt that was let through reports once: succeeded(), failed(), limited() or cancelled().
 //   3. Attempts that began before it opened change nothing while it is open.
 //

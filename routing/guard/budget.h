@@ -15,16 +15,13 @@
 //   1. reserve() succeeds only by a CAS of `committed` to a value with committed - base <= limit. `base` only
 //      rises, so an old one read is the stricter one.
 //   2. The costs settled in a window sum up to at most `limit`, as long as no actual cost is above its worst
-//   case
-//      and nothing was forced. (What is above is counted: it shows as spend.)
+//      case and nothing was forced. (What is above is counted: it shows as spend.)
 //   3. committed >= spent. When nothing is under way they are equal, to the nano-USD.
 //   4. A window is begun by whoever first sees it, and only by one: it makes `window` odd, sets `base` to
-//   `spent`,
-//      and makes `window` even again. Nobody waits for it: until then the others go by the old base, which is
-//      the safe side.
+//      `spent`, and makes `window` even again. Nobody waits for it: until then the others go by the old base,
+//      which is the safe side.
 //   5. If the wall clock steps back, the window of now has a smaller number: it is taken over with the base
-//   it
-//      has, so that spend is not forgotten and the next boundary is met. See CalendarClock for jumps.
+//      it has, so that spend is not forgotten and the next boundary is met. See CalendarClock for jumps.
 //
 // Ordering: E's reserve ▶ E's settle adds to spent (release) ▶ the roller reads spent (acquire), writes base
 // (release) ▶ L reads base (acquire) ▶ L's CAS. Therefore L's CAS comes after E's in the order of

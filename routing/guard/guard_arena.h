@@ -10,9 +10,8 @@
 // Invariants
 //   1. A line stays where it is as long as the arena; a name keeps its line as long as a plan holds it.
 //   2. A line that no plan holds is kept all the same, until every line has been given out. Then it may be
-//   cleared
-//      and given to another name: a tenant that leaves the table and comes back has lost nothing unless
-//      memory ran out meanwhile.
+//      cleared and given to another name: a tenant that leaves the table and comes back has lost nothing
+//      unless memory ran out meanwhile.
 //   3. Pages are touched as lines are given out.
 //
 // Thread: find() on one thread at a time (whoever binds tables); a Lease may be dropped by any thread; the

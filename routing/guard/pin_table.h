@@ -8,16 +8,13 @@
 //
 // Invariants
 //   1. A pin is valid only if check ^ unit == key. The two words are written apart, so a reader may see one
-//   old and
-//      one new; or two writers may leave one word each. Then the equation fails (but for a chance of 2^-64
-//      per look) and there is no pin: the conversation is decided afresh, and by its sticky key. Wrong units
-//      are never read. When writer and reader agree on the unit, either word will do.
+//      old and one new; or two writers may leave one word each. Then the equation fails (but for a chance of
+//      2^-64 per look) and there is no pin: the conversation is decided afresh, and by its sticky key. Wrong
+//      units are never read. When writer and reader agree on the unit, either word will do.
 //   2. expires is advisory and belongs to the slot: mixed up, a pin lives shorter or longer by at most one
-//   ttl.
-//      0 = the slot is free.
+//      ttl. 0 = the slot is free.
 //   3. Memory is given at construction and never grows; pages are touched as sets are used. A full set gives
-//   up the
-//      pin that has gone unused longest (counted, to within kRefreshesPerTtl-th of the ttl).
+//      up the pin that has gone unused longest (counted, to within kRefreshesPerTtl-th of the ttl).
 //
 // Every atomic access is relaxed: nothing but the words themselves is published through them, and invariant 1
 // holds for every order in which they become visible.

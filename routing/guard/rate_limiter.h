@@ -15,8 +15,7 @@
 //
 // Invariants
 //   1. Of any number of concurrent take() at one `now` exactly as many succeed as fit: each success is one
-//   CAS
-//      on the only word, and it rechecks what it was computed from.
+//      CAS on the only word, and it rechecks what it was computed from.
 //   2. A word of 0 is an unused limit, and so is any word that lies in the past. Forgetting such a word loses
 //      nothing.
 //   3. give_back() never takes back more than has not been refilled by time, so it cannot admit what the true

@@ -18,11 +18,10 @@
 //
 // Invariants
 //   1. A line is used only between acquire() and release() of the same tag: in_flight is raised first, and
-//   the tag
-//      is looked at again after that. Who changes the tag has made in_flight kLocked from exactly 0 before.
+//      the tag is looked at again after that. Who changes the tag has made in_flight kLocked from exactly 0
+//      before.
 //   2. No two entries have the same tag: who inserts writes its tag, then looks at the others of the set; if
-//   it is
-//      there already it gives way and looks again. With both steps sequentially consistent, of two that
+//      it is there already it gives way and looks again. With both steps sequentially consistent, of two that
 //      insert the same tag at once at least one sees the other. (Dekker: a store, then a load of what the
 //      other stores.)
 //

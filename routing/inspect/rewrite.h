@@ -18,16 +18,13 @@
 // the start of the object.
 //
 // - Params that the endpoint does not know are left out, tool_choice and parallel_tool_calls also where no
-// tools
-//   remain. A bound on the output is the same param under three
-//   names and is sent under the endpoint's; the client's bound under another name goes.
+//   tools remain. A bound on the output is the same param under three names and is sent under the endpoint's;
+//   the client's bound under another name goes.
 // - Prompt, chat completions: `replace` removes the client's system and developer messages and puts ours
-// first,
-//   `prepend` puts ours first, `if_absent` does so only if the client sent none. Responses: the same with the
-//   instructions; `prepend` joins ours and theirs by a line feed.
+//   first, `prepend` puts ours first, `if_absent` does so only if the client sent none. Responses: the same
+//   with the instructions; `prepend` joins ours and theirs by a line feed.
 // - When tools are filtered and none remains, tools, tool_choice and parallel_tool_calls go; the older
-// functions
-//   and function_call always go then, since they would pass the filter by.
+//   functions and function_call always go then, since they would pass the filter by.
 //
 // Pure; no allocation; any thread.
 #pragma once

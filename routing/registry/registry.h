@@ -12,21 +12,17 @@
 //
 // Invariants
 //   1. A revision is a number from 1 that each commit takes next. What a revision holds never changes
-//   afterwards:
-//      rows of object, touch, mention and change are added, never updated and never deleted.
+//      afterwards: rows of object, touch, mention and change are added, never updated and never deleted.
 //   2. commit() returns after the transaction is durable (WAL, synchronous=FULL), or nothing of it is there.
-//   Work of
-//      a commit does not grow with the registry.
+//      Work of a commit does not grow with the registry.
 //   3. Row n of the log holds SHA-256(hash of row n-1 ‖ its record), the record being canonical JSON that
-//   holds the
-//      digest of what the change touched. verify() recomputes it all: a flipped byte is named. Who can write
-//      the file can also write a whole new chain: a `hash` that was noted elsewhere tells (the operational
-//      log has it).
+//      holds the digest of what the change touched. verify() recomputes it all: a flipped byte is named. Who
+//      can write the file can also write a whole new chain: a `hash` that was noted elsewhere tells (the
+//      operational log has it).
 //   4. Units and prompts are immutable: the same name with another body is refused (conflict_immutable), also
-//   after
-//      it was deleted.
+//      after it was deleted.
 //   5. One writer: a second open() of the same file is refused until the first is closed or its process is
-//   gone.
+//      gone.
 //   6. After an error the registry is usable: the next call works as soon as what was wrong is mended.
 //   7. No secret is here: a table holds references to credentials and keyed hashes of keys only.
 //

@@ -15,11 +15,9 @@
 //
 // Invariants
 //   1. The rules that count are those from before the change, so nobody writes himself out of them; a new
-//   flag or
-//      scenario brings its own.
+//      flag or scenario brings its own.
 //   2. What only narrows (to off, down, more excluded, a row taken away) touches nothing. Rollbacks and kills
-//   do not
-//      ask at all: their callers leave this out.
+//      do not ask at all: their callers leave this out.
 //
 // Pure; any thread.
 #pragma once

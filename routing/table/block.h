@@ -15,11 +15,9 @@
 //
 // Invariants
 //   1. Immutable once it is in a BlockList; freed with the last list that holds it. All bytes are set,
-//   padding
-//      to zero: the same objects make the same bytes.
+//      padding to zero: the same objects make the same bytes.
 //   2. A BlockList's with() costs one copy of the array of BlockRefs (a memcpy) and some reference counts,
-//   not
-//      one for each block: counts are kept in pages of 32 blocks.
+//      not one for each block: counts are kept in pages of 32 blocks.
 //
 // Thread: made on any one thread, read by any number of them.
 #pragma once

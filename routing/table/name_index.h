@@ -7,8 +7,7 @@
 // Invariants
 //   1. Built by one thread before the table is published; then only read, by any number of shards.
 //   2. NameIndex holds pointers to the caller's bytes, never copies: what was inserted must not move or die
-//   before
-//      the index (TableBody's vectors are final before its indices are built).
+//      before the index (TableBody's vectors are final before its indices are built).
 //   3. find() never allocates. A slot's tag is a part of the hash; equality is always decided on all bytes.
 #pragma once
 

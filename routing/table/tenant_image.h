@@ -12,14 +12,11 @@
 //
 // Invariants
 //   1. An image is a cache. One that is damaged, older or newer in format, of another build or registry, or
-//   of a body
-//      with another basis is refused with a sentence, and the caller compiles the table instead.
+//      of a body with another basis is refused with a sentence, and the caller compiles the table instead.
 //   2. No credential of a provider is in it, and of clients' keys only their keyed hashes. The file is its
-//   owner's
-//      alone (0600).
+//      owner's alone (0600).
 //   3. Whoever can write the file can change the table, as with the registry beside it: the checksum finds
-//   damage, not
-//      forgery.
+//      damage, not forgery.
 //
 // Thread: any one, not the control loop: a million tenants take a tenth of a second, and a disk takes its
 // time.

@@ -16,13 +16,11 @@
 //
 // Invariants
 //   1. Immutable. A changed table shares all blocks but those of the changed objects with the one it was made
-//   from.
+//      from.
 //   2. It belongs to bodies whose TableBody::basis is its own: same names in the same order, so every index
-//   in it is
-//      good for that body. All of its indices were checked when it was made.
+//      in it is good for that body. All of its indices were checked when it was made.
 //   3. An index keeps its meaning through change_tenants(): a removed object leaves a hole, which is never
-//   filled; a
-//      new one comes at the end. Through compile() it does not.
+//      filled; a new one comes at the end. Through compile() it does not.
 //   4. No provider's credential is here, and of a client's key only its keyed hash.
 //   5. A look-up of a key or a tenant touches one line of an index and one of a record, whatever the size.
 //

@@ -9,12 +9,10 @@
 //
 // Invariants
 //   1. Latency and service time are recorded for every request meant to begin in the window, also if its
-//   answer
-//      comes after it. One that has none by the end of the drain is an error, "unanswered"; one that has not
-//      even found a connection by then, "never_sent".
+//      answer comes after it. One that has none by the end of the drain is an error, "unanswered"; one that
+//      has not even found a connection by then, "never_sent".
 //   2. Times are those of the loop's turns: sent = the end of the turn that queued the request, received =
-//   the
-//      beginning of the turn that brought the bytes.
+//      the beginning of the turn that brought the bytes.
 //
 // Threads: run() on the worker's own; progress() and stop() from any; result() after run() has returned.
 #pragma once

@@ -7,8 +7,7 @@
 //
 // Invariants
 //   1. DeliveryOwner::on_delivered() comes exactly once, unless the client goes first: then client_gone()
-//   must be
-//      called. After either nothing touches the session.
+//      must be called. After either nothing touches the session.
 //   2. What a turn produces is sent as one slice.
 //
 // Thread: the loop's.
