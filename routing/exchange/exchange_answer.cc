@@ -26,7 +26,7 @@ void Exchange::send_downstream(core::Slice data) {
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
       core::Slice larger = shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
       if (larger.block() == nullptr) return cut({ErrorCode::out_of_buffers});
-      std::memcpy(larger.mutable_data(), held_.data(), held_.size());
+      if (!held_.empty()) std::memcpy(larger.mutable_data(), held_.data(), held_.size());
       larger.set_size(held_.size());
       held_ = std::move(larger);
     }

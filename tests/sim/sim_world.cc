@@ -101,6 +101,7 @@ int64_t wall_now_ns() { return sim::World::now().wall_ns; }
 std::expected<int, std::string> listen_tcp(const SocketAddress& address) { return sim::World::now().listen(address); }
 SocketAddress bound_address(int socket) { return sim::World::now().listener(socket)->address; }
 int open_tcp_socket(int) { return sim::World::now().make_socket(); }
+std::optional<PeerCredentials> peer_credentials(int) { return std::nullopt; }  // every peer is a TCP one
 void close_socket(int socket) { sim::World::now().close(socket); }
 
 }  // namespace weir::core
