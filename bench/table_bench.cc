@@ -220,7 +220,9 @@ void image_start(benchmark::State& state) {
     image.reset();
     state.ResumeTiming();
     body = compile_document(std::string(kHead) + "}");
-    auto read = read_tenant_image(image_path(), kOrigin, body->body->basis);
+    auto read = read_tenant_image(
+        image_path(), kOrigin.build, [](uint64_t) { return std::string(kOrigin.registry); },
+        body->body->basis);
     if (!read) std::abort();
     image = *std::move(read);
   }

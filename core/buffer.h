@@ -18,12 +18,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "core/assert.h"
 #include "core/limits.h"
+#include "core/zeroed_memory.h"
 
 namespace weir::core {
 
@@ -39,6 +41,7 @@ struct Block {
   bool is_receive = false;
   BufferPool* pool = nullptr;
   Block* next_free = nullptr;
+  std::unique_ptr<ZeroedMemory> mapped;  // large general blocks: the memory itself
 };
 
 // Some bytes of a block, holding one reference on it. Without a block it views static memory.
@@ -141,10 +144,13 @@ class BufferPool {
 
  private:
   Block* take(uint32_t size_class);
+  Block* pop_free(uint32_t size_class);
   void free_block(Block* block);
+  void free_what_is_kept();
 
   std::array<Block*, kLargestClass + 1> free_{};
   std::array<uint32_t, kLargestClass + 1> free_count_{};
+  std::array<uint32_t, kLargestClass + 1> in_use_{};
   uint64_t max_bytes_;
   uint64_t allocated_bytes_ = 0;
   uint64_t live_blocks_ = 0;

@@ -109,6 +109,8 @@
     "What this request may cost does not fit into a budget.")                                                \
   X(breaker_open, provider, yes, 503, "server_error", "upstream_unavailable",                                \
     "The provider has been failing and is not asked for the moment.")                                        \
+  X(provider_limited, provider, yes, 429, "rate_limit_error", "rate_limit_exceeded",                          \
+    "The provider's own limit is used up. Try again when retry-after says.")                                 \
   /* ---- the gateway's own bounds ---- */                                                                   \
   X(overloaded, weir, no, 503, "server_error", "overloaded",                                                  \
     "The gateway has too much to do at the moment. Try again when retry-after says.")                        \

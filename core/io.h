@@ -119,6 +119,8 @@ class Io {
   // True when receive memory has grown well past its first size since the last call: many blocks are kept by a
   // few bytes each, which their holders should copy out.
   bool take_receive_pressure();
+  // True while receive memory has grown to half of what it may: whatever holds some of it must let go.
+  bool receive_memory_scarce() const;
   const IoStats& stats() const;
 
  private:

@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace weir::core {
+namespace {
+
+// Receives that go on in one turn after memory has come back: about what the receive memory at start serves when
+// each takes a window full.
+constexpr uint32_t kStarvedPerTurn = 32;
+
+}  // namespace
 
 void TurnTask::unlink() {
   if (previous_ == nullptr) return;
@@ -23,6 +30,14 @@ void TurnTaskList::add(TurnTask& task) {
   task.next_ = &sentinel_;
   sentinel_.previous_->next_ = &task;
   sentinel_.previous_ = &task;
+}
+
+void TurnTaskList::run_first(uint32_t count) {
+  for (; count > 0 && !empty(); --count) {
+    TurnTask& task = *sentinel_.next_;
+    task.unlink();
+    task.run_(task);
+  }
 }
 
 void TurnTaskList::run_all() {
@@ -54,7 +69,7 @@ std::expected<std::unique_ptr<Loop>, std::string> Loop::create(const IoOptions& 
 
 void Loop::turn(uint64_t max_wait_ns) {
   uint64_t wait_ns = max_wait_ns;
-  if (!end_of_turn_.empty()) {
+  if (!end_of_turn_.empty() || starved_may_arm_) {
     wait_ns = 0;
   } else if (const uint64_t deadline_ns = timers_.next_deadline_ns(); deadline_ns != kNoDeadline) {
     wait_ns = std::min(wait_ns, timeout_until(deadline_ns, now_ns_));
@@ -70,7 +85,12 @@ void Loop::turn(uint64_t max_wait_ns) {
   end_of_turn_.run_all();
   // Last, because all of the above may give memory back, and the next turn may wait.
   if (io_->take_receive_pressure()) holders_.run_all();
-  if (io_->take_buffers_returned()) starved_.run_all();
+  if (io_->take_buffers_returned()) starved_may_arm_ = true;
+  if (starved_may_arm_) {
+    // A few at a time: a thousand that wake for the memory of ten find nothing, and wake again in the next turn.
+    starved_.run_first(kStarvedPerTurn);
+    starved_may_arm_ = !starved_.empty();
+  }
 }
 
 void Loop::post(std::function<void()> work) {

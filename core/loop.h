@@ -59,6 +59,8 @@ class TurnTaskList {
   bool empty() const { return sentinel_.next_ == &sentinel_; }
   // Runs those queued when called, in order; what they add waits for the next call.
   void run_all();
+  // Runs the first ones in order, `count` at most (what they add counts too).
+  void run_first(uint32_t count);
 
  private:
   TurnTask sentinel_;
@@ -88,6 +90,10 @@ class Loop {
   // Runs `task` if receive memory runs short while it is queued: its owner holds bytes of receive blocks and then
   // copies them out. One long request must not keep the block that a thousand short ones came in.
   void when_receive_memory_is_short(TurnTask& task) { holders_.add(task); }
+  // Whether that is to be done for `bytes` of one block now: not while it saves no memory and there is some left.
+  bool worth_copying_out(uint64_t bytes) const {
+    return io_->receive_memory_scarce() || bytes < IoOptions{}.incremental_block_bytes / 2;
+  }
   // Called in every turn before handlers run: shards take the newest table here.
   void on_turn(void (*hook)(void*), void* context) {
     turn_hook_ = hook;
@@ -109,6 +115,7 @@ class Loop {
   std::unique_ptr<Io> io_;
   TurnTaskList end_of_turn_;
   TurnTaskList starved_;
+  bool starved_may_arm_ = false;  // memory has come back, and not all who wait for it have been told
   TurnTaskList holders_;
   uint64_t turns_ = 0;
   void (*turn_hook_)(void*) = nullptr;

@@ -332,6 +332,7 @@ void Connection::on_sent(void* self_pointer, core::Completion& completion) {
 void Connection::on_memory_short(core::TurnTask& task) {
   auto& self = task.owner<Connection>();
   if (!self.send_.armed() || self.state_ == State::closing || self.copy_out_) return;
+  if (!self.loop_.worth_copying_out(self.wire_.bytes())) return self.loop_.when_receive_memory_is_short(task);
   self.copy_out_ = true;
   self.loop_.io().cancel(self.send_);
 }

@@ -20,9 +20,14 @@ HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServer
 }
 
 HttpServer::HttpServer(core::Loop& loop, RequestHandler& handler, uint32_t max_connections)
-    : loop_(loop), handler_(handler), sessions_(max_connections + kRefusalRoom), max_connections_(max_connections) {}
+    : loop_(loop),
+      handler_(handler),
+      sessions_(max_connections + kRefusalRoom),
+      max_connections_(max_connections) {}
 
-HttpServer::~HttpServer() { WEIR_ASSERT(closed()); }
+HttpServer::~HttpServer() {
+  WEIR_ASSERT(closed());
+}
 
 void HttpServer::listen(int listener, const TlsServerContextHolder* tls) {
   listeners_.push_back(std::make_unique<Listener>(*this, listener, tls));
@@ -34,9 +39,11 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   auto& listener = *static_cast<Listener*>(listener_pointer);
   HttpServer& self = listener.server;
   if (completion.result >= 0) {
-    ServerSession* session = self.draining_ ? nullptr
-                                            : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
-                                                                     self.handler_, self.settings_);
+    // Also while draining: who was accepted before the kernel heard that nobody should be is owed an answer.
+    ServerSession* session = self.draining_ && self.closing_
+                                 ? nullptr
+                                 : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
+                                                          self.handler_, self.settings_);
     if (session == nullptr) {
       ++self.refused_;
       self.loop_.io().close(completion.result);
@@ -50,11 +57,8 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
     }
   }
   if (listener.accept.armed()) return;
-  if (self.draining_) {
-    self.loop_.io().close(std::exchange(listener.descriptor, -1));
-    --self.open_listeners_;
-    return;
-  }
+  if (self.draining_) return self.close_listener(listener);
+  if (self.paused_) return;
   const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
   if (!exhausted) return self.loop_.io().accept(listener.accept, listener.descriptor);
@@ -65,31 +69,56 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
 }
 
+// Whoever waits in the queue has a connection as far as he knows, and would see it reset: taken in first. An accept
+// that is armed and cancelled in one go takes all that is there.
+void HttpServer::close_listener(Listener& listener) {
+  if (!std::exchange(listener.swept, true)) {
+    loop_.io().accept(listener.accept, listener.descriptor);
+    loop_.io().cancel(listener.accept);
+    return;
+  }
+  loop_.io().close(std::exchange(listener.descriptor, -1));
+  --open_listeners_;
+}
+
 void HttpServer::on_retry(core::Timer& timer) {
   auto& listener = timer.owner<Listener>();
-  if (listener.accept.armed() || listener.descriptor < 0) return;
+  if (listener.accept.armed() || listener.descriptor < 0 || listener.server.paused_) return;
   listener.server.loop_.io().accept(listener.accept, listener.descriptor);
 }
 
-void HttpServer::begin_drain() {
+void HttpServer::pause_accepting(bool paused) {
+  if (draining_ || std::exchange(paused_, paused) == paused) return;
+  for (auto& listener : listeners_) {
+    const bool armed = listener->accept.armed();
+    if (paused && armed) loop_.io().cancel(listener->accept);
+    // One whose cancellation is still under way is armed again when that has come.
+    if (!paused && !armed) loop_.io().accept(listener->accept, listener->descriptor);
+  }
+}
+
+void HttpServer::begin_drain(uint32_t idle_ms) {
   if (std::exchange(draining_, true)) return;
   settings_.draining = true;
+  settings_.drain_idle_ms = idle_ms;
   for (auto& listener : listeners_) {
     if (listener->accept.armed()) {
       loop_.io().cancel(listener->accept);
     } else {
       listener->retry.cancel();
-      loop_.io().close(std::exchange(listener->descriptor, -1));
-      --open_listeners_;
+      close_listener(*listener);
     }
   }
   sessions_.for_each([](ServerSession& session) { session.begin_drain(); });
 }
 
 void HttpServer::close_all() {
+  closing_ = draining_;
   sessions_.for_each([](ServerSession& session) { session.close({core::ErrorCode::shutting_down}); });
 }
 
-void HttpServer::on_session_closed(ServerSession& session) { sessions_.release(&session); }
+void HttpServer::on_session_closed(ServerSession& session) {
+  sessions_.release(&session);
+}
 
 }  // namespace weir::net

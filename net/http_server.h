@@ -22,8 +22,11 @@ class HttpServer final : private ServerSessionOwner {
 
   // Takes over a listening descriptor and accepts from it; with `tls`, every connection speaks TLS.
   void listen(int listener, const TlsServerContextHolder* tls = nullptr);
-  // Stops accepting; idle connections end, busy ones after their answer.
-  void begin_drain();
+  // While paused, new connections wait in the kernel's queue, and past it at their clients.
+  void pause_accepting(bool paused);
+  // Stops accepting. Busy connections end after an answer that says so, idle ones after `idle_ms`: a request that a
+  // client has sent by now is answered.
+  void begin_drain(uint32_t idle_ms = core::limits::kDrainIdleMs);
   // Closes every connection now; requests being answered end with on_client_gone(shutting_down).
   void close_all();
   bool closed() const { return sessions_.live() == 0 && open_listeners_ == 0; }
@@ -44,12 +47,14 @@ class HttpServer final : private ServerSessionOwner {
     int descriptor;
     core::Operation accept;
     core::Timer retry;             // after the process ran out of descriptors
+    bool swept = false;            // draining: what waited in its queue has been accepted
     std::unique_ptr<TlsServerContextView> tls;
   };
 
   void on_session_closed(ServerSession& session) override;
   static void on_accepted(void* listener, core::Completion& completion);
   static void on_retry(core::Timer& timer);
+  void close_listener(Listener& listener);
 
   core::Loop& loop_;
   RequestHandler& handler_;
@@ -61,6 +66,8 @@ class HttpServer final : private ServerSessionOwner {
   uint64_t accepted_ = 0;
   uint64_t refused_ = 0;
   bool draining_ = false;
+  bool closing_ = false;                  // whoever is still accepted is closed as well
+  bool paused_ = false;
 };
 
 }  // namespace weir::net

@@ -31,7 +31,7 @@ ServerSession::ServerSession(core::Loop& loop, ServerSessionOwner& owner, Reques
 void ServerSession::adopt(int descriptor, std::shared_ptr<const TlsServerContext> tls) {
   become_idle();
   // A new connection must bring its first request within the head's time, not the idle time.
-  loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.head_timeout_ms));
+  wait_for_request(settings_.head_timeout_ms);
   connection_.set_write_stall_timeout(settings_.write_stall_timeout_ms);
   connection_.adopt(descriptor, std::move(tls));
 }
@@ -42,8 +42,12 @@ void ServerSession::become_idle() {
   head_only_ = false;
   request_.reset();
   exchange = nullptr;
-  // Later than what is armed as a rule: one store.
-  loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(settings_.idle_timeout_ms));
+  wait_for_request(settings_.idle_timeout_ms);  // later than what is armed as a rule: one store
+}
+
+void ServerSession::wait_for_request(uint32_t timeout_ms) {
+  if (settings_.draining) [[unlikely]] timeout_ms = std::min(timeout_ms, settings_.drain_idle_ms);
+  loop_.timers().schedule(clock_, loop_.now_ns() + core::milliseconds(timeout_ms));
 }
 
 void ServerSession::on_received(core::Slice data) {
@@ -213,7 +217,7 @@ void ServerSession::refuse(core::Error error) {
 
 void ServerSession::end_response() {
   if (state_ != State::responding) return;
-  if (must_close()) return cut();
+  if (must_close_) return cut();
   become_idle();
   if (pending_.block() != nullptr) loop_.at_end_of_turn(next_task_);
 }
@@ -259,12 +263,7 @@ bool ServerSession::move_request_to_own_block() {
 }
 
 void ServerSession::begin_drain() {
-  if (state_ == State::idle) {
-    state_ = State::closing;
-    connection_.finish();
-  } else {
-    must_close_ = true;
-  }
+  if (state_ == State::idle) wait_for_request(settings_.idle_timeout_ms);
 }
 
 void ServerSession::on_end() {

@@ -74,7 +74,9 @@ struct ServerSettings {
   uint32_t body_stall_timeout_ms = core::limits::kBodyStallTimeoutMs;
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
-  bool draining = false;          // every answer says Connection: close
+  bool draining = false;          // every answer from now on says Connection: close
+  uint32_t drain_idle_ms = core::limits::kDrainIdleMs;  // then in the place of idle_timeout_ms
+  bool thinning = false;          // every answer that begins now does: on and off, to lose some connections
   RequestHeadParser parser;       // a head is parsed in one go, so one parser serves all
 };
 
@@ -89,8 +91,10 @@ class ServerSession final : private ConnectionHandler {
   void adopt(int descriptor, std::shared_ptr<const TlsServerContext> tls = nullptr);
 
   // ---- answering ----
-  // The answer must say "connection: close": the client asked for it, or the request was refused.
-  bool must_close() const { return must_close_ || settings_.draining; }
+  // The answer must say "connection: close": the client asked for it, the request was refused, the server ends or has
+  // too many. Asked while the head is written: an answer that has not said so leaves the connection open, because the
+  // next request may be on its way already.
+  bool must_close() { return must_close_ |= settings_.draining || settings_.thinning; }
   // The request's method is HEAD: the answer ends with its head (RFC 9110 section 9.3.2).
   bool head_only() const { return head_only_; }
   void send(core::Slice data) { connection_.send(std::move(data)); }
@@ -111,7 +115,8 @@ class ServerSession final : private ConnectionHandler {
   // The request's bytes move out of the receive blocks everyone shares; `body` of the Request is invalid then.
   bool move_request_to_own_block();
 
-  // Asks an idle connection to go away, and a busy one after its answer.
+  // The settings say that the server drains: the connection ends with its next answer, or once it has been idle for
+  // a while, in which a request that was on its way arrives.
   void begin_drain();
 
   State state() const { return state_; }
@@ -140,6 +145,7 @@ class ServerSession final : private ConnectionHandler {
   void refuse(core::Error error);
   void refuse(core::Error error, core::Slice received);
   void become_idle();
+  void wait_for_request(uint32_t timeout_ms);
 
   core::Loop& loop_;
   ServerSessionOwner& owner_;

@@ -52,6 +52,7 @@ class Server:
 
     def __init__(self, name, command, cpu, environment=None, announces=False):
         self.name, self.urls, self.headers = name, {}, []
+        self.made_of = (name, command, cpu, environment, announces)
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             ["taskset", "-c", str(cpu), *command], stdin=subprocess.DEVNULL,
@@ -65,6 +66,14 @@ class Server:
                 self.urls["chat", tls] = base + "/v1"
                 self.urls["stream", tls] = base + stream_path
         return self
+
+    def crash_and_restart(self):
+        """SIGKILL, then the same command again: the new process, which may not be ready yet."""
+        self.process.kill()
+        self.process.wait()
+        again = Server(*self.made_of)
+        again.__dict__ = {**self.__dict__, "log": again.log, "process": again.process}
+        return again
 
     def fail(self, why):
         self.log.seek(0)
@@ -158,7 +167,8 @@ def key_hasher(secret, expected):
     return hash_of if hash_of(KEY) == expected else die("keys are hashed in another way now: see key_hasher()")
 
 
-def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None):
+def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=None, shards=1, registry=None,
+               limits=None, more=""):
     folder.mkdir()
     environment = {"WEIR_KEY_HASH_SECRET": os.urandom(32).hex(), "MOCK_API_KEY": "sk-mock"}
     port, tls_port = free_port(), free_port()
@@ -174,6 +184,9 @@ def start_weir(options, folder, cpu, upstream, certificates, table=None, listen=
     else:
         (folder / "table.yaml").write_text(configs.WEIR_TABLE.format(upstream=upstream, hash=hashed))
     config.write_text(config.read_text().replace("shards: 1", f"shards: {shards}"))
+    config.write_text(config.read_text() + more)
+    if limits:
+        config.write_text(config.read_text() + f"limits: {json.dumps(limits)}\n")
     if registry:
         config.write_text(config.read_text().replace("registry: none", f"registry: {registry}"))
     if listen:

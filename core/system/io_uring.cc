@@ -10,8 +10,10 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +21,8 @@
 #include <vector>
 
 #include "core/io.h"
+#include "core/poison.h"
+#include "core/system/thread_order.h"
 
 namespace weir::core {
 namespace {
@@ -29,6 +33,7 @@ constexpr uint32_t kEnterNoIowait = 1u << 7;        // IORING_ENTER_NO_IOWAIT, 6
 constexpr uint32_t kFeatureNoIowait = 1u << 17;     // IORING_FEAT_NO_IOWAIT
 constexpr uint16_t kReceiveGroup = 0;
 constexpr uint32_t kRingEntries = 4096;             // blocks the buffer ring can hold
+constexpr size_t kPaddingPage = 4096;               // after each block, so that reading kPadding past its end is legal
 constexpr size_t kPiecesPerSend = 16;
 constexpr uint64_t kPressureFactor = 4;             // grown to this many times the first size = pressure
 
@@ -92,8 +97,10 @@ struct Io::Impl {
 
   std::string set_up(const IoOptions& wanted);
   std::string set_up_buffers();
+  std::string restrict_and_enable();
   bool add_block();
   void give_to_kernel(Block& block);
+  static void unmap(Block& block);
   void recycle(Block& block);
   io_uring_sqe* next_entry();
   SendVector& vector_of(io_uring_sqe* entry);
@@ -115,7 +122,7 @@ Io::Impl::~Impl() {
   if (wake_descriptor >= 0) ::close(wake_descriptor);
   for (Block* block : blocks) {
     if (block == nullptr) continue;
-    ::munmap(block->base, block->capacity + 4096);
+    unmap(*block);
     delete block;
   }
   std::free(buffer_ring);
@@ -124,7 +131,8 @@ Io::Impl::~Impl() {
 std::string Io::Impl::set_up(const IoOptions& wanted) {
   options = wanted;
   io_uring_params params{};
-  const uint32_t common = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  const uint32_t common =
+      IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
   params.flags = common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
   params.cq_entries = options.completion_entries;
   int result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
@@ -152,8 +160,34 @@ std::string Io::Impl::set_up(const IoOptions& wanted) {
   if (wake_descriptor < 0) return set_up_error(errno);
   send_vectors.resize(ring.sq.ring_entries);
   if (std::string problem = set_up_buffers(); !problem.empty()) return problem;
+  if (std::string problem = restrict_and_enable(); !problem.empty()) return problem;
   arm_wake();
   return {};
+}
+
+// From now on the ring does what this file asks for and nothing else: it can do much that a seccomp filter, which
+// sees io_uring_enter alone, would have refused (open files, ...).
+std::string Io::Impl::restrict_and_enable() {
+  constexpr uint8_t kOperations[] = {IORING_OP_ACCEPT, IORING_OP_RECV,         IORING_OP_SEND,  IORING_OP_SENDMSG,
+                                     IORING_OP_CONNECT, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, IORING_OP_POLL_ADD};
+  constexpr uint8_t kRegistrations[] = {IORING_REGISTER_ENABLE_RINGS, IORING_UNREGISTER_RING_FDS};
+  std::vector<io_uring_restriction> restrictions;
+  const auto add = [&](uint16_t kind, uint8_t what) {
+    io_uring_restriction& restriction = restrictions.emplace_back();
+    std::memset(&restriction, 0, sizeof restriction);
+    restriction.opcode = kind;
+    restriction.sqe_op = what;  // in a union with the other kinds' values
+  };
+  for (const uint8_t operation : kOperations) add(IORING_RESTRICTION_SQE_OP, operation);
+  for (const uint8_t registration : kRegistrations) add(IORING_RESTRICTION_REGISTER_OP, registration);
+  add(IORING_RESTRICTION_SQE_FLAGS_ALLOWED, IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS);
+  // liburing 2.3 declares functions for both and exports neither.
+  const auto ask = [&](unsigned what, void* list, size_t count) {
+    return ::syscall(SYS_io_uring_register, ring.ring_fd, what, list, count) == 0;
+  };
+  const bool enabled = ask(IORING_REGISTER_RESTRICTIONS, restrictions.data(), restrictions.size()) &&
+                       ask(IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return enabled ? std::string() : set_up_error(errno);
 }
 
 std::string Io::Impl::set_up_buffers() {
@@ -192,8 +226,7 @@ std::string Io::Impl::set_up_buffers() {
 
 bool Io::Impl::add_block() {
   if (free_ids.empty() || stats.receive_bytes + block_bytes > options.max_receive_bytes) return false;
-  // One page more, so that reading kPadding bytes past the end is always legal.
-  void* memory = ::mmap(nullptr, block_bytes + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = ::mmap(nullptr, block_bytes + kPaddingPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   auto* block = new Block;
   block->base = static_cast<uint8_t*>(memory);
@@ -211,21 +244,29 @@ bool Io::Impl::add_block() {
 void Io::Impl::give_to_kernel(Block& block) {
   block.references = 1;
   block.filled = 0;
+  poison(block.base, block.capacity);  // its bytes are ours piece by piece, as they arrive
   io_uring_buf_ring_add(buffer_ring, block.base, block.capacity, block.receive_id,
                         io_uring_buf_ring_mask(kRingEntries), 0);
   io_uring_buf_ring_advance(buffer_ring, 1);
   ++kernel_blocks;
 }
 
+void Io::Impl::unmap(Block& block) {
+  unpoison(block.base, block.capacity);
+  ::munmap(block.base, block.capacity + kPaddingPage);
+}
+
 // The last slice of a block the kernel is done with is gone.
 void Io::Impl::recycle(Block& block) {
   buffers_returned = true;
-  const bool grown = stats.receive_bytes > uint64_t{initial_blocks} * block_bytes;
-  if (grown && kernel_blocks >= initial_blocks) {
+  // Beside the first ones, half of as many as are held wait for the next burst: a fresh block costs a page fault for
+  // every 4 KiB.
+  const auto held = static_cast<uint32_t>(stats.receive_bytes / block_bytes) - kernel_blocks - 1;
+  if (kernel_blocks >= initial_blocks + held / 2) {
     blocks[block.receive_id] = nullptr;
     free_ids.push_back(block.receive_id);
     stats.receive_bytes -= block_bytes;
-    ::munmap(block.base, block.capacity + 4096);
+    unmap(block);
     delete &block;
     return;
   }
@@ -313,6 +354,8 @@ Slice Io::Impl::take_received(const io_uring_cqe& entry) {
   const uint32_t size = entry.res > 0 ? static_cast<uint32_t>(entry.res) : 0;
   WEIR_ASSERT(size <= block->capacity - block->filled);
   uint8_t* data = block->base + block->filled;
+  // With the padding, which may be read though it is the kernel's still.
+  unpoison(data, std::min<size_t>(size + BufferPool::kPadding, block->capacity - block->filled));
   block->filled += size;
   ++block->references;
   Slice slice(data, size, block);
@@ -338,6 +381,7 @@ void Io::Impl::dispatch() {
     __atomic_store_n(queue.khead, head + 1, __ATOMIC_RELEASE);
     if (entry.user_data == kIgnored) continue;
     if (entry.user_data == kWakeTag) {
+      thread_order_after(&wake_descriptor);
       if (!(entry.flags & IORING_CQE_F_MORE)) arm_wake();
       continue;
     }
@@ -350,8 +394,9 @@ void Io::Impl::dispatch() {
   }
   if (starved) ++stats.no_buffers;
   if (starved || kernel_blocks == 0) {
-    // A receive may report its want of buffers after they have come back, and nothing else would tell it.
-    if (add_block() || kernel_blocks > 0) buffers_returned = true;
+    // Grown only while all of it is held: what comes back within the turn serves the next. A receive may report its
+    // want of buffers after they have come back, and nothing else would tell it.
+    if (kernel_blocks > 0 || add_block()) buffers_returned = true;
     if (stats.receive_bytes >= kPressureFactor * initial_blocks * block_bytes) receive_pressure = true;
   }
   stats.overflows = *queue.koverflow;
@@ -447,12 +492,14 @@ void Io::submit_and_wait(uint64_t wait_ns) {
 void Io::dispatch() { impl_->dispatch(); }
 
 void Io::wake() {
+  thread_order_before(&impl_->wake_descriptor);
   const uint64_t one = 1;
   // EAGAIN means the counter is full, so a wake-up is pending anyway.
   [[maybe_unused]] const ssize_t written = ::write(impl_->wake_descriptor, &one, sizeof one);
 }
 
 bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
+bool Io::receive_memory_scarce() const { return impl_->stats.receive_bytes >= impl_->options.max_receive_bytes / 2; }
 bool Io::take_receive_pressure() { return std::exchange(impl_->receive_pressure, false); }
 const IoStats& Io::stats() const { return impl_->stats; }
 

@@ -96,10 +96,16 @@ struct NotPlainText {
   static bool of(uint8_t byte) { return byte < 0x20 || byte >= 0x7f; }
 };
 
+// Everything but 0x21–0x7e.
+struct NotVisible {
+  static Lanes of(Lanes lanes) { return below(lanes + 1, 0x22); }
+  static bool of(uint8_t byte) { return byte <= 0x20 || byte >= 0x7f; }
+};
+
 // What a request target may not hold: everything but 0x21–0x7e, and '#'.
 struct NotTarget {
-  static Lanes of(Lanes lanes) { return below(lanes + 1, 0x22) | reinterpret_cast<Lanes>(lanes == '#'); }
-  static bool of(uint8_t byte) { return byte <= 0x20 || byte >= 0x7f || byte == '#'; }
+  static Lanes of(Lanes lanes) { return NotVisible::of(lanes) | reinterpret_cast<Lanes>(lanes == '#'); }
+  static bool of(uint8_t byte) { return NotVisible::of(byte) || byte == '#'; }
 };
 
 // Everything but letters, digits and '-': the end of nearly every field name. The few other token characters

@@ -13,8 +13,33 @@ const uint8_t* bytes_of(std::string_view text) {
   return reinterpret_cast<const uint8_t*>(text.data());
 }
 
+// The first and the last N of N to 2 N bytes.
+template <size_t N>
+void copy_ends(const char* from, size_t size, char* out) {
+  char first[N];
+  char last[N];
+  std::memcpy(first, from, N);
+  std::memcpy(last, from + size - N, N);
+  std::memcpy(out, first, N);
+  std::memcpy(out + size - N, last, N);
+}
+
+// Most texts here are a few bytes long: two copies that overlap are faster than a call.
 char* copy(std::string_view text, char* out) {
-  return std::copy(text.begin(), text.end(), out);
+  const char* const from = text.data();
+  const size_t size = text.size();
+  if (size > 32) {
+    std::memcpy(out, from, size);
+  } else if (size >= 16) {
+    copy_ends<16>(from, size, out);
+  } else if (size >= 8) {
+    copy_ends<8>(from, size, out);
+  } else if (size >= 4) {
+    copy_ends<4>(from, size, out);
+  } else {
+    for (size_t i = 0; i < size; ++i) out[i] = from[i];
+  }
+  return out + size;
 }
 
 // Copies what is not in the class; returns the new end.
@@ -36,14 +61,7 @@ char* copy_value(std::string_view value, char* out) {
   return copy(value, out);
 }
 
-constexpr size_t kMaxDecimalBytes = 20;
-
 }  // namespace
-
-bool HeadWriter::reserve(size_t size) {
-  if (static_cast<size_t>(end_ - cursor_) < size) overflowed_ = true;
-  return !overflowed_;
-}
 
 void HeadWriter::status_line(int status) {
   WEIR_ASSERT(status >= 100 && status <= 999);
@@ -70,31 +88,26 @@ void HeadWriter::request_line(Method method, std::string_view target) {
   cursor_ = copy(kVersion, cursor_);
 }
 
-void HeadWriter::field(FieldName name, std::string_view value) {
-  if (!reserve(name.text().size() + 2 + value.size() + 2)) return;
-  cursor_ = copy(name.text(), cursor_);
-  cursor_ = copy(": ", cursor_);
+void HeadWriter::put_value(std::string_view value) {
   cursor_ = copy_value(value, cursor_);
   cursor_ = copy("\r\n", cursor_);
 }
 
-void HeadWriter::field(FieldName name, uint64_t value) {
-  char digits[kMaxDecimalBytes];
-  const char* const digits_end = std::to_chars(digits, digits + sizeof(digits), value).ptr;
-  const std::string_view text(digits, static_cast<size_t>(digits_end - digits));
-  if (!reserve(name.text().size() + 2 + text.size() + 2)) return;
-  cursor_ = copy(name.text(), cursor_);
-  cursor_ = copy(": ", cursor_);
-  cursor_ = copy(text, cursor_);  // digits need no check
-  cursor_ = copy("\r\n", cursor_);
+void HeadWriter::put_number(uint64_t value) {
+  const auto [digits_end, problem] = std::to_chars(cursor_, end_, value);
+  if (problem != std::errc()) {
+    overflowed_ = true;
+    return;
+  }
+  cursor_ = digits_end;
+  if (reserve(2)) cursor_ = copy("\r\n", cursor_);
 }
 
 void HeadWriter::parsed_field(std::string_view name, std::string_view value) {
-  if (!is_token(name) || !reserve(name.size() + 2 + value.size() + 2)) return;
+  if (!is_token(name) || !reserve(name.size() + kFieldSyntaxBytes + value.size())) return;
   cursor_ = copy(name, cursor_);
   cursor_ = copy(": ", cursor_);
-  cursor_ = copy_value(value, cursor_);
-  cursor_ = copy("\r\n", cursor_);
+  put_value(value);
 }
 
 void HeadWriter::end() {

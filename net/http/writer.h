@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -48,8 +49,14 @@ class HeadWriter {
   void status_line(int status);
   // "POST /v1/chat/completions HTTP/1.1\r\n". `method` must not be Method::other.
   void request_line(Method method, std::string_view target);
-  void field(FieldName name, std::string_view value);
-  void field(FieldName name, uint64_t value);
+  void field(FieldName name, std::string_view value) {
+    if (!begin_field(name, value.size())) return;
+    put_value(value);
+  }
+  void field(FieldName name, uint64_t value) {
+    if (!begin_field(name, 0)) return;
+    put_number(value);
+  }
   // A field whose name came from a peer.
   void parsed_field(std::string_view name, std::string_view value);
   // The empty line.
@@ -61,7 +68,24 @@ class HeadWriter {
   std::string_view text() const { return {begin_, size()}; }
 
  private:
-  bool reserve(size_t size);
+  bool reserve(size_t size) {
+    if (static_cast<size_t>(end_ - cursor_) < size) overflowed_ = true;
+    return !overflowed_;
+  }
+  // Inlined with the literal, the name is a few constant stores.
+  [[gnu::always_inline]] bool begin_field(FieldName name, size_t value_size) {
+    const std::string_view text = name.text();
+    if (!reserve(text.size() + kFieldSyntaxBytes + value_size)) return false;
+    std::memcpy(cursor_, text.data(), text.size());
+    std::memcpy(cursor_ + text.size(), ": ", 2);
+    cursor_ += text.size() + 2;
+    return true;
+  }
+  // Write the value and the line's end; room for a text's was reserved.
+  void put_value(std::string_view value);
+  void put_number(uint64_t value);
+
+  static constexpr size_t kFieldSyntaxBytes = 4;  // ": " and CR LF
 
   char* begin_;
   char* cursor_;

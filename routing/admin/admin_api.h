@@ -21,6 +21,7 @@
 // listener. Thread: the control loop's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,6 +42,10 @@ class AdminApi final : private net::RequestHandler {
   struct About {
     std::string version;
     uint64_t started_ns = 0;  // monotonic
+    // Begins to start a successor, and calls begin_drain(). What it returns says why it does not, or is
+    // empty.
+    std::function<std::string()> upgrade = {};
+    std::string upgrade_failure = {};  // why the last attempt came to nothing; empty = there was none
   };
   AdminApi(ControlThread& control, About about, AccessRules rules);
   ~AdminApi();
@@ -51,6 +56,11 @@ class AdminApi final : private net::RequestHandler {
   void listen(int listener) { local_.listen(listener); }
   // ... or a TCP port's, whose connections speak TLS.
   void listen_tcp(int listener, const net::TlsServerContextHolder* tls) { remote_.listen(listener, tls); }
+  // Stops accepting; what is under way is answered. closed() becomes true when nothing is left.
+  void begin_drain() {
+    local_.begin_drain(0);
+    remote_.begin_drain(0);
+  }
   // Stops accepting and ends all connections; closed() becomes true within a few turns of the loop.
   void close();
   bool closed() const { return local_.closed() && remote_.closed(); }
@@ -128,6 +138,7 @@ class AdminApi final : private net::RequestHandler {
   CalendarClock calendar_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
   std::unordered_map<net::ServerSession*, std::string> not_permitted_;  // why, until it is answered
+  bool upgrading_ = false;
 };
 
 }  // namespace weir::routing

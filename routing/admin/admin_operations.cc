@@ -27,8 +27,23 @@ std::optional<std::string> text_of(const Json& body, std::string_view member) {
 }  // namespace
 
 void AdminApi::get_status(const Ticket& ticket, const Call& call) {
-  const Process process{about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())};
+  const Process process{.version = about_.version,
+                        .uptime_s = seconds_since(about_.started_ns, control_.loop().now_ns()),
+                        .upgrading = upgrading_,
+                        .upgrade_failure = about_.upgrade_failure};
   answer_json(ticket, status_view(control_, process, call.caller));
+}
+
+// Whoever asks for the status from now on waits in the socket's queue for the one that serves next.
+void AdminApi::upgrade(const Ticket& ticket, const Call&) {
+  const std::string refused = about_.upgrade ? about_.upgrade() : "this process cannot start another one";
+  if (!refused.empty()) {
+    const Json error = error_view("No successor is started: " + refused + ".", "invalid_request_error", "",
+                                  "upgrade_refused");
+    return answer(ticket, {.status = 409, .body = to_text(error)});
+  }
+  upgrading_ = true;
+  answer_json(ticket, Json{{"upgrading", true}});
 }
 
 void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
@@ -36,8 +51,10 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
   for (const auto& metrics : control_.gateway().metrics) shards.push_back(metrics.get());
   std::string text;
   append_prometheus(shards, text);
-  append_control_metrics(control_,
-                         {about_.version, seconds_since(about_.started_ns, control_.loop().now_ns())}, text);
+  append_control_metrics(
+      control_,
+      {.version = about_.version, .uptime_s = seconds_since(about_.started_ns, control_.loop().now_ns())},
+      text);
   answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
 }
 

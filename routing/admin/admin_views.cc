@@ -131,6 +131,8 @@ Json status_view(const ControlThread& control, const Process& process, const Cal
           {"uptime_s", process.uptime_s},
           {"ready", gateway.ready.load(std::memory_order_relaxed)},
           {"draining", gateway.draining.load(std::memory_order_relaxed)},
+          {"upgrading", process.upgrading},
+          {"upgrade_failure", text_or_null(process.upgrade_failure)},
           {"revision", table.revision},
           {"table_revision", control.table_revision()},
           {"published", time_text(table.published_wall_ns)},

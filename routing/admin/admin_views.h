@@ -50,6 +50,8 @@ std::string time_text(int64_t wall_ns);  // RFC 3339
 struct Process {
   std::string version;
   double uptime_s;
+  bool upgrading = false;            // a successor is starting
+  std::string upgrade_failure = {};  // why the last one did not start
 };
 Json status_view(const ControlThread& control, const Process& process, const Caller& caller);
 

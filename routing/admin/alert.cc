@@ -8,6 +8,7 @@
 #include "core/strong.h"
 #include "core/timestamp.h"
 #include "routing/admin/guard_views.h"
+#include "routing/guard/admission.h"
 #include "routing/guard/guard_plan.h"
 
 namespace weir::routing {
@@ -27,6 +28,21 @@ const ScopeGuard* guard_of(const Record& record) {
   if (is(GuardScope::key)) return plan.of(KeyIndex{record.key});
   if (is(GuardScope::user)) return plan.user_of(TenantIndex{record.tenant});
   return nullptr;
+}
+
+// `pages`: whether one of them has stopped everybody; null = never mind.
+Json budgets_of(const ScopeGuard& guard, const GuardTime& now, bool* pages) {
+  Json budgets = Json::array();
+  for (const BudgetGuard& budget : guard.budgets) {
+    Json row = budget_rule_view(budget.spec);
+    if (budget.line != nullptr) {
+      const BudgetView seen = view(*budget.line, budget.spec, now);
+      row.update(budget_state_view(seen));
+      if (pages != nullptr) *pages |= seen.open && budget.spec.action == BudgetAction::kill;
+    }
+    budgets.push_back(std::move(row));
+  }
+  return budgets;
 }
 
 Alert make(const Record& record, std::string_view type, std::string key, bool pages, Json details) {
@@ -60,6 +76,17 @@ std::optional<Alert> alert_of(const Record& record, const GuardTime& now) {
     return make(record, "breaker", fmt::format("breaker {}/{}", body[provider].name, model.name), false,
                 std::move(details));
   }
+  if (record.error == core::ErrorCode::overloaded)
+    return make(record, "overload", "overload", true, Json::object());
+  if (record.shadow_over_budget != Record::kNone && record.table->guards != nullptr) {
+    const FlagIndex flag{record.shadow_over_budget};
+    const ScopeGuard* guard = record.table->guards->shadow(flag);
+    if (guard == nullptr) return std::nullopt;
+    const std::string& name = (*record.table->body)[flag].name;
+    const char* limit = limit_token(GuardScope::shadow, LimitKind::budget);
+    return make(record, "budget", fmt::format("{} {}", limit, name), false,
+                {{"flag", name}, {"limit", limit}, {"budgets", budgets_of(*guard, now, nullptr)}});
+  }
   if (record.tenant == Record::kNone || record.key == Record::kNone) return std::nullopt;
   if (record.warned != nullptr) {
     const bool of_key = std::string_view(record.warned).starts_with("key.");
@@ -77,17 +104,8 @@ std::optional<Alert> alert_of(const Record& record, const GuardTime& now) {
   if (!limit.ends_with(".budget") || record.table->guards == nullptr) return std::nullopt;
   const ScopeGuard* guard = guard_of(record);
   if (guard == nullptr) return std::nullopt;
-  Json budgets = Json::array();
   bool pages = false;
-  for (const BudgetGuard& budget : guard->budgets) {
-    Json row = budget_rule_view(budget.spec);
-    if (budget.line != nullptr) {
-      const BudgetView seen = view(*budget.line, budget.spec, now);
-      row.update(budget_state_view(seen));
-      pages |= seen.open && budget.spec.action == BudgetAction::kill;
-    }
-    budgets.push_back(std::move(row));
-  }
+  Json budgets = budgets_of(*guard, now, &pages);
   // Of users it is not known here which one it was.
   const std::string key = fmt::format("{} {} {}", limit, guard->owner, static_cast<int>(guard->scope));
   return make(record, "budget", key, pages, {{"limit", limit}, {"budgets", std::move(budgets)}});

@@ -1,10 +1,10 @@
-// What somebody should be told about: a budget that is used up, a breaker that opened, a client that loops, a
-// limit that fills up soon after a table was activated (`warn_at`).
-// Read from records (routing/exchange/record.h) as they are drained, so that the data path does nothing for
-// it.
+// What somebody should be told about: a budget that is used up (a flag's for copies too), a breaker that
+// opened, a client that loops, a node that has begun to turn requests away, a limit that fills up soon after a
+// table was activated (`warn_at`). Read from records (routing/exchange/record.h) as they are drained, so that
+// the data path does nothing for it.
 //
-//   {"id","time","type":"budget|breaker|runaway|limit","severity":"page|warn","tenant","key","scenario","model",
-//    "limit","budgets":[{"window","usd","spent_usd","reserved_usd","on_exceed","open"}],"open_ms"}
+//   {"id","time","type":"budget|breaker|runaway|overload|limit","severity":"page|warn","tenant","key","scenario",
+//    "model","flag","limit","budgets":[{"window","usd","spent_usd","reserved_usd","on_exceed","open"}],"open_ms"}
 //
 // Members that do not apply are left out. Never in it: prompts, answers, users, credentials.
 //

@@ -41,6 +41,7 @@ AlertSender::AlertSender(core::Loop& loop, std::string secret, uint64_t first_id
 
 AlertSender::~AlertSender() {
   due_.cancel();
+  stop_.request_stop();
   worker_.reset();
 }
 
@@ -63,7 +64,7 @@ void AlertSender::send_next() {
       .id = fmt::format("{:016x}", delivery->id), .signature = {}, .body = std::move(delivery->body)};
   request.signature = sign_webhook(secret_, loop_.wall_now_ns() / 1'000'000'000, request.body);
   worker_->run([this, alive = std::weak_ptr<char>(alive_), &loop = loop_, request = std::move(request)] {
-    const bool taken = post_(request);
+    const bool taken = post_(request, stop_.get_token());
     loop.post([this, alive, taken] {
       if (alive.expired()) return;
       const uint64_t then_ns = loop_.now_ns();

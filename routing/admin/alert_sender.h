@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -34,10 +35,10 @@ std::string sign_webhook(std::string_view secret, int64_t unix_seconds, std::str
 
 class AlertSender {
  public:
-  // True: the target has taken it (2xx).
-  using Post = std::function<bool(const WebhookRequest&)>;
+  // True: the target has taken it (2xx). It gives up soon after `stop` is requested.
+  using Post = std::function<bool(const WebhookRequest&, std::stop_token stop)>;
   AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post);
-  ~AlertSender();  // waits for the request that is under way
+  ~AlertSender();  // the request that is under way is given up
   AlertSender(const AlertSender&) = delete;
   AlertSender& operator=(const AlertSender&) = delete;
 
@@ -55,6 +56,7 @@ class AlertSender {
   core::Loop& loop_;
   const std::string secret_;
   const Post post_;
+  std::stop_source stop_;
   AlertQueue queue_;
   CalendarClock calendar_;
   core::Timer due_;

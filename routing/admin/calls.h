@@ -41,6 +41,7 @@
   X(kill,              post,    "/v1/kill",                          json,  "",                                                   operators, kill)     \
   X(unkill,            post,    "/v1/unkill",                        json,  "",                                                   operators, kill)     \
   X(kill_unkill,       post,    "/v1/kill:unkill",                   json,  "",                                                   operators, kill)     \
+  X(upgrade,           post,    "/v1/upgrade",                       none,  "",                                                   admins,    deploy)   \
   X(rollback,          post,    "/v1/rollback",                      json,  "dry_run",                                            operators, rollback) \
   X(get_limits,        get,     "/v1/limits",                        none,  "tenant",                                             everybody, read)     \
   X(get_budgets,       get,     "/v1/budgets",                       none,  "tenant",                                             everybody, read)     \

@@ -84,7 +84,8 @@ struct Prepared {
   uint64_t restored_revision = 0;
   LoadedTable table;                  // what would serve
   bool trust_is_old = false;          // anchors were read again meanwhile
-  bool reloaded = false;              // compiled whole: credentials and trust were read anew
+  bool reloaded = false;              // compiled: credentials and trust were read anew
+  bool tenants_compiled = false;      // and the tenants too
   std::vector<std::string> required;  // roles that have to approve
 };
 

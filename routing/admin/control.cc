@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/strong.h"
 #include "routing/table/objects.h"
+#include "routing/table/tenant_image.h"
 
 namespace weir::routing {
 namespace {
@@ -28,6 +29,11 @@ constexpr uint64_t kFullPercent = 25;
 constexpr uint64_t kWaitTickMs = 1;
 
 constinit core::RateLimitedLog publish_log(5);
+
+CompileOptions without_source(CompileOptions options) {
+  options.keep_source = false;
+  return options;
+}
 
 std::string to_hex(std::span<const uint8_t> bytes) {
   std::string text;
@@ -56,11 +62,13 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
       worker_(parts.worker),
       registry_(parts.registry),
       everyone_timeout_ms_(options.everyone_timeout_ms),
+      image_from_tenants_(options.image_from_tenants),
       loader_(std::make_shared<TableLoader>(
-          std::move(options.compile),
+          without_source(std::move(options.compile)),
           [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
           parts.gateway.arena)),
       alive_(std::make_shared<char>()),
+      images_(parts.registry.path(), std::move(options.build)),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
       wait_(on_wait, this) {
@@ -85,6 +93,7 @@ std::expected<uint64_t, StartFailure> ControlThread::start(
   table_revision_ = registry.table_revision();
   addresses_.add_hosts(current_.hosts);
   publish(is_new ? "import" : "start");
+  tend_image(0, is_new);
   return revision_;
 }
 
@@ -117,18 +126,47 @@ std::expected<void, StartFailure> ControlThread::import_table(
 
 std::expected<void, StartFailure> ControlThread::resume() {
   const Registry& registry = registry_.registry();
-  auto text = registry.document(0);
-  if (!text) return std::unexpected(StartFailure{.registry = std::move(text.error())});
-  auto loaded = loader_->load(*std::move(text), TableFormat::json);
-  if (!loaded) {
-    return std::unexpected(
-        StartFailure{.problems = std::move(loaded.error()), .revision = registry.table_revision()});
+  auto resumed = images_.load(registry, *loader_);
+  if (resumed) {
+    current_ = std::move(resumed->table);
+    changed_since_image_ = resumed->changed;
+  } else {
+    auto text = registry.document(0);
+    if (!text) return std::unexpected(StartFailure{.registry = std::move(text.error())});
+    auto loaded = loader_->load(*std::move(text), TableFormat::json);
+    if (!loaded) {
+      return std::unexpected(
+          StartFailure{.problems = std::move(loaded.error()), .revision = registry.table_revision()});
+    }
+    current_ = std::move(*loaded);
+    changed_since_image_ = kChangesPerTenantImage;
+    if (current_.tenants->tenant_count() >= image_from_tenants_) {
+      core::log_info("tenants_compiled", {{"reason", resumed.error()}});
+    }
   }
   auto kills = registry.kills();
   if (!kills) return std::unexpected(StartFailure{.registry = std::move(kills.error())});
-  current_ = std::move(*loaded);
   for (Kill& kill : *kills) kills_.add(std::move(kill));
   return {};
+}
+
+void ControlThread::tend_image(uint64_t changed, bool tenants_compiled) {
+  changed_since_image_ = tenants_compiled ? kChangesPerTenantImage : changed_since_image_ + changed;
+  if (changed_since_image_ < kChangesPerTenantImage || image_under_way_) return;
+  if (current_.tenants->tenant_count() < image_from_tenants_ || registry_.path().empty()) return;
+  changed_since_image_ = 0;
+  image_under_way_ = true;
+  read(
+      [images = images_, tenants = current_.tenants,
+       revision = table_revision_](const Registry& registry) mutable {
+        auto written = images.write(registry, *tenants, revision);
+        tenants.reset();  // not on the loop
+        return written;
+      },
+      [this](const std::expected<void, std::string>& written) {
+        image_under_way_ = false;
+        if (!written) core::log_warning("tenant_image_not_written", {{"reason", written.error()}});
+      });
 }
 
 void ControlThread::compare_with_file(std::string path) {

@@ -57,6 +57,7 @@
 #include "routing/admin/change.h"
 #include "routing/admin/registry_threads.h"
 #include "routing/admin/table_loader.h"
+#include "routing/admin/tenant_images.h"
 #include "routing/admin/worker.h"
 #include "routing/exchange/gateway.h"
 #include "routing/table/compile.h"
@@ -65,7 +66,9 @@
 namespace weir::routing {
 
 struct ControlOptions {
-  CompileOptions compile;
+  CompileOptions compile;                // the source is not kept: the registry has it
+  std::string build = {};                // of the program: tenant images of another one are not read
+  uint32_t image_from_tenants = 20'000;  // a smaller table is compiled as fast as an image is read
   uint64_t everyone_timeout_ms = 5'000;  // how long a change waits for the shards before it is answered
 };
 
@@ -162,6 +165,9 @@ class ControlThread {
   // After the access log was rotated away. Logs a failure.
   void reopen_access_log();
 
+  // No change is under way: the registry may be released.
+  bool idle() const { return changes_.empty() && waiting_.empty() && in_background_ == 0; }
+
   const Table& table() const { return *gateway_.tables.newest(); }
   uint64_t revision() const { return revision_; }
   uint64_t table_revision() const { return table_revision_; }
@@ -194,6 +200,8 @@ class ControlThread {
   std::expected<void, StartFailure> import_table(
       const std::function<std::expected<TableText, std::string>()>& read_table);
   std::expected<void, StartFailure> resume();
+  // Writes an image of the tenants, in the background, when it is time for one.
+  void tend_image(uint64_t changed, bool tenants_compiled);
   bool is_stale(const std::optional<uint64_t>& if_match) const;
   Refusal lost_update() const;
   bool names_something(KillScope scope, const std::string& name) const;
@@ -203,11 +211,14 @@ class ControlThread {
   // Runs `job` on `worker`, then `then` with its result on the loop, unless this is gone by then.
   template <typename Job, typename Then>
   void in_background(Worker& worker, Job job, Then then) {
-    worker.run([&loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
+    ++in_background_;
+    worker.run([this, &loop = loop_, alive = std::weak_ptr<char>(alive_), job = std::move(job),
                 then = std::move(then)]() mutable {
       auto result = std::make_shared<decltype(job())>(job());
-      loop.post([alive, then, result]() mutable {
-        if (!alive.expired()) then(std::move(*result));
+      loop.post([this, alive, then, result]() mutable {
+        if (alive.expired()) return;
+        --in_background_;
+        then(std::move(*result));
       });
     });
   }
@@ -231,6 +242,7 @@ class ControlThread {
   Worker& worker_;
   RegistryThreads& registry_;
   const uint64_t everyone_timeout_ms_;
+  const uint32_t image_from_tenants_;
   const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
   LoadedTable current_;
@@ -239,9 +251,13 @@ class ControlThread {
   uint64_t revision_ = 0;                                       // of the newest publish
   uint64_t table_revision_ = 0;                                 // the newest that changed an object
   std::deque<Queued> changes_;                                  // the first is under way
+  const TenantImages images_;
+  uint64_t changed_since_image_ = 0;  // objects; a start has as many to catch up with
+  bool image_under_way_ = false;
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
   uint32_t loads_under_way_ = 0;
+  uint32_t in_background_ = 0;  // jobs whose results are not in
   uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more
   std::function<void(const Record&)> on_record_;

@@ -163,7 +163,8 @@ void ControlThread::commit(Prepared prepared) {
         return committed;
       },
       [this, outcome, table = std::move(prepared.table), reloads = trust_reloads_,
-       trust_is_old = prepared.trust_is_old](const Committed& committed) mutable {
+       trust_is_old = prepared.trust_is_old,
+       tenants_compiled = prepared.tenants_compiled](const Committed& committed) mutable {
         if (!committed.revision) {
           Refusal refusal = refusal_of(committed.revision.error());
           refusal.revision = table_revision_;
@@ -172,6 +173,7 @@ void ControlThread::commit(Prepared prepared) {
         current_ = std::move(table);
         revision_ = table_revision_ = *committed.revision;
         publish(changes_.front().request->reason);
+        tend_image(outcome.changed, tenants_compiled);
         if (trust_is_old || reloads != trust_reloads_) reload_trust();  // they were read again meanwhile
         outcome.revision = revision_;
         outcome.commit_ns = committed.took_ns;

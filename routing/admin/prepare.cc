@@ -57,19 +57,24 @@ RegistryResult<void> fill_in_before(const Newest& newest, std::vector<ObjectChan
   return {};
 }
 
-// The document of the newest objects with `changes` made.
-RegistryResult<std::string> changed_document(const Newest& newest, const std::vector<ObjectChange>& changes) {
+// The document of the newest objects with `changes` made, without the kinds after `last`.
+RegistryResult<std::string> changed_document(const Newest& newest, const std::vector<ObjectChange>& changes,
+                                             ObjectKind last) {
   std::map<std::pair<ObjectKind, std::string_view>, const ObjectChange*> by_name;
   for (const ObjectChange& change : changes) by_name[{change.kind, change.name}] = &change;
   DocumentBuilder builder;
-  auto read = newest.registry.read_objects(newest.revision, [&](const ObjectView& object) {
-    const auto found = by_name.find({object.kind, object.name});
-    if (found == by_name.end()) return builder.add(object);
-    if (found->second->after) builder.add({object.kind, object.name, *found->second->after});
-  });
+  auto read = newest.registry.read_objects(
+      newest.revision,
+      [&](const ObjectView& object) {
+        const auto found = by_name.find({object.kind, object.name});
+        if (found == by_name.end()) return builder.add(object);
+        if (found->second->after) builder.add({object.kind, object.name, *found->second->after});
+      },
+      last);
   if (!read) return std::unexpected(std::move(read.error()));
   for (const ObjectChange& change : changes) {
-    if (!change.before && change.after) builder.add({change.kind, change.name, *change.after});
+    if (!change.before && change.after && change.kind <= last)
+      builder.add({change.kind, change.name, *change.after});
   }
   return builder.take();
 }
@@ -79,6 +84,26 @@ bool only_tenants(const std::vector<ObjectChange>& changes) {
   return std::ranges::all_of(changes, [](const ObjectChange& change) {
     return change.kind == ObjectKind::tenant || change.kind == ObjectKind::key;
   });
+}
+
+bool no_tenants(const std::vector<ObjectChange>& changes) {
+  return std::ranges::none_of(changes, [](const ObjectChange& change) {
+    return change.kind == ObjectKind::tenant || change.kind == ObjectKind::key;
+  });
+}
+
+// What is not of tenants and keys, compiled around those of now, where they fit; none where all has to be
+// compiled.
+RegistryResult<std::optional<LoadedTable>> load_around_tenants(const Newest& newest,
+                                                               const std::vector<ObjectChange>& changes,
+                                                               const LoadedTable& current,
+                                                               TableLoader& loader) {
+  auto text = changed_document(newest, changes, ObjectKind::flag);
+  if (!text) return std::unexpected(std::move(text.error()));
+  auto document = Document::parse(*std::move(text), TableFormat::json);
+  if (!document) return std::nullopt;
+  return loader.load_around(
+      *std::move(document), [&](const TableBody&) { return current.tenants; }, current.guards.get());
 }
 
 std::optional<Refusal> check_immutable(const std::vector<ObjectChange>& changes) {
@@ -182,8 +207,17 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     prepared.table = *std::move(changed);
     return prepared;
   }
+  if (!plan->document && no_tenants(prepared.changes)) {
+    auto around = load_around_tenants(newest, prepared.changes, current, loader);
+    if (!around) return std::unexpected(refusal_of(around.error()));
+    if (*around) {
+      prepared.table = **std::move(around);
+      prepared.reloaded = true;
+      return prepared;
+    }
+  }
   if (!plan->document) {
-    auto text = changed_document(newest, prepared.changes);
+    auto text = changed_document(newest, prepared.changes, ObjectKind::key);
     if (!text) return std::unexpected(refusal_of(text.error()));
     auto document = Document::parse(*std::move(text), TableFormat::json);
     if (!document) return refuse(std::move(document.error()));
@@ -193,6 +227,7 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
   if (!loaded) return refuse(std::move(loaded.error()));
   prepared.table = *std::move(loaded);
   prepared.reloaded = true;
+  prepared.tenants_compiled = true;
   return prepared;
 }
 

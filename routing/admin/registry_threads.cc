@@ -1,21 +1,37 @@
 #include "routing/admin/registry_threads.h"
 
-#include <utility>
+#include <future>
 
 namespace weir::routing {
 
 RegistryResult<std::unique_ptr<RegistryThreads>> RegistryThreads::open(const Registry::Options& options) {
-  auto registry = Registry::open(options);
-  if (!registry) return std::unexpected(std::move(registry.error()));
-  std::unique_ptr<RegistryThreads> made(new RegistryThreads);
+  std::unique_ptr<RegistryThreads> made(new RegistryThreads(options));
   if (options.path != ":memory:") made->path_ = options.path;
-  made->registry_ = std::move(*registry);
-  for (auto* reader : {&made->reader_, &made->planner_}) {
-    auto opened = made->registry_->reader();
+  if (auto opened = made->reopen(); !opened) return std::unexpected(std::move(opened.error()));
+  return made;
+}
+
+void RegistryThreads::release() {
+  for (Worker* worker : {&reading_, &writing_}) {
+    std::promise<void> idle;
+    worker->run([&idle] { idle.set_value(); });
+    idle.get_future().wait();
+  }
+  reader_.reset();
+  planner_.reset();
+  registry_.reset();
+}
+
+RegistryResult<void> RegistryThreads::reopen() {
+  auto registry = Registry::open(options_);
+  if (!registry) return std::unexpected(std::move(registry.error()));
+  registry_ = std::move(*registry);
+  for (auto* reader : {&reader_, &planner_}) {
+    auto opened = registry_->reader();
     if (!opened) return std::unexpected(std::move(opened.error()));
     *reader = std::move(*opened);
   }
-  return made;
+  return {};
 }
 
 }  // namespace weir::routing

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "routing/admin/worker.h"
 #include "routing/registry/registry.h"
@@ -20,6 +21,11 @@ class RegistryThreads {
   // ":memory:" = nothing outlives the process.
   static RegistryResult<std::unique_ptr<RegistryThreads>> open(const Registry::Options& options);
 
+  // Closes the file, so that another process may have it, once jobs that are queued have ended; waits for
+  // them. Nothing may be asked of it before reopen() has succeeded.
+  void release();
+  RegistryResult<void> reopen();
+
   Worker& writing() { return writing_; }
   Registry& registry() { return *registry_; }  // on writing(), or before its first job
   Worker& reading() { return reading_; }
@@ -30,8 +36,9 @@ class RegistryThreads {
   const std::string& path() const { return path_; }
 
  private:
-  RegistryThreads() = default;
+  explicit RegistryThreads(Registry::Options options) : options_(std::move(options)) {}
 
+  const Registry::Options options_;
   std::string path_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<const Registry> reader_, planner_;

@@ -28,12 +28,36 @@ std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(std::string t
 }
 
 std::expected<LoadedTable, std::vector<Problem>> TableLoader::load(Document document) {
+  const std::string ordered = is_in_order(document.root()) ? "" : put_in_order(document.root());
   auto compiled = compile(std::move(document), options_);
+  if (compiled && !ordered.empty()) {
+    compiled->body.reset();
+    compiled->tenants.reset();
+    compiled = compile_text(ordered, TableFormat::json, options_);
+  }
   if (!compiled) return std::unexpected(std::move(compiled.error()));
+  return complete(share(std::move(compiled->body)), share(std::move(compiled->tenants)), nullptr);
+}
+
+std::optional<LoadedTable> TableLoader::load_around(Document document, const TenantsOf& tenants_of,
+                                                    const GuardPlan* base) {
+  auto compiled = compile(std::move(document), options_);
+  if (!compiled) return std::nullopt;
+  std::shared_ptr<const TableBody> body = share(std::move(compiled->body));
+  std::shared_ptr<const TenantTable> tenants = tenants_of(*body);
+  if (tenants == nullptr || tenants->basis() != body->basis) return std::nullopt;
+  auto loaded = complete(std::move(body), std::move(tenants), base);
+  if (!loaded) return std::nullopt;
+  return *std::move(loaded);
+}
+
+std::expected<LoadedTable, std::vector<Problem>> TableLoader::complete(
+    std::shared_ptr<const TableBody> body, std::shared_ptr<const TenantTable> tenants,
+    const GuardPlan* base) {
   LoadedTable table;
-  table.body = share(std::move(compiled->body));
-  table.tenants = share(std::move(compiled->tenants));
-  if (!bind_guards(table, nullptr)) return std::unexpected(std::vector{too_many_guards(*arena_)});
+  table.body = std::move(body);
+  table.tenants = std::move(tenants);
+  if (!bind_guards(table, base)) return std::unexpected(std::vector{too_many_guards(*arena_)});
   if (auto problems = load_trust(table); !problems.empty()) return std::unexpected(std::move(problems));
   for (const Provider& provider : table.body->providers) {
     table.hosts.push_back(

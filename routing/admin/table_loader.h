@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,9 +38,19 @@ class TableLoader {
   TableLoader(CompileOptions options, Dispose dispose, std::shared_ptr<GuardArena> arena)
       : options_(std::move(options)), dispose_(std::move(dispose)), arena_(std::move(arena)) {}
 
-  // All problems of the table, or what to publish.
+  // All problems of the table, or what to publish: its objects in the registry's order
+  // (routing/table/objects.h).
   std::expected<LoadedTable, std::vector<Problem>> load(std::string text, TableFormat format);
   std::expected<LoadedTable, std::vector<Problem>> load(Document document);
+  // The same from a document without its tenants and keys, around such as are compiled already. `tenants_of`
+  // gives them; null = there are none that belong to the body (its basis tells). None: so it is, or the
+  // document has problems, which load() of the whole one tells better.
+  using TenantsOf = std::function<std::shared_ptr<const TenantTable>(const TableBody&)>;
+  std::optional<LoadedTable> load_around(Document document, const TenantsOf& tenants_of,
+                                         const GuardPlan* base = nullptr);
+  std::shared_ptr<const TenantTable> adopt(std::unique_ptr<TenantTable> tenants) const {
+    return share(std::move(tenants));
+  }
   // The same table with other tenants and keys (routing/table/compile_change.h). Shares all else with
   // `table`, which may be in use.
   std::expected<LoadedTable, std::vector<Problem>> change(LoadedTable table,
@@ -48,6 +59,9 @@ class TableLoader {
   std::expected<LoadedTable, std::vector<Problem>> reload_trust(LoadedTable table);
 
  private:
+  std::expected<LoadedTable, std::vector<Problem>> complete(std::shared_ptr<const TableBody> body,
+                                                            std::shared_ptr<const TenantTable> tenants,
+                                                            const GuardPlan* base);
   std::vector<Problem> load_trust(LoadedTable& table);
 
   const CompileOptions options_;

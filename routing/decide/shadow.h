@@ -4,7 +4,9 @@
 //   ─ not killed, the request not excluded from it ─ its share of requests ─▶ the first one is copied
 //
 // What the copy is sent to is the combination that would answer if the flag applied too. A request is copied
-// to one candidate at most. Shares are of requests, not of people: nobody sees the copy's answer.
+// to one candidate at most. Shares are of requests, or with `sticky` of the scenario's sticky keys, so that
+// whole conversations can be compared; a request without such a key is then never copied. Who is copied is
+// independent of who is in the flag's split.
 #pragma once
 
 #include <cstdint>

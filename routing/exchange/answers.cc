@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <string>
 
@@ -45,31 +46,33 @@ std::string json_string(std::string_view text) {
 }
 
 bool may_retry(ErrorCode code) {
-  if (code == ErrorCode::overloaded) return true;
+  if (code == ErrorCode::overloaded || code == ErrorCode::provider_limited) return true;
   return code == ErrorCode::rate_limited || code == ErrorCode::repeated_request;
 }
 
-// A length of time as Go prints it, which is what clients of OpenAI parse: "0s", "120ms", "6m0s", "2m59.56s". Rounded
-// up to a millisecond.
+// A length of time as Go prints it, which is what clients of OpenAI parse: "0s", "120ms", "6m0s", "2m59.56s".
+// Rounded up to a millisecond.
 std::string_view go_duration(uint64_t ns, std::span<char, 32> room) {
   const uint64_t ms = (ns + core::kNsPerMs - 1) / core::kNsPerMs;
   const uint64_t minutes = ms / 60'000 % 60, hours = ms / 3'600'000;
   char* end = room.data();
-  const auto put = [&]<typename... Args>(fmt::format_string<Args...> format, Args&&... args) {
-    end = fmt::format_to(end, format, std::forward<Args>(args)...);
+  const auto put = [&](uint64_t number, std::string_view unit) {
+    end = std::to_chars(end, room.data() + room.size(), number).ptr;
+    for (const char c : unit) *end++ = c;
   };
   if (ms > 0 && ms < 1000) {
-    put("{}ms", ms);
+    put(ms, "ms");
     return {room.data(), end};
   }
-  if (hours > 0) put("{}h", hours);
-  if (hours > 0 || minutes > 0) put("{}m", minutes);
-  put("{}", ms / 1000 % 60);
-  if (uint64_t decimals = ms % 1000; decimals != 0) {
-    put(".{:03}", decimals);
+  if (hours > 0) put(hours, "h");
+  if (hours > 0 || minutes > 0) put(minutes, "m");
+  put(ms / 1000 % 60, "");
+  if (const uint64_t decimals = ms % 1000; decimals != 0) {
+    put(1000 + decimals, "");  // with its zeros in front: the leading 1 becomes the point
+    end[-4] = '.';
     while (end[-1] == '0') --end;
   }
-  put("s");
+  *end++ = 's';
   return {room.data(), end};
 }
 
@@ -82,8 +85,8 @@ void append_retry_fields(net::HeadWriter& writer, uint64_t retry_after_ns) {
 
 }  // namespace
 
-void append_decision_fields(net::HeadWriter& writer, const Table& table, const Record& record, uint16_t hops_taken,
-                            std::optional<ErrorCode> first_failure) {
+void append_decision_fields(net::HeadWriter& writer, const Table& table, const Record& record,
+                            uint16_t hops_taken, std::optional<ErrorCode> first_failure) {
   writer.field("x-request-id", std::string_view(to_hex(record.id).data(), 32));
   if (record.decided_unit == Record::kNone) return;
   const TableBody& body = *table.body;
@@ -133,7 +136,8 @@ uint32_t send_error(net::ServerSession& session, core::BumpBlock& memory, core::
   if (wrong_method && error.param != nullptr) writer.field("allow", error.param);
   if (info.status == 401) writer.field("www-authenticate", "Bearer");
   // The SDKs try again by themselves on 408, 409, 429 and 5xx; here that would meet the same answer.
-  if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) && !may_retry(error.code)) {
+  if ((info.status == 408 || info.status == 409 || info.status == 429 || info.status >= 500) &&
+      !may_retry(error.code)) {
     writer.field("x-should-retry", "false");
   }
   append_retry_fields(writer, context.retry_after_ns);
@@ -166,13 +170,14 @@ core::Slice render_error_event(core::BumpBlock& memory, core::Error error) {
   return memory.take(static_cast<uint32_t>(kBegin.size() + body_size + kEnd.size()));
 }
 
-uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
-                     std::string_view body, const AnswerContext& context) {
+uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status,
+                     std::string_view content_type, std::string_view body, const AnswerContext& context) {
   return send_answer(session, buffers, status, content_type, std::span(&body, 1), context);
 }
 
-uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status, std::string_view content_type,
-                     std::span<const std::string_view> parts, const AnswerContext& context) {
+uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int status,
+                     std::string_view content_type, std::span<const std::string_view> parts,
+                     const AnswerContext& context) {
   size_t body_size = 0;
   for (const std::string_view part : parts) body_size += part.size();
   core::Slice answer = buffers.allocate(kMaxHeadBytes + static_cast<uint32_t>(body_size));
@@ -203,7 +208,8 @@ uint32_t send_answer(net::ServerSession& session, core::BufferPool& buffers, int
 }
 
 uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffers, std::string_view text,
-                            Endpoint endpoint, bool stream, int64_t wall_now_ns, const AnswerContext& context) {
+                            Endpoint endpoint, bool stream, int64_t wall_now_ns,
+                            const AnswerContext& context) {
   const std::string id = "static-" + std::string(to_hex(context.record.id).data(), 32);
   const std::string content = json_string(text);
   const int64_t created = wall_now_ns / 1'000'000'000;
@@ -213,29 +219,36 @@ uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffe
       if (stream) {
         const auto chunk = [&](std::string_view delta, std::string_view finish) {
           return fmt::format(
-              "data: {{\"id\":\"{}\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":\"weir-static\","
+              "data: "
+              "{{\"id\":\"{}\",\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":\"weir-static\","
               "\"choices\":[{{\"index\":0,\"delta\":{},\"finish_reason\":{}}}]}}\n\n",
               id, created, delta, finish);
         };
-        body = chunk("{\"role\":\"assistant\",\"content\":" + content + "}", "null") + chunk("{}", "\"stop\"") +
-               "data: [DONE]\n\n";
+        body = chunk("{\"role\":\"assistant\",\"content\":" + content + "}", "null") +
+               chunk("{}", "\"stop\"") + "data: [DONE]\n\n";
       } else {
         body = fmt::format(
-            "{{\"id\":\"{}\",\"object\":\"chat.completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
+            "{{\"id\":\"{}\",\"object\":\"chat.completion\",\"created\":{},\"model\":\"weir-static\","
+            "\"choices\":"
             "[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{}}},\"logprobs\":null,"
-            "\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}}}",
+            "\"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_"
+            "tokens\":0}}}}",
             id, created, content);
       }
       break;
     case Endpoint::completions:
       if (stream) {
         body = fmt::format(
-            "data: {{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
-            "[{{\"index\":0,\"text\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}}]}}\n\ndata: [DONE]\n\n",
+            "data: "
+            "{{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\","
+            "\"choices\":"
+            "[{{\"index\":0,\"text\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}}]}}\n\ndata: "
+            "[DONE]\n\n",
             id, created, content);
       } else {
         body = fmt::format(
-            "{{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\",\"choices\":"
+            "{{\"id\":\"{}\",\"object\":\"text_completion\",\"created\":{},\"model\":\"weir-static\","
+            "\"choices\":"
             "[{{\"index\":0,\"text\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}}],"
             "\"usage\":{{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}}}}",
             id, created, content);
@@ -246,17 +259,21 @@ uint32_t send_static_answer(net::ServerSession& session, core::BufferPool& buffe
       break;
     case Endpoint::responses: {
       const std::string response = fmt::format(
-          "{{\"id\":\"{}\",\"object\":\"response\",\"created_at\":{},\"status\":\"completed\",\"model\":\"weir-static\","
-          "\"output\":[{{\"type\":\"message\",\"id\":\"msg-{}\",\"status\":\"completed\",\"role\":\"assistant\","
+          "{{\"id\":\"{}\",\"object\":\"response\",\"created_at\":{},\"status\":\"completed\",\"model\":"
+          "\"weir-static\","
+          "\"output\":[{{\"type\":\"message\",\"id\":\"msg-{}\",\"status\":\"completed\",\"role\":"
+          "\"assistant\","
           "\"content\":[{{\"type\":\"output_text\",\"text\":{},\"annotations\":[]}}]}}],"
           "\"usage\":{{\"input_tokens\":0,\"output_tokens\":0,\"total_tokens\":0}}}}",
           id, created, id, content);
-      body = !stream ? response
-                     : fmt::format(
-                           "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\","
-                           "\"item_id\":\"msg-{}\",\"output_index\":0,\"content_index\":0,\"delta\":{}}}\n\n"
-                           "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{}}}\n\n",
-                           id, content, response);
+      body = !stream
+                 ? response
+                 : fmt::format(
+                       "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\","
+                       "\"item_id\":\"msg-{}\",\"output_index\":0,\"content_index\":0,\"delta\":{}}}\n\n"
+                       "event: response.completed\ndata: "
+                       "{{\"type\":\"response.completed\",\"response\":{}}}\n\n",
+                       id, content, response);
       break;
     }
   }

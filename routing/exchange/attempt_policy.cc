@@ -9,6 +9,8 @@ std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) 
     case ErrorCode::upstream_status:
       if (upstream_status == 429) return FallbackCause::rate_limited;
       return FallbackCause::server_error;
+    case ErrorCode::provider_limited:
+      return FallbackCause::rate_limited;
     case ErrorCode::answer_invalid:
       return FallbackCause::invalid;
     case ErrorCode::answer_refused:
@@ -37,29 +39,38 @@ std::optional<FallbackCause> cause_of(ErrorCode code, uint16_t upstream_status) 
   }
 }
 
+bool stays_on_hop(const AttemptFailure& failure) {
+  if (failure.committed || !failure.time_left) return false;
+  if ((failure.stale_connection && failure.free_retry_left) || failure.other_provider) return true;
+  // A breaker would say the same again.
+  const bool asked = failure.code != ErrorCode::breaker_open && failure.code != ErrorCode::provider_limited;
+  return asked && core::describe(failure.code).retry_on_next_hop && failure.retries_left > 0;
+}
+
 AfterFailure after_failure(const AttemptFailure& failure) {
   if (failure.committed) return AfterFailure::cut;
-  if (failure.time_left) {
-    if (failure.stale_connection && failure.free_retry_left) return AfterFailure::same_hop_free;
-    const bool retryable =
-        core::describe(failure.code).retry_on_next_hop && failure.code != ErrorCode::breaker_open;
-    if (retryable && failure.retries_left > 0) return AfterFailure::same_hop;
-    if (failure.hop_answers) return AfterFailure::next_hop;
+  if (stays_on_hop(failure)) {
+    const bool free = (failure.stale_connection && failure.free_retry_left) || failure.other_provider;
+    return free ? AfterFailure::same_hop_free : AfterFailure::same_hop;
   }
+  if (failure.hop_answers) return AfterFailure::next_hop;
   const bool has_answer =
       failure.code == ErrorCode::answer_refused ||
       (failure.code == ErrorCode::upstream_status && !is_hidden_status(failure.upstream_status));
   return has_answer ? AfterFailure::forward : AfterFailure::answer;
 }
 
-bool is_attempt_failure(uint16_t upstream_status) { return upstream_status == 429 || upstream_status >= 500; }
+bool is_attempt_failure(uint16_t upstream_status) {
+  return upstream_status == 429 || upstream_status >= 500;
+}
 
 bool is_paid_for(uint16_t upstream_status) {
   return upstream_status >= 200 && upstream_status < 300;
 }
 
 bool is_hidden_status(uint16_t upstream_status) {
-  return upstream_status == 401 || upstream_status == 403 || (upstream_status >= 300 && upstream_status < 400);
+  return upstream_status == 401 || upstream_status == 403 ||
+         (upstream_status >= 300 && upstream_status < 400);
 }
 
 }  // namespace weir::routing

@@ -3,7 +3,8 @@
 //   nothing has gone downstream              something has
 //   ──────────────────────────────           ─────────────
 //   stale pooled connection ─▶ same hop, once more, free of charge
-//   retries left            ─▶ same hop
+//   another provider of it  ─▶ same hop there, if this one took no request (connect, 429) or was only probed
+//   retries and time left   ─▶ same hop
 //   a hop answers to it     ─▶ next hop       cut: the client must see that the answer is not whole
 //   provider's own answer   ─▶ forward it (an error of its own, a refusal of the model)
 //   else                    ─▶ answer the error
@@ -21,14 +22,18 @@ enum class AfterFailure : uint8_t { same_hop_free, same_hop, next_hop, forward, 
 
 struct AttemptFailure {
   core::ErrorCode code;
-  uint16_t upstream_status = 0;      // upstream_status only
-  bool committed = false;            // bytes of this answer have gone downstream
-  bool stale_connection = false;     // a reused connection died before a byte of the answer came
+  uint16_t upstream_status = 0;   // upstream_status only
+  bool committed = false;         // bytes of this answer have gone downstream
+  bool stale_connection = false;  // a reused connection died before a byte of the answer came
   bool free_retry_left = false;
+  bool other_provider = false;  // one that has not been asked may answer in its place
   uint32_t retries_left = 0;
-  bool hop_answers = false;          // a hop of the chain answers to cause_of() this
-  bool time_left = true;             // of the total deadline
+  bool hop_answers = false;  // to cause_of() this, and in the time that is left
+  bool time_left = true;     // of the total deadline
 };
+
+// Whether the same hop is asked again: then nobody need look for another one.
+bool stays_on_hop(const AttemptFailure& failure);
 
 // The cause that a fallback hop may answer to; none for failures no hop can help with.
 std::optional<FallbackCause> cause_of(core::ErrorCode code, uint16_t upstream_status);

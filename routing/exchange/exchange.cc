@@ -89,12 +89,15 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   if (decision.scenario) record_.scenario = static_cast<uint32_t>(*decision.scenario);
   if (decision.flag) record_.flag = static_cast<uint32_t>(*decision.flag);
   record_.state = decision.state;
-  record_.arm = decision.arm;
+  record_.arm = record_.decided_arm = decision.arm;
   record_.reason = decision.reason;
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
   if (!admit(inspection, user)) return;
+  // A budget may have put another unit in the candidate's place.
+  stable_left_ = decision_.arm == Arm::candidate && decision_.scenario &&
+                 (*table().body)[*decision_.scenario].stable != decision_.unit;
   if (decision.hop) {
     const FallbackHop& hop = (*table().body)[*decision.scenario].fallback[*decision.hop];
     next_hop_ = *decision.hop + 1u;
@@ -112,19 +115,24 @@ void Exchange::keep_attributes(const AttributeValues& attributes) {
     const std::string_view value = attributes.find(AttributeIndex{at})->text();
     const auto offset = static_cast<size_t>(value.data() - base);
     WEIR_ASSERT(offset + value.size() <= facts_.head_size);
-    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()), at};
+    attributes_[attribute_count_++] = {static_cast<uint16_t>(offset), static_cast<uint16_t>(value.size()),
+                                       at};
   }
 }
 
 void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection) {
   pausing_ = false;
-  if (unit_ != unit_index || record_.attempts == 0) {
-    retries_left_ = (*table().body)[unit_index].retries;
+  const bool other_unit = unit_ != unit_index || record_.attempts == 0;
+  unit_ = unit_index;
+  if (other_unit) {
+    retries_left_ = unit().retries;
+    const size_t hosts = (*table().body)[unit().model].hosts.size();
+    other_providers_ = hosts > 0 ? static_cast<uint32_t>(hosts - 1) : 0;
     retries_made_ = 0;
     failed_host_.reset();
+    hop_deadline_ns_ =
+        std::min(total_deadline_ns_, core::deadline_after(shard_.loop().now_ns(), unit().timeouts.total_ns));
   }
-  unit_ = unit_index;
-  pick_host();
   record_.unit = static_cast<uint32_t>(unit_index);
   ++record_.attempts;
   shard_.metrics().attempts.add();
@@ -144,8 +152,9 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   plain_length_ = 0;
   upstream_retry_after_ns_ = 0;
   if (shadow_pair_ != nullptr) shadow_pair_->primary.size = 0;
-  if (!may_ask()) {
-    fail_attempt({ErrorCode::breaker_open}, 0);
+  retry_after_ns_ = 0;
+  if (auto chosen = choose_provider(); !chosen) {
+    fail_attempt(chosen.error(), 0);
     return;
   }
   // The connection has the same clock and tells first, so that a retry opens another one to the next address.
@@ -284,18 +293,18 @@ void Exchange::send_request(const Inspection& inspection) {
   if (shadow_) start_shadow(inspection);
 }
 
-// The clock of the present phase, within the total.
+// The clock of the present phase, within the hop's.
 void Exchange::set_deadline(uint64_t timeout_ns) {
   const uint64_t deadline_ns = core::deadline_after(shard_.loop().now_ns(), timeout_ns);
-  shard_.loop().timers().schedule(timer_, std::min(deadline_ns, total_deadline_ns_));
+  shard_.loop().timers().schedule(timer_, std::min(deadline_ns, hop_deadline_ns_));
 }
 
 void Exchange::on_timer(core::Timer& timer) {
   auto& self = timer.owner<Exchange>();
   const uint64_t now_ns = self.shard_.loop().now_ns();
   ErrorCode code = ErrorCode::idle_timeout;
-  if (self.pausing_ && now_ns < self.total_deadline_ns_) return self.begin_attempt(self.unit_, nullptr);
-  if (now_ns >= self.total_deadline_ns_) {
+  if (self.pausing_ && now_ns < self.hop_deadline_ns_) return self.begin_attempt(self.unit_, nullptr);
+  if (now_ns >= self.hop_deadline_ns_) {
     code = ErrorCode::total_timeout;
   } else if (self.phase_ == Phase::acquiring) {
     code = ErrorCode::connect_timeout;
@@ -340,39 +349,51 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
       before_answer && reused_session_ && upstream_status == 0 &&
       (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
   failure.free_retry_left = free_retry_left_;
+  // Nobody is made to pay for a probe, or for a provider that took no request, while another one is well.
+  const auto cause = cause_of(error.code, upstream_status);
+  const bool not_taken = cause == FallbackCause::connect || cause == FallbackCause::rate_limited;
+  failure.other_provider = other_providers_ > 0 && (not_taken || pass_ == Pass::probe) &&
+                           core::describe(error.code).retry_on_next_hop &&
+                           error.code != ErrorCode::breaker_open && error.code != ErrorCode::provider_limited;
   report(error, upstream_status);
   failed_host_ = host_;
-  // A provider that wants to be left alone for longer is not waited for.
-  const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs);
+  const uint64_t now_ns = shard_.loop().now_ns();
+  failure.time_left = now_ns < total_deadline_ns_;
+  // What the provider says, and on top of it the jitter: or all would come back at once. A provider that
+  // wants to be left alone for longer is not waited for.
+  const uint64_t delay_ns = upstream_retry_after_ns_ + RetryBudget::delay_ns(retries_made_, shard_.dice());
+  const bool soon = upstream_retry_after_ns_ <= core::milliseconds(RetryBudget::kLongestDelayMs) &&
+                    core::deadline_after(now_ns, delay_ns) < hop_deadline_ns_;
   failure.retries_left = soon && shard_.retries().may_retry() ? retries_left_ : 0;
+  // A candidate that is too slow is not given the time twice.
+  if (cause == FallbackCause::timeout && stable_may_answer()) failure.retries_left = 0;
   // What this attempt has cost already is spent; another one must fit beside it.
   if (failure.retries_left > 0 && attempt_cost() > 0 && !affords(unit_)) failure.retries_left = 0;
-  failure.time_left = shard_.loop().now_ns() < total_deadline_ns_;
 
-  uint32_t hop_after = next_hop_;
-  const FallbackHop* hop = nullptr;
-  if (const auto cause = cause_of(error.code, upstream_status); cause && decision_.scenario) {
-    do {
-      hop = next_fallback(table(), *decision_.scenario, *cause, &hop_after);
-    } while (hop != nullptr && !can_answer(*hop));
-  }
-  failure.hop_answers = hop != nullptr;
+  // Looked for only when it is wanted: what a hop may cost is reserved on the way.
+  std::optional<NextHop> hop;
+  if (cause && !failure.committed && !stays_on_hop(failure)) hop = find_next_hop(*cause, failure.time_left);
+  failure.hop_answers = hop.has_value();
 
   const AfterFailure next = after_failure(failure);
   if (next != AfterFailure::forward) end_attempt(Reuse::no);
   switch (next) {
     case AfterFailure::same_hop_free:
-      free_retry_left_ = false;
+      if (failure.other_provider) {
+        --other_providers_;
+      } else {
+        free_retry_left_ = false;
+      }
+      write_off_attempt();
       begin_attempt(unit_, nullptr);
       break;
     case AfterFailure::same_hop:
       --retries_left_;
       write_off_attempt();
-      pause_before_retry();
+      pause_before_retry(delay_ns);
       break;
     case AfterFailure::next_hop:
-      next_hop_ = hop_after;
-      if (!first_failure_) first_failure_ = error.code;
+      if (!record_.first_failure) record_.first_failure = error.code;
       write_off_attempt();
       take_next_hop(*hop);
       break;
@@ -388,11 +409,40 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   return next;
 }
 
-void Exchange::pause_before_retry() {
+void Exchange::pause_before_retry(uint64_t delay_ns) {
   shard_.retries().retry_begins();
+  ++retries_made_;
   pausing_ = true;
   phase_ = Phase::acquiring;
-  set_deadline(std::max(RetryBudget::delay_ns(retries_made_++, shard_.dice()), upstream_retry_after_ns_));
+  set_deadline(delay_ns);
+}
+
+bool Exchange::stable_may_answer() const {
+  return stable_left_ && !is_killed((*table().body)[*decision_.scenario].stable);
+}
+
+// Whether anything might answer to `cause`; it need not be able to when it comes to that.
+bool Exchange::may_fall_back(FallbackCause cause) const {
+  uint32_t hop = next_hop_;
+  return decision_.scenario &&
+         (stable_may_answer() || next_fallback(table(), *decision_.scenario, cause, &hop) != nullptr);
+}
+
+// Of a candidate that failed stable, then the chain. What the hop may cost is reserved.
+std::optional<Exchange::NextHop> Exchange::find_next_hop(FallbackCause cause, bool time_left) {
+  if (!decision_.scenario) return std::nullopt;
+  const UnitIndex stable = (*table().body)[*decision_.scenario].stable;
+  if (cause != FallbackCause::refusal && time_left && stable_may_answer() && affords(stable)) {
+    return NextHop{.hop = nullptr, .after = next_hop_};
+  }
+  NextHop next{.hop = nullptr, .after = next_hop_};
+  while ((next.hop = next_fallback(table(), *decision_.scenario, cause, &next.after)) != nullptr) {
+    const bool asks = next.hop->kind == FallbackHop::Kind::unit;
+    const bool asked_already = asks && stable_asked_ && next.hop->unit == stable;
+    if ((asks && !time_left) || asked_already || !can_answer(*next.hop)) continue;
+    return next;
+  }
+  return std::nullopt;
 }
 
 // A unit must fit into the budgets, and the cache must have something.
@@ -408,10 +458,17 @@ bool Exchange::can_answer(const FallbackHop& hop) {
   return false;
 }
 
-void Exchange::take_next_hop(const FallbackHop& hop) {
+void Exchange::take_next_hop(const NextHop& next) {
   ++hops_taken_;
+  next_hop_ = next.after;
   record_.arm = Arm::fallback;
   record_.reason = Reason::fallback;
+  stable_left_ = false;
+  if (next.hop == nullptr) {
+    stable_asked_ = true;
+    return begin_attempt((*table().body)[*decision_.scenario].stable, nullptr);
+  }
+  const FallbackHop& hop = *next.hop;
   switch (hop.kind) {
     case FallbackHop::Kind::unit:
       return begin_attempt(hop.unit, nullptr);
@@ -419,7 +476,7 @@ void Exchange::take_next_hop(const FallbackHop& hop) {
       return answer_static(hop.text);
     case FallbackHop::Kind::cached:
       if (answer_from_any_cache(CacheLook::answer)) return;
-      return answer_error({*first_failure_});  // another shard has just taken it
+      return answer_error({*record_.first_failure});  // another shard has just taken it
   }
 }
 
@@ -439,13 +496,9 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   const std::string_view type = head.fields.value(net::HeaderId::content_type, base);
   mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
   // A stream that may still fall back on a missed first token holds back what comes before it.
-  uint32_t hop = next_hop_;
-  const bool may_fall_back =
-      mode_ == Mode::events && decision_.scenario &&
-      (next_fallback(table(), *decision_.scenario, FallbackCause::timeout, &hop) != nullptr ||
-       may_leave_refusals());
+  const bool holds = mode_ == Mode::events && (may_fall_back(FallbackCause::timeout) || may_leave_refusals());
   checking_ = must_be_checked();
-  phase_ = may_fall_back || checking_ ? Phase::holding : Phase::relaying;
+  phase_ = holds || checking_ ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
   begin_capture(head.status);
@@ -497,7 +550,10 @@ void Exchange::on_release(core::TurnTask& task) {
 // The request is kept for further attempts, but not at the price of the block it came in. Without memory for
 // a copy it stays where it is.
 void Exchange::on_memory_short(core::TurnTask& task) {
-  task.owner<Exchange>().session_.move_request_to_own_block();
+  auto& self = task.owner<Exchange>();
+  core::Loop& loop = self.shard_.loop();
+  if (!loop.worth_copying_out(self.session_.request_bytes().size())) return loop.when_receive_memory_is_short(task);
+  self.session_.move_request_to_own_block();
 }
 
 void Exchange::abandon() {

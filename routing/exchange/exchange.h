@@ -11,6 +11,9 @@
 //   same request. So does a plain answer that must be looked at as a whole, until its end
 //   (exchange_check.cc).
 //
+//   next hop: of a candidate that failed (a refusal is no failure) stable, as if there were no launch; then
+//   the scenario's chain. When the total deadline has passed, only what is at hand: cached and static hops.
+//
 // Invariants
 //   1. Each exchange settles exactly once, on every path, and is released at the end of that turn: whoever is
 //      in the middle of an event may still look at phase_.
@@ -54,10 +57,10 @@ class Shard;
 // parser serves the next connection by then.
 struct RequestFacts {
   Endpoint endpoint = Endpoint::chat_completions;
-  uint32_t head_size = 0;                    // where the body begins in the session's request bytes
+  uint32_t head_size = 0;  // where the body begins in the session's request bytes
   bool accepts_stream = false;
   uint8_t traceparent_size = 0;
-  char traceparent[55];                      // W3C trace context, version 00: 55 bytes
+  char traceparent[55];  // W3C trace context, version 00: 55 bytes
 };
 
 // Room for the request head in front of what the rewrite renders, so that both leave in one piece.
@@ -117,9 +120,18 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void send_request(const Inspection& inspection);
   void send_request();
   AfterFailure fail_attempt(core::Error error, uint16_t upstream_status);
+  // What answers in an attempt's place; `hop` null: stable.
+  struct NextHop {
+    const FallbackHop* hop = nullptr;
+    uint32_t after = 0;  // where the chain goes on from there
+  };
+  std::optional<NextHop> find_next_hop(FallbackCause cause, bool time_left);
+  bool may_fall_back(FallbackCause cause) const;
+  bool stable_may_answer() const;
+  bool is_killed(UnitIndex unit) const;
   bool can_answer(const FallbackHop& hop);
-  void pause_before_retry();
-  void take_next_hop(const FallbackHop& hop);
+  void pause_before_retry(uint64_t delay_ns);
+  void take_next_hop(const NextHop& next);
   void end_attempt(Reuse reuse);
   void set_deadline(uint64_t timeout_ns);
   void keep_attributes(const AttributeValues& attributes);
@@ -136,8 +148,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint64_t expected_tokens(const Inspection& inspection) const;
   AnswerContext answer_context();
   BreakerLine* breaker() const;
-  void pick_host();
-  bool may_ask();
+  core::Result<void> choose_provider();
+  BreakerLine* soonest_breaker() const;
+  core::Result<void> refuse_by(const BreakerLine& line);
   void report(core::Error error, uint16_t upstream_status);
   void report_success();
   void learn(const Usage& usage);
@@ -193,38 +206,41 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::SnapshotRef<Table> table_;
   core::Timer timer_;
   core::TurnTask release_task_;
-  core::TurnTask copy_out_task_;   // queued while the request lies in a receive block
+  core::TurnTask copy_out_task_;  // queued while the request lies in a receive block
   Decision decision_;
   RequestFacts facts_;
   Record record_;
-  AnswerCache::Draft draft_;       // of this attempt's answer, for the cache
-  GuardHold hold_;                 // what it has taken of limits and budgets
-  RateFacts refused_rate_;         // of the refusal it ends with
-  bool refused_tokens_ = false;    // refused_rate_ is one of tokens
-  uint64_t retry_after_ns_ = 0;    // the same
+  AnswerCache::Draft draft_;              // of this attempt's answer, for the cache
+  GuardHold hold_;                        // what it has taken of limits and budgets
+  RateFacts refused_rate_;                // of the refusal it ends with
+  bool refused_tokens_ = false;           // refused_rate_ is one of tokens
+  uint64_t retry_after_ns_ = 0;           // the same
   uint64_t upstream_retry_after_ns_ = 0;  // what the provider said in this attempt
   std::optional<ShadowChoice> shadow_;    // until the copy is begun
   ShadowPair* shadow_pair_ = nullptr;
   UsageReader usage_;
   net::SseSplitter splitter_;
-  core::Slice partial_event_;      // bytes of an event whose end has not come
-  core::Slice held_;               // head and events kept back while holding
-  core::Slice checked_;            // a plain body kept back until it is whole
-  core::Slice user_;               // for prompts that mention {{user}}
-  std::array<SentAttribute, core::limits::kMaxAttributes> attributes_;  // the first attribute_count_, for prompts
+  core::Slice partial_event_;  // bytes of an event whose end has not come
+  core::Slice held_;           // head and events kept back while holding
+  core::Slice checked_;        // a plain body kept back until it is whole
+  core::Slice user_;           // for prompts that mention {{user}}
+  std::array<SentAttribute, core::limits::kMaxAttributes>
+      attributes_;  // the first attribute_count_, for prompts
   uint64_t started_ns_;
   uint64_t total_deadline_ns_ = 0;
-  uint64_t plain_length_ = 0;      // of a plain body with Content-Length, else 0
-  uint64_t sent_ns_ = 0;           // the request of this attempt was handed to the connection
+  uint64_t hop_deadline_ns_ = 0;  // of all attempts at the present unit; within the total
+  uint64_t plain_length_ = 0;     // of a plain body with Content-Length, else 0
+  uint64_t sent_ns_ = 0;          // the request of this attempt was handed to the connection
   int64_t content_events_ = 0;
   UnitIndex unit_{};
   uint32_t host_ = 0;                    // of Model::hosts, in this attempt
   std::optional<uint32_t> failed_host_;  // of the same model, in the attempt before
   uint32_t next_hop_ = 0;
   uint32_t retries_left_ = 0;
+  uint32_t other_providers_ = 0;         // of the same model, that a request may go on to
   uint32_t input_bytes_ = 0;
   uint32_t media_bytes_ = 0;
-  uint32_t retries_made_ = 0;      // on this hop
+  uint32_t retries_made_ = 0;  // on this hop
   uint64_t choices_ = 1;
   int64_t written_off_cost_ = 0;  // of attempts that were paid for and whose answer nobody got
   int64_t written_off_tokens_ = 0;
@@ -232,12 +248,13 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   int64_t full_length_ = 0;   // output tokens that make one
   uint16_t hops_taken_ = 0;
   uint8_t attribute_count_ = 0;
-  std::optional<core::ErrorCode> first_failure_;   // why the first hop was left
   Phase phase_ = Phase::acquiring;
   Mode mode_ = Mode::plain;
-  bool stream_ = false;            // the client asked for a stream
+  bool stream_ = false;  // the client asked for a stream
   bool usage_hidden_ = false;
-  bool committed_ = false;         // something of an answer has gone downstream
+  bool committed_ = false;     // something of an answer has gone downstream
+  bool stable_left_ = false;   // the candidate was decided on, and stable has not been asked
+  bool stable_asked_ = false;  // in the candidate's place
   bool chunked_downstream_ = false;
   bool free_retry_left_ = true;
   bool reused_session_ = false;
@@ -246,10 +263,10 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool upstream_paused_ = false;
   bool first_piece_ = true;
   bool first_event_ = true;
-  bool pausing_ = false;           // acquiring: the clock of a retry runs
-  bool checking_ = false;          // the body goes to checked_
-  bool refused_ = false;           // a stream's first token is a refusal that a hop answers to
-  Pass pass_ = Pass::no;           // of this attempt, until it has reported; no = nothing to report
+  bool pausing_ = false;   // acquiring: the clock of a retry runs
+  bool checking_ = false;  // the body goes to checked_
+  bool refused_ = false;   // a stream's first token is a refusal that a hop answers to
+  Pass pass_ = Pass::no;   // of this attempt, until it has reported; no = nothing to report
 };
 
 }  // namespace weir::routing

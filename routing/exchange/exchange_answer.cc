@@ -20,11 +20,13 @@ void Exchange::send_downstream(core::Slice data) {
   if (phase_ == Phase::ended) return;  // the step before could not be taken
   record_.response_bytes += data.size();
   // So much and no token yet: not what the hold is for.
-  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes) release_held();
+  if (phase_ == Phase::holding && held_.size() + uint64_t{data.size()} > core::limits::kMaxQueuedSendBytes)
+    release_held();
   if (phase_ == Phase::holding) {
     // Small by nature: a head and the events before the first token. Copied, so that no receive block waits.
     if (held_.block() == nullptr || held_.room() - held_.size() < data.size()) {
-      core::Slice larger = shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
+      core::Slice larger =
+          shard_.loop().buffers().allocate(std::max<uint32_t>(2048, 2 * (held_.size() + data.size())));
       if (larger.block() == nullptr) return cut({ErrorCode::out_of_buffers});
       if (!held_.empty()) std::memcpy(larger.mutable_data(), held_.data(), held_.size());
       larger.set_size(held_.size());
@@ -52,7 +54,8 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
       case net::HeaderId::content_encoding:
         writer.parsed_field(field.name(base), field.value(base));
         break;
-      case net::HeaderId::rate_limit:  // only where it is the reason: it tells of weir's account, not the tenant's
+      case net::HeaderId::rate_limit:  // only where it is the reason: it tells of weir's account, not the
+                                       // tenant's
         if (head.status == 429) writer.parsed_field(field.name(base), field.value(base));
         break;
       default:
@@ -60,7 +63,7 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
     }
   }
   if (head.status >= 500) writer.field("x-should-retry", "false");
-  append_decision_fields(writer, table(), record_, hops_taken_, first_failure_);
+  append_decision_fields(writer, table(), record_, hops_taken_, record_.first_failure);
   const AnswerContext context = answer_context();
   append_rate_fields(writer, context.requests, context.tokens);
   chunked_downstream_ = head.framing.kind == net::BodyKind::chunked ||
@@ -134,16 +137,17 @@ void Exchange::answer_error(core::Error error) {
 
 void Exchange::answer_static(std::string_view text) {
   // A text is no vector: what made weir come here is the answer.
-  if (facts_.endpoint == Endpoint::embeddings) return answer_error({first_failure_.value_or(ErrorCode::killed)});
+  if (facts_.endpoint == Endpoint::embeddings)
+    return answer_error({record_.first_failure.value_or(ErrorCode::killed)});
   phase_ = Phase::relaying;
   committed_ = true;
   record_.status = 200;
-  record_.unit = Record::kNone;    // no unit answers, and nothing is charged for this
+  record_.unit = Record::kNone;  // no unit answers, and nothing is charged for this
   record_.upstream_status = 0;
   record_.response_bytes = 0;
   usage_ = UsageReader(facts_.endpoint);
-  record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint, stream_,
-                                               shard_.loop().wall_now_ns(), answer_context());
+  record_.response_bytes += send_static_answer(session_, shard_.loop().buffers(), text, facts_.endpoint,
+                                               stream_, shard_.loop().wall_now_ns(), answer_context());
   finish();
 }
 
@@ -159,7 +163,8 @@ void Exchange::cut(core::Error error) {
   record_.error = error.code;
   end_attempt(Reuse::no);
   if (mode_ == Mode::events) {
-    if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty()) send_chunk(std::move(event));
+    if (core::Slice event = render_error_event(shard_.small_bytes(), error); !event.empty())
+      send_chunk(std::move(event));
     if (phase_ == Phase::ended) return;  // no memory even for that
   }
   session_.cut();

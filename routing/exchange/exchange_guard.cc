@@ -18,18 +18,17 @@ using core::ErrorCode;
 // How long after a table was activated it is told that limits with `warn_at` fill up.
 constexpr int64_t kWarnNs = 3'600'000'000'000;
 
-bool is_killed(const Table& table, UnitIndex unit) {
-  if (!table.kills.any) return false;
-  const Model& model = (*table.body)[(*table.body)[unit].model];
-  const auto killed = [&](ProviderIndex provider) {
-    return table.kills.providers[static_cast<size_t>(provider)];
-  };
-  return table.kills.units[static_cast<size_t>(unit)] ||
+}  // namespace
+
+bool Exchange::is_killed(UnitIndex unit) const {
+  const Kills& kills = table().kills;
+  if (!kills.any) return false;
+  const Model& model = (*table().body)[(*table().body)[unit].model];
+  const auto killed = [&](ProviderIndex provider) { return kills.providers[static_cast<size_t>(provider)]; };
+  return kills.units[static_cast<size_t>(unit)] ||
          (model.hosts.empty() ? killed(model.provider)
                               : std::ranges::all_of(model.hosts, killed, &ModelHost::provider));
 }
-
-}  // namespace
 
 // What an attempt at this unit costs at most: every byte of input a token, every choice as long as it may be.
 int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection) const {
@@ -107,39 +106,70 @@ BreakerLine* Exchange::breaker() const {
   return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model, host_);
 }
 
-// Which of the model's providers this attempt asks.
-void Exchange::pick_host() {
+// Which of the model's providers this attempt asks: the less loaded of two, by weight and by what its breaker
+// lets through. Error: none may be asked now.
+core::Result<void> Exchange::choose_provider() {
   const Table& now_table = table();
   const Model& model = (*now_table.body)[unit().model];
-  host_ = 0;
-  if (!model.hosts.empty()) {
-    std::array<HostLoad, core::limits::kMaxModelHosts> loads;
-    const uint64_t now_ns = shard_.loop().now_ns();
-    for (uint32_t i = 0; i < model.hosts.size(); ++i) {
-      const ModelHost& host = model.hosts[i];
-      const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, host.provider).machine();
-      const bool killed =
-          now_table.kills.any && now_table.kills.providers[static_cast<size_t>(host.provider)];
-      const bool open = now_table.guards != nullptr &&
-                        view(now_table.guards->breaker(unit().model, i), now_ns).state == BreakerState::open;
-      loads[i] = {
-          .weight = host.weight, .in_flight = pool.busy() + pool.waiting(), .usable = !killed && !open};
-    }
-    host_ = choose_host(std::span(loads).first(model.hosts.size()), shard_.dice(), failed_host_).value_or(0);
+  const uint64_t now_ns = shard_.loop().now_ns();
+  const auto take = [&](uint32_t host) {
+    host_ = host;
+    record_.provider =
+        static_cast<uint32_t>(model.hosts.empty() ? model.provider : model.hosts[host].provider);
+  };
+  take(0);
+  if (model.hosts.empty()) {
+    BreakerLine* line = breaker();
+    if (line == nullptr) return {};
+    // A slow start leads requests elsewhere; without an elsewhere they come.
+    const bool slow = share_permille(*line, now_ns) < 1000 && may_fall_back(FallbackCause::connect);
+    pass_ = ask(*line, now_ns, slow ? shard_.dice() : kNoSlowStart);
+    return pass_ != Pass::no ? core::Result<void>() : refuse_by(*line);
   }
-  record_.provider =
-      static_cast<uint32_t>(model.hosts.empty() ? model.provider : model.hosts[host_].provider);
+  std::array<HostLoad, core::limits::kMaxModelHosts> room;
+  const std::span loads = std::span(room).first(model.hosts.size());
+  for (uint32_t i = 0; i < loads.size(); ++i) {
+    const ModelHost& host = model.hosts[i];
+    const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, host.provider).machine();
+    const bool killed = now_table.kills.any && now_table.kills.providers[static_cast<size_t>(host.provider)];
+    const uint32_t share = now_table.guards == nullptr
+                               ? 1000
+                               : share_permille(now_table.guards->breaker(unit().model, i), now_ns);
+    loads[i] = {.weight = host.weight * share,
+                .in_flight = pool.busy() + pool.waiting(),
+                .usable = !killed && share > 0};
+  }
+  // Another shard may take the one probe that a breaker lets through: then the next one is asked.
+  while (const auto chosen = choose_host(loads, shard_.dice(), failed_host_)) {
+    take(*chosen);
+    BreakerLine* line = breaker();
+    if (line == nullptr) return {};
+    pass_ = ask(*line, now_ns, kNoSlowStart);
+    if (pass_ != Pass::no) return {};
+    loads[*chosen].usable = false;
+  }
+  if (now_table.guards == nullptr)
+    return core::fail(ErrorCode::killed);  // decide() sees to it that one is left
+  return refuse_by(*soonest_breaker());
 }
 
-// Whether the provider of this attempt may be asked.
-bool Exchange::may_ask() {
-  BreakerLine* line = breaker();
-  if (line == nullptr) return true;
+// Of the present model, at whichever of its providers opens first.
+BreakerLine* Exchange::soonest_breaker() const {
+  const Model& model = (*table().body)[unit().model];
   const uint64_t now_ns = shard_.loop().now_ns();
-  pass_ = ask(*line, now_ns, shard_.dice());
-  if (pass_ != Pass::no) return true;
-  retry_after_ns_ = view(*line, now_ns).left_ns;
-  return false;
+  BreakerLine* soonest = nullptr;
+  for (uint32_t i = 0; i < model.hosts.size(); ++i) {
+    BreakerLine& line = table().guards->breaker(unit().model, i);
+    if (soonest == nullptr || view(line, now_ns).left_ns < view(*soonest, now_ns).left_ns) soonest = &line;
+  }
+  return soonest;
+}
+
+// A provider that has said when to come back is quoted, with its own status.
+core::Result<void> Exchange::refuse_by(const BreakerLine& line) {
+  const BreakerView seen = view(line, shard_.loop().now_ns());
+  retry_after_ns_ = seen.left_ns;
+  return core::fail(seen.limited && seen.left_ns > 0 ? ErrorCode::provider_limited : ErrorCode::breaker_open);
 }
 
 // Once per attempt: it answers.
@@ -233,7 +263,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
 bool Exchange::take_economy(const Inspection& inspection) {
   if (!decision_.scenario || decision_.hop) return false;
   const UnitIndex economy = table().guards->economy_unit(*decision_.scenario);
-  if (is_killed(table(), economy)) return false;
+  if (is_killed(economy)) return false;
   if (economy != decision_.unit &&
       !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
     return false;
@@ -253,7 +283,7 @@ bool Exchange::answer_with_static_hop(ErrorCode why) {
   for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
     if (hop.kind != FallbackHop::Kind::static_text) continue;
     ++hops_taken_;
-    first_failure_ = why;
+    record_.first_failure = why;
     record_.arm = Arm::fallback;
     record_.reason = Reason::fallback;
     answer_static(hop.text);
@@ -277,7 +307,7 @@ bool Exchange::affords(UnitIndex unit) {
 }
 
 AnswerContext Exchange::answer_context() {
-  AnswerContext context{record_, record_.table, hops_taken_, first_failure_};
+  AnswerContext context{record_, record_.table, hops_taken_, record_.first_failure};
   context.retry_after_ns = retry_after_ns_;
   (refused_tokens_ ? context.tokens : context.requests) = refused_rate_;
   hold_.rate_facts(shard_.guard_time(), context.requests, context.tokens);

@@ -24,7 +24,9 @@ void Exchange::start_shadow(const Inspection& inspection) {
     return metrics.shadow_dropped.add();
   }
   UpstreamRequest request;
-  if (!shard_.has_room_for_shadow() || !render_request(choice.unit, (*table().body)[candidate.model].provider, inspection, request).has_value()) {
+  if (!shard_.has_room_for_shadow() ||
+      !render_request(choice.unit, (*table().body)[candidate.model].provider, inspection, request)
+           .has_value()) {
     return metrics.shadow_dropped.add();
   }
   uint64_t size = request.head_size;
@@ -46,6 +48,7 @@ void Exchange::start_shadow(const Inspection& inspection) {
   const BudgetGuard& budget = guard->budgets[0];
   const int64_t worst = worst_case(choice.unit, inspection);
   if (reserve(*budget.line, budget.spec, worst, shard_.guard_time()) != Fit::fits) {
+    record_.shadow_over_budget = static_cast<uint32_t>(choice.flag);
     return metrics.shadow_over_budget.add();
   }
   ShadowPair* pair = shard_.shadow_pairs().take();

@@ -100,6 +100,13 @@ void ShardMetrics::count(const Record& record) {
       series.reasoning_tokens.add(static_cast<uint64_t>(record.reasoning_tokens));
     if (record.cost_nano_usd > 0) series.cost_nano_usd.add(static_cast<uint64_t>(record.cost_nano_usd));
   }
+  if (record.first_failure) {
+    // Counted against what was decided: its series may be one that never answers.
+    Record decided = record;
+    decided.unit = decided.provider = Record::kNone;
+    decided.arm = record.decided_arm;
+    series_for(decided).fallbacks.add();
+  }
   series.duration_ns.record(record.total_ns);
   if (record.first_token_ns != 0) series.first_token_ns.record(record.first_token_ns);
 }

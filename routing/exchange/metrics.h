@@ -27,8 +27,8 @@ struct MetricLabels {
   std::string tenant, scenario, unit, arm, provider;
 };
 
-// How many tokens calls use: the buckets that the OTel GenAI conventions give gen_ai.client.token.usage, powers of
-// four from 1 to 4^13. Written and read like a Counter.
+// How many tokens calls use: the buckets that the OTel GenAI conventions give gen_ai.client.token.usage,
+// powers of four from 1 to 4^13. Written and read like a Counter.
 class TokenHistogram {
  public:
   static constexpr unsigned kBounds = 14;
@@ -43,7 +43,9 @@ class TokenHistogram {
     counts_[index_of(tokens)].add();
     sum_.add(tokens);
   }
-  uint64_t count(unsigned index) const { return counts_[index].value(); }  // not cumulative; kBounds: above all
+  uint64_t count(unsigned index) const {
+    return counts_[index].value();
+  }  // not cumulative; kBounds: above all
   uint64_t sum() const { return sum_.value(); }
 
  private:
@@ -52,13 +54,15 @@ class TokenHistogram {
 };
 
 // The statuses that are counted apart; any other is counted as the last one, 0.
-inline constexpr auto kCountedStatuses = std::to_array<uint16_t>(
-    {200, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415, 417, 422, 429, 431, 499, 500, 502, 503, 504, 505, 529, 0});
+inline constexpr auto kCountedStatuses =
+    std::to_array<uint16_t>({200, 400, 401, 403, 404, 405, 408, 409, 411, 413, 414, 415,
+                             417, 422, 429, 431, 499, 500, 502, 503, 504, 505, 529, 0});
 
 // One label set. Created by the shard, then read by anyone.
 struct MetricSeries {
   MetricLabels labels;
   std::array<core::Counter, kCountedStatuses.size()> exchanges;  // by kCountedStatuses
+  core::Counter fallbacks;  // of a unit that was decided and that another hop had to answer for
   core::Counter cached_input_tokens, reasoning_tokens;
   core::Counter cost_nano_usd;
   TokenHistogram input_tokens, output_tokens;
@@ -73,14 +77,14 @@ class ShardMetrics {
   // Counts a finished exchange. Allocates only when a label set is seen for the first time.
   void count(const Record& record);
 
-  core::Counter requests;                 // whole requests, and refusals
+  core::Counter requests;  // whole requests, and refusals
   core::Counter attempts;
-  core::Counter records_dropped;          // the queue to the control thread was full
+  core::Counter records_dropped;  // the queue to the control thread was full
   core::Counter pins_written;
-  core::Counter evaluations;              // OFREP requests answered with an evaluation, or that nothing changed
-  core::Counter evaluations_unchanged;    // of those, the latter
+  core::Counter evaluations;            // OFREP requests answered with an evaluation, or that nothing changed
+  core::Counter evaluations_unchanged;  // of those, the latter
   core::Counter events_sent;
-  core::Gauge event_streams;              // open
+  core::Gauge event_streams;  // open
   core::Counter breakers_opened;
   core::Counter cache_hits, cache_misses, cache_stores;
   core::Counter runaway_refused;
@@ -90,13 +94,13 @@ class ShardMetrics {
   core::Gauge overload_rung;
   // Requests that a limit or budget refused or led elsewhere, by what decided.
   std::array<std::array<core::Counter, kLimitKinds>, kGuardScopes> limited;
-  core::Gauge exchanges;                  // open
+  core::Gauge exchanges;  // open
   // Set once per turn from counts that are kept elsewhere on the shard.
   core::Gauge connections, accepted, connections_refused;
   core::Gauge kernel_enters, operations, completions, no_buffers, overflows;
   core::Gauge receive_bytes, buffer_bytes;
   core::Counter turns;
-  core::Histogram turn_ns;                // work in a turn, waiting excluded
+  core::Histogram turn_ns;  // work in a turn, waiting excluded
   std::array<core::Counter, core::kErrorCodeCount> errors;
 
   // Series [0, series_count()) are complete and stay where they are. Any thread.
@@ -119,7 +123,8 @@ class ShardMetrics {
 };
 
 // Prometheus text format 0.0.4 of all shards together; the names follow the OTel GenAI conventions where one
-// exists. Series of the same labels are added up over the shards; what describes a shard has the label `shard`.
+// exists. Series of the same labels are added up over the shards; what describes a shard has the label
+// `shard`.
 void append_prometheus(std::span<const ShardMetrics* const> shards, std::string& out);
 
 }  // namespace weir::routing

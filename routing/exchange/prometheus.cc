@@ -138,7 +138,7 @@ std::vector<Merged> merge_series(std::span<const ShardMetrics* const> shards) {
   // "other" is there from the start, and silent until it is needed.
   std::erase_if(merged, [](const Merged& series) {
     return series.sum([](const MetricSeries& part) {
-      uint64_t count = 0;
+      uint64_t count = part.fallbacks.value();
       for (const core::Counter& status : part.exchanges) count += status.value();
       return count;
     }) == 0;
@@ -187,6 +187,9 @@ void append_series(Text& text, std::span<const Merged> all) {
           [](const MetricSeries& part) { return part.cached_input_tokens.value(); });
   counter("weir_reasoning_tokens_total", "Output tokens that were not shown; part of the output.",
           [](const MetricSeries& part) { return part.reasoning_tokens.value(); });
+  counter("weir_fallbacks_total",
+          "Exchanges that another hop answered, by the unit that was decided and failed.",
+          [](const MetricSeries& part) { return part.fallbacks.value(); });
   text.family("weir_cost_usd_total", Type::counter, "What the exchanges cost at the table's prices.");
   for (const Merged& series : all) {
     const uint64_t nano_usd = series.sum([](const MetricSeries& part) { return part.cost_nano_usd.value(); });
@@ -235,7 +238,8 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
        &M::evaluations_unchanged);
   each("weir_event_streams", gauge, "Event streams (OFREP) open.", &M::event_streams);
   each("weir_events_total", counter, "Events sent to all of them.", &M::events_sent);
-  each("weir_breakers_opened_total", counter, "Times that a failing provider was left alone.", &M::breakers_opened);
+  each("weir_breakers_opened_total", counter, "Times that a failing provider was left alone.",
+       &M::breakers_opened);
   each("weir_cache_hits_total", counter, "Answers given from the cache.", &M::cache_hits);
   each("weir_cache_misses_total", counter, "Requests that the cache had no answer for.", &M::cache_misses);
   each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
@@ -267,8 +271,9 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
       uint64_t count = 0;
       for (const ShardMetrics* shard : shards) count += shard->limited[scope][kind].value();
       if (count == 0) continue;
-      text.sample("", label("limit", limit_token(static_cast<GuardScope>(scope), static_cast<LimitKind>(kind))), "",
-                  count);
+      text.sample("",
+                  label("limit", limit_token(static_cast<GuardScope>(scope), static_cast<LimitKind>(kind))),
+                  "", count);
     }
   }
 

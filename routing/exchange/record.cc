@@ -1,5 +1,8 @@
 #include "routing/exchange/record.h"
 
+#include <bit>
+#include <cstring>
+
 #include "core/assert.h"
 #include "core/json_text.h"
 #include "core/strong.h"
@@ -83,13 +86,17 @@ std::string_view token(CacheUse use) {
 }
 
 std::array<char, 32> to_hex(RequestId id) {
-  constexpr char kDigits[] = "0123456789abcdef";
+  using Lanes = uint8_t __attribute__((vector_size(16)));
+  const uint64_t words[2] = {std::byteswap(id.high), std::byteswap(id.low)};
+  Lanes bytes;
+  std::memcpy(&bytes, words, sizeof bytes);
+  const auto digits = [](Lanes nibbles) -> Lanes { return nibbles + '0' + ((nibbles > 9) & ('a' - '0' - 10)); };
+  const Lanes first = digits(bytes >> 4), second = digits(bytes & 15);
   std::array<char, 32> text;
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned shift = 60 - 4 * i;
-    text[i] = kDigits[id.high >> shift & 15];
-    text[16 + i] = kDigits[id.low >> shift & 15];
-  }
+  const Lanes halves[2] = {
+      __builtin_shufflevector(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+      __builtin_shufflevector(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)};
+  std::memcpy(text.data(), halves, sizeof halves);
   return text;
 }
 
@@ -152,6 +159,7 @@ void append_json(const Record& record, std::string& out) {
   line.number("request_bytes", record.request_bytes);
   line.number("response_bytes", record.response_bytes);
   line.number("client_retry", record.client_retry);
+  if (record.first_failure) line.plain("fallback", core::describe(*record.first_failure).token);
   if (record.cache != CacheUse::none) line.plain("cache", token(record.cache));
   if (record.limit != nullptr) line.plain("limit", record.limit);
   if (record.warned != nullptr) line.plain("warned", record.warned);

@@ -31,6 +31,7 @@ const Unit& ShadowCall::unit() const {
 }
 
 void ShadowCall::start(core::Slice request) {
+  request_bytes_ = request.size();
   request_ = std::move(request);
   const Timeouts& timeouts = unit().timeouts;
   shard_.loop().timers().schedule(timer_, core::deadline_after(started_ns_, timeouts.total_ns));
@@ -39,11 +40,11 @@ void ShadowCall::start(core::Slice request) {
   const auto connect_ms =
       static_cast<uint32_t>(std::min<uint64_t>(timeouts.connect_ns / core::kNsPerMs, UINT32_MAX));
   upstream_ = pool_->acquire(*this, outcome, std::max<uint32_t>(connect_ms, 1));
-  if (!outcome) {
-    pool_ = nullptr;
-    return fail(outcome.error().code);
-  }
-  if (upstream_ != nullptr) send();
+  if (upstream_ != nullptr) return send();
+  shard_.shadow_gate().charge_connection(started_ns_);
+  if (outcome) return;
+  pool_ = nullptr;
+  fail(outcome.error().code);
 }
 
 void ShadowCall::on_upstream_ready(net::ClientSession& session) {
@@ -72,6 +73,9 @@ void ShadowCall::on_response_body(net::BodyPiece piece) {
   usage_.feed(payload, first_piece_ ? UsageReader::Position::first : UsageReader::Position::middle);
   first_piece_ = false;
   side_.append(payload);
+  answer_bytes_ += payload.size();
+  lines_ += static_cast<uint64_t>(std::ranges::count(payload, uint8_t{'\n'}));
+  if (answer_bytes_ > core::limits::kMaxShadowAnswerBytes) end(Reuse::no);  // the pair says `truncated`
 }
 
 void ShadowCall::on_response_end(Reuse reuse) {
@@ -106,10 +110,13 @@ void ShadowCall::end(Reuse reuse) {
     pool_->release(*std::exchange(upstream_, nullptr), reuse);
   }
   pool_ = nullptr;
+  shard_.shadow_gate().charge_bytes(request_bytes_ + answer_bytes_, shard_.loop().now_ns());
   side_.total_ns = shard_.loop().now_ns() - started_ns_;
   side_.usage = usage_.usage();
   if (!side_.usage.present && is_paid_for(side_.status)) {
-    side_.usage.input = (pair_.request_bytes + 3) / 4;  // as an exchange does; output is not known
+    // About four bytes make a token, and a stream's events, of two lines each, bear one.
+    side_.usage.input = (pair_.request_bytes + 3) / 4;
+    side_.usage.output = static_cast<int64_t>(pair_.streamed ? lines_ / 2 : answer_bytes_ / 4);
   }
   side_.cost_nano_usd = cost(side_.usage, (*pair_.table->body)[unit().model].price);
   routing::settle(*budget_.line, budget_.spec, worst_, side_.cost_nano_usd);

@@ -6,7 +6,9 @@
 // What keeps it from hurting anybody:
 //   - it begins after the request itself has been sent, from bytes of its own
 //   - its own caps: kMaxShadowCalls at a time, kMaxShadowRequestBytes a request, kMaxShadowPairs not written
-//     down yet (core/limits.h); past any of them no copy is made, and a busy shard makes none
+//     down yet (core/limits.h); past any of them no copy is made, and a busy shard makes none. Past
+//     kMaxShadowAnswerBytes of an answer it is cancelled. So many connections and bytes per second
+//     (routing/guard/shadow_gate.h)
 //   - its own connections: it never stands before a client in a pool's queue
 //   - its own budget, reserved at its worst case, settled at what it cost; the tenant's is not touched
 //   - health: a candidate whose breaker is open is not asked, and what happens here opens none
@@ -71,6 +73,9 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   core::Timer timer_;
   core::TurnTask release_task_;
   uint64_t started_ns_;
+  uint64_t request_bytes_ = 0;
+  uint64_t answer_bytes_ = 0;
+  uint64_t lines_ = 0;
   bool first_piece_ = true;
   bool ended_ = false;
 };

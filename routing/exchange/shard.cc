@@ -42,6 +42,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
       data_plane_(std::make_unique<DataPlane>(*this)),
       server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
       turn_over_task_(on_turn_over, this),
+      calm_timer_(on_calm, this),
       index_(index),
       next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1),
                ~gateway.options.process_seed} {
@@ -58,6 +59,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
 
 Shard::~Shard() {
   WEIR_ASSERT(closed());
+  calm_timer_.cancel();
   loop_.on_turn(nullptr, nullptr);
 }
 
@@ -97,6 +99,8 @@ net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
   return *pool_of_provider_[at];
 }
 
+void Shard::on_calm(core::Timer&) {}  // a turn is all that is wanted
+
 // How long the turn took, and how much is in use: once per turn.
 void Shard::on_turn_over(core::TurnTask& task) {
   auto& self = task.owner<Shard>();
@@ -104,17 +108,26 @@ void Shard::on_turn_over(core::TurnTask& task) {
   constexpr uint32_t kFewExchanges = 64;
   const uint32_t most = self.gateway_.options.max_exchanges_per_shard;
   const uint64_t in_use = most > kFewExchanges ? uint64_t{self.exchanges_.live()} * 1000 / most : 0;
-  const LoadFacts facts{.turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
-                        .exchanges_permille = static_cast<uint32_t>(in_use),
-                        .memory_permille = static_cast<uint32_t>(self.loop_.io().stats().receive_bytes *
-                                                                 1000 / core::IoOptions{}.max_receive_bytes)};
+  const LoadFacts facts{
+      .turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
+      .exchanges_permille = static_cast<uint32_t>(in_use),
+      .memory_permille = static_cast<uint32_t>(
+          std::max(self.loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
+                   self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
+  self.metrics_.turn_ns.record(facts.turn_ns);
   const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
-  self.server_.settings().draining = rung != Rung::normal || self.draining_;
+  self.server_.settings().thinning = self.ladder_.ends_connections();
+  // Nothing may happen any more, above all when nobody is let in: it comes down all the same.
+  if (rung != Rung::normal) {
+    self.loop_.timers().schedule(self.calm_timer_, self.loop_.now_ns() + OverloadLadder::kCalmNs / 4);
+  }
+  self.server_.pause_accepting(rung == Rung::no_accept);
   self.metrics_.overload_rung.set(static_cast<int64_t>(rung));
 }
 
 bool Shard::has_room_for_shadow() {
-  return !draining_ && shadow_calls_.live() < core::limits::kMaxShadowCalls && shadow_pairs().any_free();
+  return !draining_ && shadow_calls_.live() < core::limits::kMaxShadowCalls && shadow_pairs().any_free() &&
+         shadow_gate_.admits(loop_.now_ns());
 }
 
 net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provider) {
@@ -174,10 +187,10 @@ void Shard::settle(const Record& record) {
   if (!records_.try_push(record)) metrics_.records_dropped.add();
 }
 
-void Shard::begin_drain() {
+void Shard::begin_drain(uint32_t idle_ms) {
   draining_ = true;
   shadow_calls_.for_each([](ShadowCall& call) { call.abandon(); });
-  server_.begin_drain();
+  server_.begin_drain(idle_ms);
   data_plane_->begin_drain();
 }
 

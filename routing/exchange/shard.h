@@ -21,6 +21,7 @@
 #include "routing/exchange/metrics.h"
 #include "routing/guard/overload.h"
 #include "routing/guard/retry_budget.h"
+#include "routing/guard/shadow_gate.h"
 #include "routing/inspect/inspect.h"
 
 namespace weir::routing {
@@ -37,11 +38,12 @@ class Shard {
   Shard& operator=(const Shard&) = delete;
 
   void listen(int listener, const net::TlsServerContextHolder* tls = nullptr);
-  // Stops accepting; exchanges under way end; then closed() becomes true.
-  void begin_drain();
+  // Stops accepting; exchanges under way end, and connections idle for `idle_ms`; then closed() becomes true.
+  void begin_drain(uint32_t idle_ms = core::limits::kDrainIdleMs);
   // Ends whatever is still open, at once.
   void close_all();
-  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each turn.
+  // After begin_drain() or close_all(): everything has ended, idle provider connections included. Asked each
+  // turn.
   bool closed();
 
   // ---- for the exchange and the data plane ----
@@ -60,6 +62,7 @@ class Shard {
   core::Slab<ShadowCall>& shadow_calls() { return shadow_calls_; }
   ShadowPairs& shadow_pairs() { return *gateway_.shadows[index_]; }
   bool has_room_for_shadow();
+  ShadowGate& shadow_gate() { return shadow_gate_; }
   // As pool_for(), of connections that only copies use.
   net::UpstreamPool& shadow_pool_for(const Table& of, ProviderIndex provider);
   Rung rung() const { return ladder_.rung(); }
@@ -68,13 +71,14 @@ class Shard {
   RetryBudget& retries() { return retries_; }
   uint32_t dice() { return static_cast<uint32_t>(next_request_id().low >> 32); }
   const GuardTime& guard_time() { return calendar_.at(loop_.now_ns(), loop_.wall_now_ns()); }
-  std::string_view date();                 // "2026-12-01", UTC
+  std::string_view date();  // "2026-12-01", UTC
   // Counts the exchange and hands its record to the control thread.
   void settle(const Record& record);
 
  private:
   static void on_turn(void* self);
   static void on_turn_over(core::TurnTask& task);
+  static void on_calm(core::Timer& timer);
   net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider, std::string_view purpose = {});
 
   core::Loop& loop_;
@@ -91,15 +95,17 @@ class Shard {
   core::Slab<ShadowCall> shadow_calls_;
   struct Pool {
     std::unique_ptr<net::UpstreamPool> pool;
-    std::shared_ptr<net::TlsClientContext> trust;   // the prototype its context was made from
+    std::shared_ptr<net::TlsClientContext> trust;  // the prototype its context was made from
   };
-  std::unordered_map<std::string, Pool> pools_;  // by scheme, host, port, trust
-  std::vector<net::UpstreamPool*> pool_of_provider_;   // of the current table; null = not looked up yet
+  std::unordered_map<std::string, Pool> pools_;       // by scheme, host, port, trust
+  std::vector<net::UpstreamPool*> pool_of_provider_;  // of the current table; null = not looked up yet
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
   CalendarClock calendar_;
   OverloadLadder ladder_;
+  ShadowGate shadow_gate_;
   core::TurnTask turn_over_task_;
+  core::Timer calm_timer_;  // so that a ladder without turns comes down
   const uint32_t index_;
   bool draining_ = false;
   RetryBudget retries_;

@@ -3,8 +3,9 @@
 // worse is avoided, without a herd (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 // 2001).
 //
-// Load is what a shard itself has under way, by weight. A provider whose breaker is open, or that is killed,
-// is not drawn; one that has just failed this request only if there is no other.
+// Load is what a shard itself has under way, by weight; a provider in its slow start has a share of its
+// weight. One whose breaker is open, or that is killed, is not drawn; one that has just failed this request
+// only if there is no other.
 //
 // Pure, any thread.
 #pragma once
@@ -45,6 +46,7 @@ inline std::optional<uint32_t> choose_host(std::span<const HostLoad> hosts, uint
   const auto second = draw(first, false);
   if (!second) return first;
   const HostLoad &a = hosts[*first], &b = hosts[*second];
+  // As loaded as each other, idle ones above all: the first, so that shares follow the weights.
   return uint64_t{b.in_flight} * a.weight < uint64_t{a.in_flight} * b.weight ? second : first;
 }
 

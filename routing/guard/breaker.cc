@@ -12,8 +12,10 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr uint64_t pack(BreakerState state, uint64_t time_ns) {
   return time_ns << 2 | static_cast<uint64_t>(state);
 }
+// Open because of a 429.
+constexpr uint64_t kLimited = 3;
 constexpr BreakerState state_of(uint64_t word) {
-  return static_cast<BreakerState>(word & 3);
+  return (word & 3) == kLimited ? BreakerState::open : static_cast<BreakerState>(word & 3);
 }
 constexpr uint64_t time_of(uint64_t word) {
   return word >> 2;
@@ -41,18 +43,25 @@ Window count(BreakerLine& line, bool failure, uint64_t now_ns) {
   }
 }
 
-// From `from` to open; false: somebody else changed it.
-bool open(BreakerLine& line, uint64_t from, uint64_t until_ns) {
-  if (!line.state.compare_exchange_strong(from, pack(BreakerState::open, until_ns), kRelaxed)) return false;
+// From `from` to `to`, which is open; false: somebody else changed it.
+bool open(BreakerLine& line, uint64_t from, uint64_t to) {
+  if (!line.state.compare_exchange_strong(from, to, kRelaxed)) return false;
   line.opened.fetch_add(1, kRelaxed);
   line.consecutive.store(0, kRelaxed);
   line.window.store(0, kRelaxed);
   return true;
 }
 
-uint64_t next_open_ns(BreakerLine& line) {
+// Open for twice as long as the time before.
+uint64_t next_open(BreakerLine& line, uint64_t now_ns) {
   const uint64_t times = std::min<uint64_t>(line.backoff.fetch_add(1, kRelaxed), 10);
-  return std::min(R::kOpenNs << times, R::kMaxOpenNs);
+  return pack(BreakerState::open, now_ns + std::min(R::kOpenNs << times, R::kMaxOpenNs));
+}
+
+// Of a closed one: a tenth at the beginning of its slow start, in the end everybody.
+uint32_t slow_start_permille(uint64_t since_ns, uint64_t now_ns) {
+  if (since_ns == 0 || now_ns >= since_ns + R::kSlowStartNs) return 1000;
+  return static_cast<uint32_t>(100 + 900 * (now_ns - std::min(now_ns, since_ns)) / R::kSlowStartNs);
 }
 
 }  // namespace
@@ -62,13 +71,17 @@ std::string_view token(BreakerState state) {
   return kTokens[static_cast<unsigned>(state)];
 }
 
+uint32_t share_permille(const BreakerLine& line, uint64_t now_ns) {
+  const uint64_t word = line.state.load(kRelaxed);
+  if (state_of(word) == BreakerState::closed) return slow_start_permille(time_of(word), now_ns);
+  return now_ns >= time_of(word) ? 100 : 0;
+}
+
 Pass ask(BreakerLine& line, uint64_t now_ns, uint32_t dice) {
   uint64_t word = line.state.load(kRelaxed);
   const uint64_t time_ns = time_of(word);
   if (state_of(word) == BreakerState::closed) {
-    if (time_ns == 0 || now_ns >= time_ns + R::kSlowStartNs) return Pass::yes;
-    const uint64_t share = 100 + 900 * (now_ns - std::min(now_ns, time_ns)) / R::kSlowStartNs;
-    if (dice % 1000 < share) return Pass::yes;
+    if (dice % 1000 < slow_start_permille(time_ns, now_ns)) return Pass::yes;
   } else if (now_ns >= time_ns &&
              line.state.compare_exchange_strong(
                  word, pack(BreakerState::half_open, now_ns + R::kProbePatienceNs), kRelaxed)) {
@@ -96,21 +109,22 @@ void succeeded(BreakerLine& line, Pass pass, uint64_t now_ns) {
 bool failed(BreakerLine& line, Pass pass, uint64_t now_ns) {
   const uint64_t word = line.state.load(kRelaxed);
   if (pass == Pass::probe) {
-    return state_of(word) == BreakerState::half_open && open(line, word, now_ns + next_open_ns(line));
+    return state_of(word) == BreakerState::half_open && open(line, word, next_open(line, now_ns));
   }
   if (state_of(word) != BreakerState::closed) return false;
   const Window window = count(line, true, now_ns);
   const bool in_a_row = line.consecutive.fetch_add(1, kRelaxed) + 1 >= R::kConsecutive;
   const bool share =
       window.attempts >= R::kLeast && window.failures * 1000 >= window.attempts * R::kSharePermille;
-  return (in_a_row || share) && open(line, word, now_ns + next_open_ns(line));
+  return (in_a_row || share) && open(line, word, next_open(line, now_ns));
 }
 
 bool limited(BreakerLine& line, Pass pass, uint64_t retry_after_ns, uint64_t now_ns) {
   if (retry_after_ns == 0) return failed(line, pass, now_ns);
   const uint64_t word = line.state.load(kRelaxed);
   const auto expected = pass == Pass::probe ? BreakerState::half_open : BreakerState::closed;
-  return state_of(word) == expected && open(line, word, now_ns + std::min(retry_after_ns, R::kMaxLimitedNs));
+  const uint64_t until_ns = now_ns + std::min(retry_after_ns, R::kMaxLimitedNs);
+  return state_of(word) == expected && open(line, word, until_ns << 2 | kLimited);
 }
 
 void cancelled(BreakerLine& line, Pass pass, uint64_t now_ns) {
@@ -127,6 +141,7 @@ BreakerView view(const BreakerLine& line, uint64_t now_ns) {
   const BreakerState state = state_of(word);
   return {.state = state,
           .left_ns = state == BreakerState::open ? time_of(word) - std::min(time_of(word), now_ns) : 0,
+          .limited = (word & 3) == kLimited,
           .consecutive = line.consecutive.load(kRelaxed),
           .opened = line.opened.load(kRelaxed),
           .kept_away = line.kept_away.load(kRelaxed)};

@@ -9,6 +9,8 @@
 //      └───────────────────── the probe succeeded ───────────────────────── half_open: one probe
 //                                                    the probe failed ─▶ open, twice as long (to kMaxOpenNs)
 //
+// A slow start leads requests elsewhere: where there is nowhere else to go, nobody is refused for it.
+//
 // Invariants
 //   1. While open nobody is let through; while half_open one at a time: the step to half_open is a CAS, and
 //   its
@@ -37,7 +39,8 @@ enum class Pass : uint8_t { yes, probe, no };
 
 // All zero = closed, nothing known.
 struct alignas(core::kCacheLineBytes) BreakerLine {
-  std::atomic<uint64_t> state;  // time in ns << 2 | BreakerState. closed: since when; others: until when
+  // time in ns << 2 | BreakerState, or 3: open because of a 429. closed: since when; others: until when
+  std::atomic<uint64_t> state;
   std::atomic<uint64_t> consecutive;  // failures in a row
   std::atomic<uint64_t> window;       // number << 40 | attempts << 20 | failures
   std::atomic<uint64_t> backoff;      // how often it opened in a row
@@ -59,6 +62,13 @@ struct BreakerRules {
   static constexpr uint64_t kProbePatienceNs = 30'000'000'000;
 };
 
+// The share of attempts, in thousandths, that should be led here at this moment: 0 while open or while a
+// probe is under way, a tenth when a probe may go, from there on to 1000 during a slow start.
+uint32_t share_permille(const BreakerLine& line, uint64_t now_ns);
+
+// The `dice` of a caller that has no other place to go to, or has weighed share_permille() itself.
+inline constexpr uint32_t kNoSlowStart = 0;
+
 // May an attempt go?
 Pass ask(BreakerLine& line, uint64_t now_ns, uint32_t dice);
 void succeeded(BreakerLine& line, Pass pass, uint64_t now_ns);
@@ -72,6 +82,7 @@ void cancelled(BreakerLine& line, Pass pass, uint64_t now_ns);
 struct BreakerView {
   BreakerState state = BreakerState::closed;
   uint64_t left_ns = 0;  // open: until a probe may go
+  bool limited = false;  // open because the provider said 429
   uint64_t consecutive = 0, opened = 0, kept_away = 0;
 };
 BreakerView view(const BreakerLine& line, uint64_t now_ns);

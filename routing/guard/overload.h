@@ -1,13 +1,19 @@
 // How loaded a shard is, as a rung of a ladder; each rung gives up what is missed least:
 //
-//   normal ─▶ no_keep_alive: connections end with their answer, so that clients spread anew
+//   normal ─▶ no_keep_alive: some connections end with their answer, so that clients spread anew
 //          ─▶ no_shadow:     copies for candidates are not made
 //          ─▶ shed:          requests of scenarios with `priority: low` are answered 503 with retry-after
-//          ─▶ no_accept:     all new requests are; connections still open, so that nobody waits in vain
+//          ─▶ no_accept:     no connection is accepted, and every new request on those there are is answered
+//          so
 //
 // Measured: the time a turn of the loop takes (all connections wait that long), the share of exchanges in
-// use, the share of memory in use. The worst of the three decides. A rung is climbed at once, and left one at
-// a time after kCalmNs below it: goodput must not swing.
+// use, the share of memory in use. The worst of the three decides. How full it is counts as it is at this
+// moment: a place that is free is given away at once, or goodput would swing between full and empty. How slow
+// it is is an average over turns; that rung is climbed at once, and left one at a time after kCalmNs below
+// it.
+//
+// Connections end in every kTurnsPerClosing-th turn only: opening one costs more than a request, and all of
+// them at once would be a second load on top of the first.
 //
 // Pure. One per shard, its thread.
 #pragma once
@@ -29,6 +35,7 @@ struct LoadFacts {
 class OverloadLadder {
  public:
   static constexpr uint64_t kCalmNs = 200'000'000;
+  static constexpr uint64_t kTurnsPerClosing = 17;  // prime: no rhythm of requests fits it
   // From which value on a rung is climbed; the first is Rung::no_keep_alive's.
   static constexpr std::array<uint64_t, 4> kTurnNs = {50'000'000, 100'000'000, 250'000'000, 1'000'000'000};
   static constexpr std::array<uint32_t, 4> kExchangesPermille = {600, 650, 850, 970};
@@ -37,19 +44,21 @@ class OverloadLadder {
   Rung observe(const LoadFacts& facts, uint64_t now_ns) {
     // A single slow turn is a hiccup: a moving average over about eight.
     average_turn_ns_ += (static_cast<int64_t>(facts.turn_ns) - average_turn_ns_) / 8;
-    const Rung wanted =
-        std::max({rung_of(kTurnNs, static_cast<uint64_t>(std::max<int64_t>(average_turn_ns_, 0))),
-                  rung_of(kExchangesPermille, facts.exchanges_permille),
-                  rung_of(kMemoryPermille, facts.memory_permille)});
-    if (wanted >= rung_) {
-      rung_ = wanted;
+    const Rung wanted = rung_of(kTurnNs, static_cast<uint64_t>(std::max<int64_t>(average_turn_ns_, 0)));
+    if (wanted >= slow_) {
+      slow_ = wanted;
       since_ns_ = now_ns;
     } else if (now_ns - since_ns_ >= kCalmNs) {
-      rung_ = static_cast<Rung>(static_cast<uint8_t>(rung_) - 1);
+      slow_ = static_cast<Rung>(static_cast<uint8_t>(slow_) - 1);
       since_ns_ = now_ns;
     }
+    rung_ = std::max({slow_, rung_of(kExchangesPermille, facts.exchanges_permille),
+                      rung_of(kMemoryPermille, facts.memory_permille)});
+    ++turns_;
     return rung_;
   }
+  // Whether connections that are answered in this turn end.
+  bool ends_connections() const { return rung_ != Rung::normal && turns_ % kTurnsPerClosing == 0; }
   Rung rung() const { return rung_; }
 
  private:
@@ -63,8 +72,10 @@ class OverloadLadder {
   }
 
   Rung rung_ = Rung::normal;
+  Rung slow_ = Rung::normal;  // by the time of turns alone
   int64_t average_turn_ns_ = 0;
-  uint64_t since_ns_ = 0;  // when this rung was last called for
+  uint64_t since_ns_ = 0;  // when slow_ was last called for
+  uint64_t turns_ = 0;
 };
 
 }  // namespace weir::routing

@@ -80,6 +80,13 @@ RegistryResult<std::vector<ObjectChange>> Registry::Database::objects_of(const C
   return objects;
 }
 
+RegistryResult<std::string> Registry::hash_of(uint64_t revision) const {
+  auto rows = database_->find_change.with(revision);
+  if (rows.next()) return to_hex(rows.text(1));
+  if (rows.failed()) return database_->failed();
+  return "";
+}
+
 RegistryResult<std::optional<Change>> Registry::change_of(uint64_t revision) const {
   Database& db = *database_;
   Reading reading(db);

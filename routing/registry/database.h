@@ -93,7 +93,7 @@ struct Registry::Database {
                               "SELECT body FROM object WHERE kind = ? AND name = ? AND revision <= ? "
                               "ORDER BY revision DESC LIMIT 1"};
   sqlite::Statement all_objects{connection,
-                                "SELECT kind, name, revision, body FROM object "
+                                "SELECT kind, name, revision, body FROM object WHERE kind <= ? "
                                 "ORDER BY kind, name, revision DESC"};
   sqlite::Statement touched{connection,
                             "SELECT kind, name FROM touch WHERE revision = ? ORDER BY kind, name LIMIT ?"};

@@ -50,13 +50,14 @@ RegistryResult<std::optional<std::string>> Registry::Database::body_at(ObjectKin
 }
 
 RegistryResult<void> Registry::read_objects(uint64_t revision,
-                                            const std::function<void(const ObjectView&)>& each) const {
+                                            const std::function<void(const ObjectView&)>& each,
+                                            ObjectKind last) const {
   Database& db = *database_;
   Reading reading(db);
   if (auto begun = reading.begin(); !begun) return begun;
   const auto at = db.existing(revision);
   if (!at) return std::unexpected(at.error());
-  auto rows = db.all_objects.with();
+  auto rows = db.all_objects.with(to_number(last));
   int64_t kind = -1;  // of the object whose newest row at this revision was seen
   std::string name;
   while (rows.next()) {
@@ -104,9 +105,9 @@ RegistryResult<std::vector<ObjectChange>> Registry::changed_between(uint64_t fro
   return changes;
 }
 
-RegistryResult<std::string> Registry::document(uint64_t revision) const {
+RegistryResult<std::string> Registry::document(uint64_t revision, ObjectKind last) const {
   DocumentBuilder builder;
-  auto read = read_objects(revision, [&](const ObjectView& object) { builder.add(object); });
+  auto read = read_objects(revision, [&](const ObjectView& object) { builder.add(object); }, last);
   if (!read) return std::unexpected(std::move(read.error()));
   return builder.take();
 }

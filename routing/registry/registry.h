@@ -190,19 +190,22 @@ class Registry {
 
   // ---- reading; a revision of 0 stands for the newest ----
   // Every object as it stood at `revision`: kinds in the order of the enum, then by name (bytes).
-  RegistryResult<void> read_objects(uint64_t revision,
-                                    const std::function<void(const ObjectView&)>& each) const;
+  // Kinds after `last` are left out, at no cost: tenants and keys are most of a large table.
+  RegistryResult<void> read_objects(uint64_t revision, const std::function<void(const ObjectView&)>& each,
+                                    ObjectKind last = ObjectKind::key) const;
   RegistryResult<std::optional<std::string>> read_object(uint64_t revision, ObjectKind kind,
                                                          std::string_view name) const;
   // Objects that differ between two revisions, by kind and name; `before` as of `from`, `after` as of `to`.
   // `from` may be the later one: the result then takes the table back.
   RegistryResult<std::vector<ObjectChange>> changed_between(uint64_t from, uint64_t to) const;
-  // The document at `revision` as JSON.
-  RegistryResult<std::string> document(uint64_t revision) const;
+  // The document at `revision` as JSON, without the kinds after `last`.
+  RegistryResult<std::string> document(uint64_t revision, ObjectKind last = ObjectKind::key) const;
   // In the order they were added.
   RegistryResult<std::vector<Kill>> kills() const;
   // The newest revision at that time; not_found when there was none.
   RegistryResult<uint64_t> revision_at(int64_t wall_ns) const;
+  // Of the row of the log that made it, as hex digits; empty: there is no such revision.
+  RegistryResult<std::string> hash_of(uint64_t revision) const;
   // None: there is no such revision.
   RegistryResult<std::optional<Change>> change_of(uint64_t revision) const;
   // Revisions that touched an object, newest first.

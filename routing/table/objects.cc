@@ -108,6 +108,39 @@ void split_document(Element root, const std::function<void(const ObjectView&)>& 
   }
 }
 
+bool is_in_order(Element root) {
+  simdjson::dom::object members;
+  if (root.get_object().get(members) != simdjson::SUCCESS) return true;
+  for (const auto [section, value] : members) {
+    const auto kind = section_kind(section);
+    simdjson::dom::object objects;
+    if (!kind || *kind >= ObjectKind::tenant || value.get_object().get(objects) != simdjson::SUCCESS)
+      continue;
+    std::string_view last;
+    for (const auto [name, _] : objects) {
+      if (name < last) return false;
+      last = name;
+    }
+  }
+  return true;
+}
+
+std::string put_in_order(Element root) {
+  struct Object {
+    ObjectKind kind;
+    std::string name, body;
+  };
+  std::vector<Object> objects;
+  DocumentBuilder builder;
+  split_document(root, [&](const ObjectView& object) {
+    if (object.kind >= ObjectKind::tenant) return builder.add(object);
+    objects.push_back({object.kind, std::string(object.name), std::string(object.body)});
+  });
+  std::ranges::stable_sort(objects, {}, &Object::name);
+  for (const Object& object : objects) builder.add({object.kind, object.name, object.body});
+  return builder.take();
+}
+
 void DocumentBuilder::add(const ObjectView& object) {
   std::string& section = sections_[std::to_underlying(object.kind)];
   switch (object.kind) {

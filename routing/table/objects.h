@@ -4,8 +4,8 @@
 //   document ──split_document──▶ (kind, name, body)* ──assemble_document──▶ the same document, canonical
 //
 // An object's name is its name in the document's section; a key's is its `id`. Everything at the root that is
-// no section (`budgets`, `prompt_source`) is one object, kind settings, name "table". A body is canonical JSON
-// (routing/table/canonical_json.h) of what stands under the name; a key's body keeps its id.
+// no section (`budgets`, `prompt_source`) is one object, kind settings, name "table". A body is canonical
+// JSON (routing/table/canonical_json.h) of what stands under the name; a key's body keeps its id.
 //
 // Pure; any thread.
 #pragma once
@@ -63,10 +63,17 @@ struct ObjectChange {
   std::optional<std::string> after = {};
 };
 
-// Calls `each` for every object, kinds in the order of the enum, names in the document's order. The views live
-// until `each` returns. The document need not be a valid table; what is no object of a known section is left out
-// (compile() has said so already).
+// Calls `each` for every object, kinds in the order of the enum, names in the document's order. The views
+// live until `each` returns. The document need not be a valid table; what is no object of a known section is
+// left out (compile() has said so already).
 void split_document(simdjson::dom::element root, const std::function<void(const ObjectView&)>& each);
+
+// The registry gives objects back by name, and order matters: flags of one scenario are layered in it, and
+// indices count in it. What a document means must not depend on whether it has been through a registry, so it
+// is served in that order. Of tenants and keys any order is the same.
+bool is_in_order(simdjson::dom::element root);
+// The document with its objects by name.
+std::string put_in_order(simdjson::dom::element root);
 
 // Collects objects (any order of kinds; names of one kind in the order they come) into a document.
 class DocumentBuilder {

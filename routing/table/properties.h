@@ -113,7 +113,8 @@ namespace weir::routing {
 
 #define WEIR_SHADOW_PROPERTIES(X)       \
   X(budget_usd, "budget_usd", required) \
-  X(percent, "percent", required)
+  X(percent, "percent", required)       \
+  X(sticky, "sticky", optional)
 
 #define WEIR_TENANT_PROPERTIES(X)           \
   X(budgets, "budgets", optional)           \

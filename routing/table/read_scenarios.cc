@@ -176,6 +176,7 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
     const Path at = object.at(shadow);
     const Object<ShadowProperty> shadowing(state.problems, at, object[shadow]);
     flag.shadow_milli_percent = shadowing.milli_percent(ShadowProperty::percent).value_or(0);
+    flag.shadow_sticky = shadowing.boolean(ShadowProperty::sticky).value_or(false);
     flag.shadow_budget_nano_usd = shadowing.nano_usd(ShadowProperty::budget_usd).value_or(0);
   }
   const auto found = object.read(scenario, read_reference, state.scenario_names);

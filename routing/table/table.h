@@ -76,7 +76,7 @@ struct Model {
   std::string name;
   ProviderIndex provider{};      // the first of `hosts`, or the only one
   std::vector<ModelHost> hosts;  // empty: the one above
-  std::string provider_model;  // what the provider calls it; default: the name
+  std::string provider_model;    // what the provider calls it; default: the name
   Tier tier = Tier::standard;
   Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
@@ -160,8 +160,8 @@ struct Scenario {
   std::string name;
   UnitIndex stable{};
   std::vector<FallbackHop> fallback;
-  std::vector<StickyKey> sticky_by;          // first one present is the sticky key
-  uint32_t shadowed = 0;                     // bit i: flags[i] has shadow copies
+  std::vector<StickyKey> sticky_by;  // first one present is the sticky key
+  uint32_t shadowed = 0;             // bit i: flags[i] has shadow copies
   Priority priority = Priority::normal;
   std::vector<FlagIndex> flags;              // declared order; bit i of a combination = flags[i] applies
   std::vector<UnitIndex> combinations;       // 2^flags.size() units; [0] == stable
@@ -179,6 +179,7 @@ struct Flag {
   uint8_t bit = 0;  // its bit in Scenario::combinations
   std::vector<SegmentIndex> exclude;
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
+  bool shadow_sticky = false;         // the share is of sticky keys, not of requests
   int64_t shadow_budget_nano_usd = 0;
   std::string owner;
   std::optional<UnitIndex> candidate_unit;  // none: a layer over stable

@@ -176,8 +176,8 @@ std::expected<void, std::string> write_tenant_image(const std::string& path, con
   return written ? (*file)->commit() : written;
 }
 
-std::expected<TenantImage, std::string> read_tenant_image(const std::string& path,
-                                                          const TenantImageOrigin& origin,
+std::expected<TenantImage, std::string> read_tenant_image(const std::string& path, std::string_view build,
+                                                          const RegistryAt& registry_at,
                                                           const Digest& basis) {
   const auto refuse = [&](std::string_view why) {
     return std::unexpected("the tenant image " + path + " is not used: " + std::string(why));
@@ -194,7 +194,9 @@ std::expected<TenantImage, std::string> read_tenant_image(const std::string& pat
   if (header.format != kFormat) return refuse("it has another format");
   if (header.header_checksum != checksum_of(header) || !is_sound(header))
     return refuse("its header is damaged");
-  if (header.origin != hash_origin(origin)) return refuse("it is of another build or registry");
+  const std::string registry = registry_at(header.revision);
+  if (registry.empty() || header.origin != hash_origin({.build = build, .registry = registry}))
+    return refuse("it is of another build or registry");
   if (header.basis != basis) return refuse("it is of a table with other names");
 
   uint64_t block_count = 0;

@@ -27,6 +27,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,7 +41,7 @@ inline constexpr uint32_t kChangesPerTenantImage = 5'000;
 // What an image is good for, besides a basis.
 struct TenantImageOrigin {
   std::string_view build;     // of the program: blocks are laid out as it likes
-  std::string_view registry;  // whose revisions the image counts
+  std::string_view registry;  // whose revisions the image counts: the hash of the log at its revision
 };
 
 // Replaces the file. The error is one sentence.
@@ -51,9 +52,11 @@ struct TenantImage {
   std::unique_ptr<TenantTable> tenants;
   uint64_t revision = 0;  // that it was written at
 };
+// What TenantImageOrigin::registry is at a revision; empty = there is none such. A copy of a registry that
+// was put back and went on differently is another one from there on.
+using RegistryAt = std::function<std::string(uint64_t revision)>;
 // `basis` of the body that the tenants are for. The error is one sentence with the path.
-std::expected<TenantImage, std::string> read_tenant_image(const std::string& path,
-                                                          const TenantImageOrigin& origin,
-                                                          const Digest& basis);
+std::expected<TenantImage, std::string> read_tenant_image(const std::string& path, std::string_view build,
+                                                          const RegistryAt& registry_at, const Digest& basis);
 
 }  // namespace weir::routing

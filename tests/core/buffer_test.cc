@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace weir::core {
@@ -75,6 +76,22 @@ TEST(BufferPool, ReturnsLargeBlocksToTheAllocator) {
     EXPECT_EQ(pool.allocated_bytes(), 32 * kMiB);
   }
   EXPECT_LE(pool.allocated_bytes(), 8 * kMiB);
+}
+
+TEST(BufferPool, KeepsAQuarterOfWhatIsInUseAndLittleOnceTheLoadEnds) {
+  BufferPool pool;
+  std::vector<Slice> load;
+  for (int i = 0; i < 100; ++i) load.push_back(pool.allocate(kMiB));
+  load.resize(88);
+  EXPECT_EQ(pool.allocated_bytes(), 100 * kMiB);  // 12 wait for the next burst
+  load.clear();
+  EXPECT_LE(pool.allocated_bytes(), 4 * kMiB);
+}
+
+TEST(BufferPool, GivesUpWhatItKeepsBeforeItRefuses) {
+  BufferPool pool(4 * kMiB);
+  for (int i = 0; i < 3; ++i) std::ignore = pool.allocate(kMiB >> i);
+  EXPECT_NE(pool.allocate(4 * kMiB).block(), nullptr);
 }
 
 TEST(Slice, KeepsItsBlockUntilTheLastShareIsGone) {

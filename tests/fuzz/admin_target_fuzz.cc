@@ -1,7 +1,8 @@
-// Targets of admin requests: decoding never fails hard, and a parameter has one value.
+// Targets of admin requests: decoding never fails hard, a parameter has one value, and a path names one call.
 #include <algorithm>
 #include <set>
 
+#include "routing/admin/calls.h"
 #include "routing/admin/query.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -20,5 +21,14 @@ WEIR_FUZZ_TARGET(admin_target) {
   for (const auto& [name, value] : target->parameters()) {
     EXPECT_TRUE(names.insert(name).second) << "a parameter twice";
     EXPECT_EQ((*target)[name], value);
+  }
+  const std::string_view path = text.substr(0, text.find('?'));
+  for (const net::Method method :
+       {net::Method::get, net::Method::put, net::Method::post, net::Method::patch}) {
+    const auto match = routing::match_call(path, method);
+    if (!match) continue;
+    ASSERT_LT(match->row, routing::call_rows().size());
+    EXPECT_EQ(routing::call_rows()[match->row].method, method);
+    for (const std::string& name : match->names) EXPECT_LE(name.size(), path.size());
   }
 }

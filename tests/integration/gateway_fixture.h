@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <future>
@@ -111,7 +113,8 @@ struct Answer {
 // A keep-alive connection of a patient client.
 class BlockingClient {
  public:
-  explicit BlockingClient(uint16_t port) {
+  enum class Refusal : uint8_t { fails_the_test, expected };
+  explicit BlockingClient(uint16_t port, Refusal refusal = Refusal::fails_the_test) {
     descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -121,12 +124,16 @@ class BlockingClient {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    connected_ = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    if (refusal == Refusal::fails_the_test) {
+      EXPECT_TRUE(connected_) << std::strerror(errno);
+    }
   }
   virtual ~BlockingClient() { ::close(descriptor_); }
   BlockingClient(const BlockingClient&) = delete;
   BlockingClient& operator=(const BlockingClient&) = delete;
 
+  bool connected() const { return connected_; }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = write_some(bytes);
@@ -194,38 +201,57 @@ class BlockingClient {
     return true;
   }
   int descriptor_ = -1;
+  bool connected_ = false;
   End end_ = End::none;
   std::string buffer_;
 };
 
-inline std::string chat_request(std::string_view headers = "", std::string_view model = "chat") {
-  const std::string body =
-      R"({"model":")" + std::string(model) + R"(","messages":[{"role":"user","content":"hello"}]})";
+inline std::string chat_request(std::string_view headers = "", std::string_view model = "chat",
+                                std::string_view more_fields = "") {
+  const std::string body = R"({"model":")" + std::string(model) +
+                           R"(","messages":[{"role":"user","content":"hello"}])" + std::string(more_fields) +
+                           "}";
   return "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " +
          std::string(kClientKey) + "\r\ncontent-type: application/json\r\n" + std::string(headers) +
          "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
+
+struct GatewayHow {
+  int shards = 2;
+  std::string access_log = "access.jsonl";
+  std::string ulimit = {};  // what the process is denied, as bash's ulimit wants it: "-n 64"
+};
 
 // The real binary, ready to answer.
 class Gateway {
  public:
   // `admin`: further members of its section.
   explicit Gateway(const std::string& table_json, const std::string& more_config = "",
-                   const std::string& admin = "", int shards = 2) {
+                   const std::string& admin = "", GatewayHow how = {})
+      : how_(std::move(how)) {
     folder_.write("table.json", table_json);
-    folder_.write(
-        "weir.yaml",
-        "listen: \"127.0.0.1:0\"\nshards: " + std::to_string(shards) +
-            "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-        "registry: registry.db\nadmin: { socket: admin.sock" +
-            admin + " }\naccess_log: access.jsonl\n" + more_config);
+    folder_.write("weir.yaml", "listen: \"127.0.0.1:0\"\nshards: " + std::to_string(how_.shards) +
+                                   "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+                                   "registry: registry.db\nadmin: { socket: admin.sock" +
+                                   admin + " }\naccess_log: " + how_.access_log + "\n" + more_config);
     start();
   }
+  Gateway(const std::string& table_json, const std::string& more_config, const GatewayHow& how)
+      : Gateway(table_json, more_config, "", how) {}
+  Gateway(const std::string& table_json, const std::string& more_config, const std::string& admin, int shards)
+      : Gateway(table_json, more_config, admin, GatewayHow{.shards = shards}) {}
   // As a machine that fails ends it: with SIGKILL. Then it is started again, on another port.
   void crash_and_restart() {
     process_->signal(SIGKILL);
     process_->wait();
     start();
+  }
+  // Whatever a test makes it do is within its sandbox.
+  ~Gateway() {
+    if (process_ == nullptr) return;
+    for (const char* event : {"system_call_refused", "sandbox_incomplete"}) {
+      EXPECT_EQ(process_->errors().find(event), std::string::npos) << process_->errors();
+    }
   }
   uint16_t port() const { return port_; }
   uint16_t tls_port() const { return tls_port_; }      // 0 without tls.listen
@@ -242,9 +268,15 @@ class Gateway {
 
  private:
   void start() {
+    std::string program = WEIR_BINARY;
+    std::vector<std::string> arguments = {"serve", "--config", folder_.file("weir.yaml")};
+    if (!how_.ulimit.empty()) {
+      arguments.insert(arguments.begin(), {"-c", "ulimit " + how_.ulimit + R"(; exec "$0" "$@")", program});
+      program = "/bin/bash";
+    }
     process_ = weir::testing::Process::start(
-        WEIR_BINARY, {.arguments = {"serve", "--config", folder_.file("weir.yaml")},
-                      .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+        program, {.arguments = arguments,
+                  .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
     const auto ready = process_->wait_for_json("listen");
     EXPECT_TRUE(ready.has_value()) << process_->errors();
     if (!ready) return;
@@ -258,6 +290,7 @@ class Gateway {
     const std::string address = addresses[0];
     return static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
   }
+  const GatewayHow how_;
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<weir::testing::Process> process_;
   uint16_t port_ = 0, tls_port_ = 0, admin_port_ = 0;

@@ -52,6 +52,7 @@ TEST(Limits, AreWhatAGatewayStartsWith) {
   EXPECT_EQ(config.idle_timeout_ms, limits::kIdleTimeoutMs);
   EXPECT_EQ(config.write_stall_timeout_ms, limits::kWriteStallTimeoutMs);
   EXPECT_EQ(config.upstream_idle_ms, limits::kUpstreamIdleMs);
+  EXPECT_EQ(config.drain_timeout_ms, limits::kDrainTimeoutMs);
 }
 
 TEST(Limits, ConnectionsPastTheirLimitAreToldSo) {

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -77,6 +79,8 @@ class LyingProvider {
     void say_end() {
       if (tls_ != nullptr) SSL_shutdown(tls_);
     }
+    // Ends our side only; what the gateway sends is still received.
+    void end_own_side() { ::shutdown(descriptor_, SHUT_WR); }
     // The connection is reset, not ended, when the script returns.
     void reset_at_end() {
       const linger now{1, 0};
@@ -89,7 +93,9 @@ class LyingProvider {
       const size_t head = received_.find("\r\n\r\n");
       if (head == std::string::npos) return false;
       constexpr std::string_view kLength = "\r\ncontent-length: ";
-      const size_t at = received_.find(kLength);
+      std::string lower = received_.substr(0, head);
+      std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+      const size_t at = lower.find(kLength);
       size_ = head + 4 + (at < head ? std::stoul(received_.substr(at + kLength.size())) : 0);
       return received_.size() >= size_;
     }
@@ -110,7 +116,7 @@ class LyingProvider {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::listen(listener_, 64), 0);
+    EXPECT_EQ(::listen(listener_, 1024), 0);
     EXPECT_EQ(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
     port_ = ntohs(address.sin_port);
     acceptor_ = std::thread([this] { accept(); });

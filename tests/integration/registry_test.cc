@@ -1,10 +1,16 @@
 // Changes that last: the real binary, its registry on a disk, and ends that nobody planned.
+#include "routing/registry/registry.h"
+
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 
 #include "tests/integration/gateway_fixture.h"
 #include "tools/weirctl/admin_client.h"
@@ -115,7 +121,16 @@ TEST(Registry, AThousandTenantsChangeOneByOneUnderLoadAndNoRequestFails) {
               static_cast<unsigned long long>(answered.load()), before / 1024, after / 1024);
 }
 
+// As many crashes as ten seconds hold; WEIR_CRASH_ROUNDS=500 for a long look.
 TEST(Registry, ACrashLosesNoAcknowledgedChange) {
+  using Clock = std::chrono::steady_clock;
+  const char* const rounds_given = std::getenv("WEIR_CRASH_ROUNDS");
+  const int rounds = rounds_given == nullptr ? 500 : std::atoi(rounds_given);
+  const auto end =
+      Clock::now() + (rounds_given == nullptr ? std::chrono::seconds(10) : std::chrono::hours(1));
+  std::mt19937_64 random(5);
+  std::chrono::milliseconds slowest_start{0};
+  int crash = 0;
   EchoProvider provider;
   Gateway gateway(many_tenants(provider.port()));
   ASSERT_EQ(gateway.revision(), 1u);
@@ -123,9 +138,10 @@ TEST(Registry, ACrashLosesNoAcknowledgedChange) {
 
   std::vector<std::string> acknowledged(kTenants, "old");
   uint64_t newest = 1;
-  for (int crash = 0; crash < 5; ++crash) {
+  for (; crash < rounds && (crash < 3 || Clock::now() < end); ++crash) {
     // The storm goes on until the process dies under it.
     std::atomic<int> made{0};
+    std::atomic<bool> ended{false};
     std::thread storm([&] {
       tools::AdminClient admin(gateway.admin_socket());
       for (int i = 0;; ++i) {
@@ -134,6 +150,7 @@ TEST(Registry, ACrashLosesNoAcknowledgedChange) {
         const uint64_t revision = set_state(admin, tenant, on ? "production" : "off");
         if (revision == 0) {
           acknowledged[static_cast<size_t>(tenant)] = "either";  // asked for, not acknowledged
+          ended = true;
           return;
         }
         newest = revision;
@@ -141,10 +158,14 @@ TEST(Registry, ACrashLosesNoAcknowledgedChange) {
         ++made;
       }
     });
-    while (made < 20 + crash * 7) std::this_thread::yield();
+    const int enough = static_cast<int>(random() % 60);
+    while (made < enough && !ended) std::this_thread::yield();
     gateway.process().signal(SIGKILL);
     storm.join();
+    const auto began = Clock::now();
     gateway.crash_and_restart();
+    slowest_start =
+        std::max(slowest_start, std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began));
     ASSERT_GE(gateway.revision(), newest);
     ASSERT_LE(gateway.revision(), newest + 1);
     newest = gateway.revision();
@@ -160,6 +181,8 @@ TEST(Registry, ACrashLosesNoAcknowledgedChange) {
   const auto verified = admin.call({.path = "/v1/audit:verify"});
   ASSERT_TRUE(verified);
   EXPECT_EQ(json::parse(verified->body, nullptr, false)["ok"], true) << verified->body;
+  std::printf("%d crashes, revision %llu, slowest start %lld ms\n", crash,
+              static_cast<unsigned long long>(newest), static_cast<long long>(slowest_start.count()));
 }
 
 TEST(Registry, AKillOutlivesACrash) {
@@ -180,21 +203,35 @@ TEST(Registry, AKillOutlivesACrash) {
 
 TEST(Registry, ADamagedOrNewerFileIsNamedAndLeftAsItIs) {
   weir::testing::TemporaryFolder folder;
-  const std::string registry = folder.write("registry.db", std::string(8192, 'x'));
-  folder.write("table.json", many_tenants(1));
-  const std::string config =
-      folder.write("weir.yaml",
-                   "listen: \"127.0.0.1:0\"\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-                   "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
-  const auto serve = [&] {
-    return weir::testing::run(WEIR_BINARY, {.arguments = {"serve", "--config", config},
-                                            .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  const auto bytes_of = [](const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
   };
-  const auto damaged = serve();
-  EXPECT_EQ(damaged.exit_code, 2);
-  EXPECT_NE(damaged.errors.find(registry), std::string::npos) << damaged.errors;
-  std::ifstream file(registry);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), std::string(8192, 'x'));
+  folder.write("table.json", many_tenants(1));
+  const std::string damaged = folder.write("damaged.db", std::string(8192, 'x'));
+  const std::string newer = folder.file("newer.db");
+  ASSERT_TRUE(routing::Registry::open({.path = newer}).has_value());
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(newer.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, "PRAGMA user_version=99", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+
+  for (const std::string& registry : {damaged, newer}) {
+    const std::string before = bytes_of(registry);
+    const std::string config =
+        folder.write("weir.yaml",
+                     "listen: \"127.0.0.1:0\"\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+                     "registry: " +
+                         registry + "\nadmin: { socket: admin.sock }\naccess_log: none\n");
+    const auto served =
+        weir::testing::run(WEIR_BINARY, {.arguments = {"serve", "--config", config},
+                                         .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+    EXPECT_EQ(served.exit_code, 2);
+    EXPECT_NE(served.errors.find(registry), std::string::npos) << served.errors;
+    EXPECT_EQ(bytes_of(registry), before);
+    const bool says_newer = served.errors.find("newer weir") != std::string::npos;
+    EXPECT_EQ(says_newer, registry == newer) << served.errors;
+  }
 }
 
 }  // namespace

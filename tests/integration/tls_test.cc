@@ -216,7 +216,7 @@ class HttpsProvider : public ::testing::Test {
     SCOPED_TRACE(what);
     const net::SslContextPtr context = serving(files);
     LyingProvider provider(serve, context.get());
-    Gateway gateway(table(at("https", provider.port()), authority_.root_path()));
+    Gateway gateway(table(at("https", provider.port()), authority_.root_path()), readable());
     ASSERT_NE(gateway.port(), 0);
     const Answer answer = ask(gateway);
     const core::ErrorInfo& info = core::describe(ErrorCode::upstream_tls_failed);
@@ -238,6 +238,9 @@ class HttpsProvider : public ::testing::Test {
     }
   }
 
+  // Where the table's ca_file is: outside of the gateway's own folder.
+  std::string readable() const { return "readable: [ \"" + authority_.root_path() + "\" ]\n"; }
+
   TestAuthority authority_;
   TlsCertificateFiles good_ = authority_.issue({.addresses = {"127.0.0.1"}});
 };
@@ -248,7 +251,7 @@ TEST_F(HttpsProvider, IsReachedWithTheTrustOfItsCaFile) {
       {.arguments = {"--tls-cert", good_.certificate_chain_path, "--tls-key", good_.private_key_path}});
   const auto listening = mock->wait_for_json("port");
   ASSERT_TRUE(listening.has_value()) << mock->errors();
-  Gateway gateway(table(at("https", (*listening)["port"]), authority_.root_path()));
+  Gateway gateway(table(at("https", (*listening)["port"]), authority_.root_path()), readable());
   BlockingClient client(gateway.port());
   for (int request = 0; request < 3; ++request) {
     client.send(chat_request());
@@ -273,7 +276,8 @@ TEST_F(HttpsProvider, IsToldItsNameAndResumesSessions) {
       },
       context.get());
   Gateway gateway(
-      table("https://localhost:" + std::to_string(provider.port()) + "/v1", authority_.root_path()));
+      table("https://localhost:" + std::to_string(provider.port()) + "/v1", authority_.root_path()),
+      readable());
   BlockingClient client(gateway.port());  // of one shard, which has the sessions
   for (int request = 0; request < 3; ++request) {
     client.send(chat_request());
@@ -302,7 +306,7 @@ TEST_F(HttpsProvider, IsRefusedWhenItCannotProveWhoItIs) {
 
 TEST_F(HttpsProvider, IsRefusedWhenItDoesNotSpeakTls) {
   EchoProvider plain;
-  Gateway gateway(table(at("https", plain.port()), authority_.root_path()));
+  Gateway gateway(table(at("https", plain.port()), authority_.root_path()), readable());
   EXPECT_EQ(ask(gateway).status, 502);
   EXPECT_EQ(plain.requests(), 0u);
 }
@@ -318,7 +322,7 @@ TEST_F(HttpsProvider, ThatIsCutInItsAnswerIsNoCleanEnd) {
   };
   for (const bool say_end : {true, false}) {
     LyingProvider provider(answer_until_end(say_end), context.get());
-    Gateway gateway(table(at("https", provider.port()), authority_.root_path()));
+    Gateway gateway(table(at("https", provider.port()), authority_.root_path()), readable());
     std::string bytes;
     {
       BlockingClient client(gateway.port());
@@ -337,7 +341,7 @@ TEST_F(HttpsProvider, IsTrustedAgainOnceItsCaFileIsReplaced) {
   TestAuthority next;
   const net::SslContextPtr context = serving(next.issue({.addresses = {"127.0.0.1"}}));
   LyingProvider provider(serve, context.get());
-  Gateway gateway(table(at("https", provider.port()), authority_.root_path()));
+  Gateway gateway(table(at("https", provider.port()), authority_.root_path()), readable());
   EXPECT_EQ(ask(gateway).status, 502);
   std::filesystem::copy_file(next.root_path(), authority_.root_path(),
                              std::filesystem::copy_options::overwrite_existing);

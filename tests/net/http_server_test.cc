@@ -69,6 +69,40 @@ TEST_F(HttpServerTest, TellsThoseAboveTheConnectionLimit) {
   EXPECT_EQ(next_response(*loop, welcome).body, "again");
 }
 
+TEST_F(HttpServerTest, AnAnswerThatBeginsWhileThinningEndsItsConnectionAndNoOther) {
+  EchoServer echo(*loop);
+  Peer client = Peer::connect(echo.port), other = Peer::connect(echo.port);
+  other.write(*loop, post("first"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  echo.server.settings().thinning = true;
+  client.write(*loop, post("hello"));
+  EXPECT_TRUE(next_response(*loop, client).has("connection: close"));
+  EXPECT_TRUE(ends_cleanly(*loop, client));
+  echo.server.settings().thinning = false;
+  other.write(*loop, post("second"));
+  EXPECT_FALSE(next_response(*loop, other).has("connection: close"));
+  client.close();
+  EXPECT_TRUE(run_until(*loop, [&] { return echo.server.connections() == 1; }));
+}
+
+TEST_F(HttpServerTest, WhilePausedConnectionsWaitAndAreServedAfterwards) {
+  EchoServer echo(*loop);
+  Peer early = Peer::connect(echo.port);
+  early.write(*loop, post("early"));
+  EXPECT_EQ(next_response(*loop, early).body, "early");
+  echo.server.pause_accepting(true);
+  echo.server.pause_accepting(false);  // before the first has taken effect
+  echo.server.pause_accepting(true);
+  for (int i = 0; i < 10; ++i) loop->turn(0);
+  Peer late = Peer::connect(echo.port);
+  late.write_some(post("late"));
+  early.write(*loop, post("still"));
+  EXPECT_EQ(next_response(*loop, early).body, "still");
+  EXPECT_EQ(echo.server.accepted(), 1u);
+  echo.server.pause_accepting(false);
+  EXPECT_EQ(next_response(*loop, late).body, "late");
+}
+
 TEST_F(HttpServerTest, SurvivesFarMoreThanTheConnectionLimit) {
   EchoServer echo(*loop, 2);
   std::vector<Peer> crowd;
@@ -98,7 +132,7 @@ TEST_F(HttpServerTest, AcceptsAgainAfterTheProcessRanOutOfDescriptors) {
   EXPECT_EQ(next_response(*loop, client).body, "after");
 }
 
-TEST_F(HttpServerTest, DrainsIdleConnectionsAtOnceAndBusyOnesAfterTheirAnswer) {
+TEST_F(HttpServerTest, DrainsIdleConnectionsSoonAndBusyOnesAfterTheirAnswer) {
   EchoServer echo(*loop);
   net::ServerSession* waiting = nullptr;
   Peer idle = Peer::connect(echo.port);
@@ -109,8 +143,10 @@ TEST_F(HttpServerTest, DrainsIdleConnectionsAtOnceAndBusyOnesAfterTheirAnswer) {
   busy.write(*loop, post("x"));
   ASSERT_TRUE(run_until(*loop, [&] { return waiting != nullptr; }));
 
+  const uint64_t begun_ns = loop->now_ns();
   echo.server.begin_drain();
   EXPECT_TRUE(ends_cleanly(*loop, idle));
+  EXPECT_GE(loop->now_ns() - begun_ns, core::milliseconds(core::limits::kDrainIdleMs));
   idle.close();
   run_for(*loop, std::chrono::milliseconds(5));
   EXPECT_EQ(echo.server.connections(), 1u);
@@ -121,6 +157,49 @@ TEST_F(HttpServerTest, DrainsIdleConnectionsAtOnceAndBusyOnesAfterTheirAnswer) {
   EXPECT_TRUE(ends_cleanly(*loop, busy));
   busy.close();
   EXPECT_TRUE(run_until(*loop, [&] { return echo.server.closed(); }));
+}
+
+TEST_F(HttpServerTest, AnswersWhatWasOnItsWayWhenItBeganToDrain) {
+  EchoServer echo(*loop);
+  Peer idle = Peer::connect(echo.port);
+  idle.write(*loop, post("x"));
+  ASSERT_EQ(next_response(*loop, idle).status, 200);
+  Peer fresh = Peer::connect(echo.port);
+  Peer connecting = Peer::connect(echo.port);  // in the backlog: nobody has accepted it yet
+  echo.server.begin_drain(60'000);
+  for (Peer* peer : {&idle, &fresh, &connecting}) {
+    peer->write(*loop, post("late"));
+    const SeenResponse response = next_response(*loop, *peer);
+    EXPECT_EQ(response.body, "late");
+    EXPECT_TRUE(response.has("connection: close"));
+    EXPECT_TRUE(ends_cleanly(*loop, *peer));
+    peer->close();
+  }
+  EXPECT_TRUE(run_until(*loop, [&] { return echo.server.closed(); }));
+}
+
+// The client was told that the connection stays, so its next request may be on its way when the answer ends.
+TEST_F(HttpServerTest, KeepsAConnectionOpenWhoseAnswerBeganBeforeTheDrain) {
+  EchoServer echo(*loop);
+  net::ServerSession* waiting = nullptr;
+  echo.respond = [&](net::ServerSession& session, const net::Request&) {
+    EXPECT_FALSE(session.must_close());  // the head is written
+    waiting = &session;
+  };
+  Peer client = Peer::connect(echo.port);
+  client.write(*loop, post("x"));
+  ASSERT_TRUE(run_until(*loop, [&] { return waiting != nullptr; }));
+  echo.server.begin_drain(60'000);
+  const std::string_view whole = "HTTP/1.1 200 \r\ncontent-length: 5\r\n\r\nfirst";
+  waiting->send(core::Slice::of_static(whole));
+  waiting->end_response();
+  echo.respond = nullptr;
+  client.write(*loop, post("second"));
+  EXPECT_EQ(next_response(*loop, client).body, "first");
+  const SeenResponse second = next_response(*loop, client);
+  EXPECT_EQ(second.body, "second");
+  EXPECT_TRUE(second.has("connection: close"));
+  EXPECT_TRUE(ends_cleanly(*loop, client));
 }
 
 TEST_F(HttpServerTest, AcceptsNobodyOnceItDrains) {

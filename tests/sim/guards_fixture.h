@@ -136,7 +136,8 @@ models:
 units:
   best: { model: dear, params: { max_tokens: 1000 } )" +
                                           unit_ + R"( }
-  mini: { model: cheap, params: { max_tokens: 1000 } }
+  mini: { model: cheap, params: { max_tokens: 1000 } )" +
+                                          mini_ + R"( }
 scenarios: { chat: { stable: best)" + scenario +
                                           R"( } }
 tenants: { t: { )" + tenant + R"( })" + tenants_ +
@@ -157,16 +158,22 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
     gateway_->tables.publish(std::move(table));
     settle();
   }
-  GuardClient& ask(std::string_view fields = "", std::string_view members = "") {
+  GuardClient& connect() {
     clients_.push_back(std::make_unique<GuardClient>(*loop_));
-    GuardClient& client = *clients_.back();
-    client.connection.connect(address_);
+    clients_.back()->connection.connect(address_);
     settle();
+    return *clients_.back();
+  }
+  void send_request(GuardClient& client, std::string_view fields = "", std::string_view members = "") {
     const std::string body =
         R"({"model":"chat","messages":[{"role":"user","content":"x"}])" + std::string(members) + "}";
     client.say("POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + bearer_ +
                "\r\ncontent-type: application/json\r\n" + std::string(fields) +
                "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  }
+  GuardClient& ask(std::string_view fields = "", std::string_view members = "") {
+    GuardClient& client = connect();
+    send_request(client, fields, members);
     settle();
     return client;
   }
@@ -218,10 +225,10 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
   std::unique_ptr<routing::Shard> shard_;
   core::SocketAddress address_;
   std::vector<std::unique_ptr<GuardClient>> clients_;
-  std::string unit_;
-  std::string providers_;  // beside p
-  std::string tenants_;    // beside t
-  std::string keys_;       // beside k
+  std::string unit_, mini_;           // more of `best` and `mini`
+  std::string providers_;             // beside p
+  std::string tenants_;               // beside t
+  std::string keys_;                  // beside k
   std::string bearer_ = "sk-sim";
   std::string dear_ = "provider: p";  // who serves it
   uint64_t revision_ = 0;

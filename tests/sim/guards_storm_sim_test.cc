@@ -129,6 +129,36 @@ TEST_F(Storm, AStreamThatIsCutAtAnyByteIsNeverGivenAnEnd) {
   }
 }
 
+// The same of answers that are no streams: who gets less than all of it can see that.
+TEST_F(Storm, APlainAnswerThatIsCutAtAnyByteIsNeverTakenForAWholeOne) {
+  publish("", "budgets: [ { window: 1d, usd: 100000 } ]");
+  const std::string plain = answer(100);
+  const std::string body = plain.substr(plain.find("\r\n\r\n") + 4);
+  const std::string chunked =
+      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" +
+      chunk(body.substr(0, 40)) + chunk(body.substr(40)) + "0\r\n\r\n";
+  for (const std::string& whole : {plain, chunked}) {
+    provider_.answer_with = [&] { return whole; };
+    for (size_t cut = 0; cut < whole.size(); ++cut) {
+      provider_.cut_at = cut;
+      GuardClient& client = begin();
+      settle();
+      const std::string& heard = client.heard;
+      if (heard.starts_with("HTTP/1.1 200")) {
+        const std::string got = heard.substr(heard.find("\r\n\r\n") + 4);
+        const bool says_length =
+            heard.find("content-length: " + std::to_string(body.size())) != std::string::npos;
+        EXPECT_TRUE(says_length ? got.size() < body.size() : !heard.ends_with("0\r\n\r\n")) << cut << heard;
+      } else {
+        EXPECT_TRUE(heard.starts_with("HTTP/1.1 50")) << cut << heard;
+      }
+      EXPECT_EQ(reserved(), 0) << cut;
+      leave_all();
+      pass(61'000);
+    }
+  }
+}
+
 TEST_F(Storm, TenThousandClientsThatLeaveInTheMiddleOfAStreamLeaveNothingBehind) {
   publish("", "limits: { concurrency: 100 }, budgets: [ { window: 1d, usd: 1000000 } ]");
   provider_.answer_with = [&] {

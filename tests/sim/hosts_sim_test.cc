@@ -26,11 +26,13 @@ class Hosts : public GuardsInAnExchange {
   void ask_many(int count) {
     for (int i = 0; i < count; ++i) {
       ask();
-      if (clients_.size() < 50) continue;
-      for (auto& client : clients_) client->connection.close();
-      settle();
-      clients_.clear();
+      if (clients_.size() >= 50) forget_clients();
     }
+  }
+  void forget_clients() {
+    for (auto& client : clients_) client->connection.close();
+    settle();
+    clients_.clear();
   }
 
   GuardProvider second_{*loop_};
@@ -64,7 +66,61 @@ TEST_F(Hosts, OneWhoseBreakerIsOpenIsNotAsked) {
   const int refused = provider_.requests;
   EXPECT_GT(refused, 0);
   EXPECT_LT(refused, 5) << "a 429 says for how long";
-  EXPECT_EQ(refused + second_.requests, 30);
+  EXPECT_EQ(second_.requests, 30) << "who was refused went on to the other one";
+  for (const auto& client : clients_) expect_ok(*client);
+}
+
+TEST_F(Hosts, OneThatWasLeftAloneIsProbedAndTakenBackSlowly) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 5\r\n"); };
+  ask_many(30);
+  ASSERT_GT(provider_.requests, 0);
+  provider_.answer_with = [] { return answer(1); };
+  provider_.requests = second_.requests = 0;
+  pass(6'000);
+  ask_many(100);  // in the first moments of its slow start
+  const int early = provider_.requests;
+  EXPECT_GT(early, 0) << "nobody asked whether it is back";
+  EXPECT_LT(early, 50) << "it would have three quarters";
+  for (const auto& client : clients_) expect_ok(*client);
+  pass(11'000);
+  provider_.requests = second_.requests = 0;
+  ask_many(100);
+  EXPECT_GT(provider_.requests, 60);
+}
+
+TEST_F(Hosts, NobodyPaysForAProbeThatFails) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 5\r\n"); };
+  ask_many(30);
+  ASSERT_GT(provider_.requests, 0);
+  provider_.answer_with = [] { return response("500 Oops", "{}"); };
+  provider_.requests = 0;
+  for (int round = 0; round < 20; ++round) {
+    pass(31'000);
+    for (int i = 0; i < 10; ++i) expect_ok(ask());
+    forget_clients();
+  }
+  EXPECT_GT(provider_.requests, 10) << "it was probed all the while";
+}
+
+TEST_F(Hosts, OneThatCannotBeReachedCostsNobodyAnything) {
+  publish("", "");
+  provider_.server.begin_drain();  // its port is closed
+  settle();
+  ask_many(60);
+  for (const auto& client : clients_) expect_ok(*client);
+  EXPECT_EQ(second_.requests, 60);
+}
+
+TEST_F(Hosts, WhenAllHaveSaid429TheSoonestIsQuoted) {
+  publish("", "");
+  provider_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 60\r\n"); };
+  second_.answer_with = [] { return response("429 Wait", "{}", "retry-after: 9\r\n"); };
+  ask_many(30);
+  const GuardClient& client = ask();
+  expect_error(client, ErrorCode::provider_limited);
+  expect(client, "retry-after: 9\r\n");
 }
 
 TEST_F(Hosts, AKilledProviderIsLeftOutAndTheOtherAnswers) {

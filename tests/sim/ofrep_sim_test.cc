@@ -182,6 +182,8 @@ TEST_F(SimulatedOfrep, DrainingEndsStreamsCleanly) {
   late.say(kBearer + "\r\n");
   settle();
   EXPECT_TRUE(client.heard.ends_with("\r\n0\r\n\r\n")) << client.heard;
+  EXPECT_FALSE(client.ended);  // it has not been told so: its next request may be on its way
+  pass(limits::kDrainIdleMs + kMarginMs);
   EXPECT_TRUE(client.ended);
   expect_error(answer_of(late), 429, "GENERAL");
   EXPECT_EQ(answer_of(late).body["errorDetails"], core::describe(ErrorCode::shutting_down).sentence);

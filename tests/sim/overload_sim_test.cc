@@ -28,16 +28,25 @@ class Overload : public GuardsInAnExchange {
   }
 };
 
-TEST_F(Overload, ConnectionsEndWithTheirAnswersFirst) {
+TEST_F(Overload, SomeConnectionsEndWithTheirAnswersFirst) {
   publish("", "");
+  const auto closing = [&] {
+    int count = 0;
+    for (int i = 0; i < 64; ++i) {
+      const GuardClient& client = ask();
+      expect_ok(client);
+      count += client.heard.find("connection: close") != std::string::npos;
+    }
+    return count;
+  };
   fill(kMost * 6 / 10);
   provider_.answer_with = [] { return answer(1); };
-  const GuardClient& client = ask();
-  expect_ok(client);
-  expect(client, "connection: close\r\n");
+  const int closed = closing();
+  EXPECT_GT(closed, 0);
+  EXPECT_LT(closed, 32);
   empty();
   pass(1000);
-  EXPECT_EQ(ask().heard.find("connection: close"), std::string::npos);
+  EXPECT_EQ(closing(), 0);
 }
 
 TEST_F(Overload, ThenCopiesAreDropped) {
@@ -69,12 +78,25 @@ TEST_F(Overload, ThenWhatMayWaitIsRefusedWithAMomentToComeBack) {
 
 TEST_F(Overload, EverythingElseIsRefusedLast) {
   publish("", "");
+  GuardClient& connected = connect();
   fill(kMost * 85 / 100);
   provider_.answer_with = [] { return answer(1); };
   expect_ok(ask());
   fill(kMost * 97 / 100);
   provider_.answer_with = [] { return answer(1); };
-  expect_error(ask(), ErrorCode::overloaded);
+  send_request(connected);
+  settle();
+  expect_error(connected, ErrorCode::overloaded);
+  const uint64_t accepted = shard_->metrics().accepted.value();
+  GuardClient& waiting = ask();
+  EXPECT_EQ(waiting.heard, "");
+  EXPECT_EQ(shard_->metrics().accepted.value(), accepted) << "nobody is let in";
+  for (auto& client : clients_) {
+    if (client.get() != &waiting) client->connection.close();
+  }
+  settle();
+  for (int i = 0; i < 5; ++i) pass(200);  // it comes down, and whoever has waited is answered
+  expect_ok(waiting);
 }
 
 }  // namespace

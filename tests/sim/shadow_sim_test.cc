@@ -129,6 +129,10 @@ TEST_F(Shadow, ShareAndBudgetBoundTheCopies) {
   EXPECT_LE(shadow_budget().spent, kUsd / 4);
   EXPECT_LT(provider_.requests, 200);
   EXPECT_GT(shard_->metrics().shadow_over_budget.value(), 0u);
+  int told = 0;
+  gateway_->records[0]->drain(
+      [&](const routing::Record& record) { told += record.shadow_over_budget != routing::Record::kNone; });
+  EXPECT_EQ(static_cast<uint64_t>(told), shard_->metrics().shadow_over_budget.value());
 }
 
 TEST_F(Shadow, NoMoreThanKMaxShadowCallsAtATime) {
@@ -153,6 +157,40 @@ TEST_F(Shadow, ARequestPastKMaxShadowRequestBytesIsNotCopied) {
   expect_ok(client);
   EXPECT_EQ(provider_.requests, 1);
   EXPECT_EQ(shard_->metrics().shadow_dropped.value(), 1u);
+}
+
+TEST_F(Shadow, ACopysAnswerIsReadUpToKMaxShadowAnswerBytes) {
+  publish_shadow();
+  copy_ = "HTTP/1.1 200 OK\r\ncontent-length: 999999999\r\n\r\n" +
+          std::string(core::limits::kMaxShadowAnswerBytes + 100'000, 'x');
+  provider_.stays_open = true;
+  expect_ok(ask());
+  for (int i = 0; i < 20 && shard_->shadow_calls().live() > 0; ++i) settle();
+  EXPECT_EQ(shard_->shadow_calls().live(), 0u);
+  EXPECT_EQ(provider_.left, 1) << "it was cancelled";
+  const auto made = pairs();
+  ASSERT_EQ(made.size(), 1u);
+  EXPECT_TRUE(made[0].truncated);
+  EXPECT_GT(made[0].shadow_cost, 0) << "what came is paid for";
+}
+
+TEST_F(Shadow, ACandidateThatEndsEachConnectionIsAskedNowAndThen) {
+  publish_shadow("percent: 100, budget_usd: 100000");
+  copy_ = response("200 OK", "{}", "connection: close\r\n");
+  for (int i = 0; i < 300; ++i) {
+    expect_ok(ask());
+    clients_.back()->connection.close();
+    pairs();
+  }
+  // In the moment that the test takes no more than a burst of connections.
+  const uint64_t burst =
+      routing::ShadowGate::kConnectionsPerSecond * routing::ShadowGate::kBurstNs / 1'000'000'000;
+  EXPECT_LE(shard_->metrics().shadow_started.value(), burst + 10);
+  EXPECT_GE(shard_->metrics().shadow_dropped.value(), 300 - burst - 10);
+  pass(1000);
+  const uint64_t before = shard_->metrics().shadow_started.value();
+  expect_ok(ask());
+  EXPECT_EQ(shard_->metrics().shadow_started.value(), before + 1);
 }
 
 TEST_F(Shadow, AClientThatLeavesDoesNotEndTheCopy) {

@@ -65,7 +65,28 @@ SwarmConfig::SwarmConfig(uint64_t wanted) : seed(wanted) {
   kill = dice.strength(0.4, 0.02);
   wall_jump = dice.strength(0.15, 0.01);
   pause = dice.strength(0.4, 0.02);
+  if (dice.one_in(12)) crowd_one_pool(dice);
+  if (dice.one_in(20)) break_streams();
   if (dice.one_in(6)) drain_at_round = static_cast<uint32_t>(dice.between(1, 400));
+}
+
+// Many connections of one pool are opened, refused and given up at once.
+void SwarmConfig::crowd_one_pool(Dice& dice) {
+  shards = providers = 1;
+  clients = static_cast<uint32_t>(dice.between(6, 12));
+  requests_per_client = 6;
+  faults.slow_connect = 0.9;
+  faults.refuse_connect = 0.4;
+  client.leave = 0.3;
+  provider.idle_closing = 1;
+}
+
+// Streams end early again and again, with somebody else to ask.
+void SwarmConfig::break_streams() {
+  fallbacks = true;
+  client.stream = 1;
+  provider.cut = 0.7;
+  provider.slow = 0.5;
 }
 
 std::string SwarmConfig::to_string() const {

@@ -85,6 +85,10 @@ struct SwarmConfig {
   double wall_jump = 0;         // per round: the calendar is set
   double pause = 0;             // per round: time passes, up to minutes
   uint32_t drain_at_round = 0;  // 0: when all is done
+
+ private:
+  void crowd_one_pool(Dice& dice);
+  void break_streams();
 };
 
 }  // namespace weir::sim

@@ -77,9 +77,11 @@ TEST(SteadyState, AStreamAllocatesNothingAndCopiesNoFrame) {
   const Cost cost = measure(
       "stream of 20",
       {.request_body = loopback_request(1024, true), .answer_pieces = loopback_stream(kFrames)}, 5'000);
-  EXPECT_EQ(cost.allocations, 0);
+  // Half of them are a candidate's: what comes before the first token is held back, since stable may have to
+  // answer in its place. The blocks for that come from a pool, which grows when more are held than ever before.
+  EXPECT_LT(cost.allocations, 0.01);
   EXPECT_LE(cost.operations, kFrames + 6);  // a send per frame, and the exchange's own
-  EXPECT_LT(cost.copied_bytes, 1000);       // none of the 4 KB of events
+  EXPECT_LT(cost.copied_bytes, 1300);       // a head and one event; none of the other 4 KB
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ std::vector<std::string> child_environment(const ProcessOptions& options) {
   return result;
 }
 
-std::optional<nlohmann::json> find_json_line(std::string_view text, const std::string& key) {
+std::optional<nlohmann::json> find_json_line(std::string_view text, const std::string& key, int number) {
   while (true) {
     size_t end = text.find('\n');
     if (end == std::string_view::npos) return std::nullopt;
@@ -66,7 +66,7 @@ std::optional<nlohmann::json> find_json_line(std::string_view text, const std::s
     text.remove_prefix(end + 1);
     if (!line.starts_with('{')) continue;
     auto parsed = nlohmann::json::parse(line, nullptr, false);
-    if (parsed.is_object() && parsed.contains(key)) return parsed;
+    if (parsed.is_object() && parsed.contains(key) && --number == 0) return parsed;
   }
 }
 
@@ -190,10 +190,11 @@ bool Process::wait_until(Milliseconds patience, const std::function<bool()>& con
   return condition();
 }
 
-std::optional<nlohmann::json> Process::wait_for_json(const std::string& key, Milliseconds patience) {
+std::optional<nlohmann::json> Process::wait_for_json(const std::string& key, Milliseconds patience,
+                                                     int number) {
   std::optional<nlohmann::json> found;
   wait_until(patience, [&] {
-    found = find_json_line(output_text_, key);
+    found = find_json_line(output_text_, key, number);
     return found.has_value();
   });
   return found;

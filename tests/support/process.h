@@ -50,9 +50,10 @@ class Process {
   std::string output() const;  // all of stdout so far
   std::string errors() const;  // all of stderr so far
 
-  // The first line of stdout that is a JSON object holding `key`; nothing if none comes in time or the
-  // child ends without it.
-  std::optional<nlohmann::json> wait_for_json(const std::string& key, Milliseconds patience = kPatience);
+  // The first line of stdout that is a JSON object holding `key`, or the `number`th; nothing if none comes in
+  // time or the child ends without it.
+  std::optional<nlohmann::json> wait_for_json(const std::string& key, Milliseconds patience = kPatience,
+                                              int number = 1);
   // True when stdout / stderr holds `text` in time.
   bool wait_for_output(const std::string& text, Milliseconds patience = kPatience);
   bool wait_for_errors(const std::string& text, Milliseconds patience = kPatience);

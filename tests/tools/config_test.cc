@@ -73,7 +73,8 @@ guard_state: guards.state
 shadow: { log: shadow.jsonl, text: digest, mask: [Falcon] }
 alerts: { url: "https://ops.example/weir", secret: "${SECRET}" }
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
-          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h }
+          body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h,
+          drain_timeout: 10m }
 )");
   ASSERT_EQ(config.listen.size(), 2u);
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
@@ -102,6 +103,7 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.limits.idle_timeout_ms, 60'000u);
   EXPECT_EQ(config.limits.write_stall_timeout_ms, 3'000u);
   EXPECT_EQ(config.limits.upstream_idle_ms, 3'600'000u);
+  EXPECT_EQ(config.limits.drain_timeout_ms, 600'000u);
 }
 
 TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
@@ -110,7 +112,8 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
              "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
              ""),
       ElementsAre("colour: unknown field; known here: access_log, admin, alerts, guard_state, "
-                  "key_hash_secret, limits, listen, registry, shadow, shards, table, tls",
+                  "key_hash_secret, limits, listen, "
+                  "readable, registry, sandbox, shadow, shards, table, tls",
                   "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
                   StartsWith("listen[1]: "), "tls: \"listen\" is missing",
                   "tls.certificates[0]: \"key\" is missing", "shards: must be a whole number from 1 to 128",

@@ -220,6 +220,21 @@ TEST_F(Weirctl, KeepsControlCharactersOffTheTerminal) {
   EXPECT_THAT(weirctl({"status"}).output, StartsWith("weir 0?[2J"));
 }
 
+TEST_F(Weirctl, SaysWhyAnUpgradeCameToNothing) {
+  admin.answer("GET", "/v1/status", 200,
+               R"({"pid":7,"upgrading":false,"upgrade_failure":"it ended with exit code 2"})");
+  RunResult refused = weirctl({"upgrade"});
+  EXPECT_EQ(refused.exit_code, kExitBadInput) << "404: a weir that is older";
+  admin.answer("POST", "/v1/upgrade", 409, R"({"error":{"message":"No successor is started: why."}})");
+  refused = weirctl({"upgrade"});
+  EXPECT_EQ(refused.exit_code, kExitFailure);
+  EXPECT_THAT(refused.errors, HasSubstr("No successor is started: why."));
+  admin.answer("POST", "/v1/upgrade", 200, R"({"upgrading":true})");
+  refused = weirctl({"upgrade"});
+  EXPECT_EQ(refused.exit_code, kExitFailure);
+  EXPECT_THAT(refused.errors, HasSubstr("it ended with exit code 2"));
+}
+
 TEST_F(Weirctl, PrintsTheTableAndTheMetrics) {
   admin.answer("GET", "/v1/table", 200, R"({"units":{}})");
   admin.answer("GET", "/metrics", 200, "# HELP x\nx 1\n");

@@ -66,6 +66,10 @@ class ConfigReader {
     if (object.has(alerts)) read_alerts(object.at(alerts), object[alerts]);
     if (object.has(shadow)) read_shadow(object.at(shadow), object[shadow]);
     if (object.has(limits)) read_limits(object.at(limits), object[limits]);
+    if (object.has(sandbox)) read_sandbox(object.at(sandbox), object[sandbox]);
+    object.for_each(readable, [&](const Path& path, Element item) {
+      if (const auto text = read_string(path, item)) config_.readable.push_back(resolve_path(folder_, *text));
+    });
     if (!problems_.empty()) return std::unexpected(problems_.take());
     return std::move(config_);
   }
@@ -258,6 +262,13 @@ class ConfigReader {
     if (config_.access_log == AccessLog::file) config_.access_log_path = resolve_path(folder_, *text);
   }
 
+  void read_sandbox(const Path& path, Element element) {
+    std::string_view text;
+    const bool written = element.get_string().get(text) == simdjson::SUCCESS;
+    if (!written || (text != "on" && text != "off")) return problems_.add(path, "must be on or off");
+    config_.sandbox = text == "on";
+  }
+
   void read_limits(const Path& path, Element element) {
     const Object<ConfigLimitsProperty> object(problems_, path, element);
     auto count = [&](ConfigLimitsProperty property, uint64_t min, uint64_t max, uint32_t* value) {
@@ -282,6 +293,7 @@ class ConfigReader {
     timeout(idle_timeout, &limits.idle_timeout_ms);
     timeout(write_stall_timeout, &limits.write_stall_timeout_ms);
     timeout(upstream_idle, &limits.upstream_idle_ms);
+    timeout(drain_timeout, &limits.drain_timeout_ms);
   }
 
   const Environment& environment_;

@@ -27,6 +27,9 @@
 //   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
 //   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
+//   sandbox: on                                 # or off: see tools/weir/sandbox.h
+//   readable: [/opt/pki]                        # what a table may name outside of the folders of files named
+//   here
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.
@@ -65,6 +68,7 @@ struct LimitOverrides {
   uint32_t idle_timeout_ms = core::limits::kIdleTimeoutMs;
   uint32_t write_stall_timeout_ms = core::limits::kWriteStallTimeoutMs;
   uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
+  uint32_t drain_timeout_ms = core::limits::kDrainTimeoutMs;
 };
 
 struct Config {
@@ -83,6 +87,8 @@ struct Config {
   routing::AccessRules access;
   AccessLog access_log = AccessLog::standard_output;
   std::string access_log_path;  // AccessLog::file
+  bool sandbox = true;
+  std::vector<std::string> readable;  // files and folders, for the sandbox
   std::string guard_state_path;          // empty = what guards have counted is gone with the process
   std::string alert_url;                 // empty = nobody is told
   std::string alert_secret;              // the secret itself: as key_hash_secret

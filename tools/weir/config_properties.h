@@ -14,7 +14,9 @@
   X(key_hash_secret, "key_hash_secret", required) \
   X(limits, "limits", optional)                   \
   X(listen, "listen", optional)                   \
+  X(readable, "readable", optional)               \
   X(registry, "registry", optional)               \
+  X(sandbox, "sandbox", optional)                 \
   X(shadow, "shadow", optional)                   \
   X(shards, "shards", optional)                   \
   X(table, "table", required)                     \
@@ -64,6 +66,7 @@
 
 #define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
   X(body_stall_timeout, "body_stall_timeout", optional)               \
+  X(drain_timeout, "drain_timeout", optional)                         \
   X(head_timeout, "head_timeout", optional)                           \
   X(idle_timeout, "idle_timeout", optional)                           \
   X(max_body_bytes, "max_body_bytes", optional)                       \

@@ -73,12 +73,4 @@ std::string resolve_path(const std::string& folder, const std::string& path) {
   return folder + "/" + path;
 }
 
-Environment process_environment() {
-  return [](std::string_view name) -> std::optional<std::string> {
-    const char* value = std::getenv(std::string(name).c_str());
-    if (value == nullptr) return std::nullopt;
-    return value;
-  };
-}
-
 }  // namespace weir::tools

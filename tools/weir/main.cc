@@ -20,9 +20,11 @@ Examples:
 Exit codes: 0 done; 1 the system refused (port in use, no permission, old kernel) or a registry is damaged; 2 bad arguments,
 configuration or table: nothing was started.)";
 
-int serve_config(const std::string& config_file) {
+int serve_config(const std::string& config_file, char** arguments) {
+  // First of all: the launcher starts successors with what there is now, environment and rights.
+  const auto launcher = Launcher::fork_now(arguments);
   auto config = load_config(config_file);
-  if (config) return serve(*config);
+  if (config) return serve(*config, launcher.get());
   print_problems(config_file, config.error());
   return kExitBadInput;
 }
@@ -37,7 +39,8 @@ int main(int argc, char** argv) {
   std::string config_file, table_file;
   bool schema = false, generate = false;
 
-  CLI::App* run = app.add_subcommand("serve", "runs the gateway until SIGINT or SIGTERM");
+  CLI::App* run = app.add_subcommand(
+      "serve", "runs the gateway until SIGINT or SIGTERM; SIGUSR2 replaces it without a cut");
   run->add_option("--config", config_file, "configuration, YAML or JSON")->required();
 
   CLI::App* check = app.add_subcommand("check", "checks a configuration and its table, or a table alone");
@@ -85,7 +88,7 @@ int main(int argc, char** argv) {
     return print_registry_log(registry_file, query);
   }
   if (document->parsed()) return export_registry(registry_file, revision);
-  if (run->parsed()) return serve_config(config_file);
+  if (run->parsed()) return serve_config(config_file, argv);
   if (schema) return print_schema();
   return table_file.empty() ? check_config(config_file) : check_table(table_file);
 }

@@ -37,9 +37,9 @@ void ShardThread::wake() {
   loop_->wake();
 }
 
-void ShardThread::drain() {
-  loop_->post([this] {
-    running_->shard.begin_drain();
+void ShardThread::drain(uint32_t idle_ms) {
+  loop_->post([this, idle_ms] {
+    running_->shard.begin_drain(idle_ms);
     running_->ending = true;
   });
 }

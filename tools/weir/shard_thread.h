@@ -44,9 +44,9 @@ class ShardThread {
   // closed.
   void serve(routing::Gateway& gateway, std::vector<ShardListener> listeners, std::function<void()> on_end);
 
-  void wake();       // any thread, after opened()
-  void drain();      // lets exchanges under way end
-  void close_now();  // ends them
+  void wake();                   // any thread, after opened()
+  void drain(uint32_t idle_ms);  // lets exchanges under way end, and connections once they are idle so long
+  void close_now();              // ends them
 
  private:
   struct Work {

@@ -8,12 +8,12 @@
 namespace weir::tools {
 namespace {
 
-constexpr int kStop = SIGUSR2;  // the destructor's
+const int kStop = SIGRTMIN;  // the destructor's
 
 sigset_t signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, kStop}) sigaddset(&set, signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, kStop}) sigaddset(&set, signal);
   return set;
 }
 
@@ -21,6 +21,7 @@ sigset_t signals() {
 
 SignalThread::SignalThread(std::function<void(int signal)> on_signal) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   const sigset_t set = signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   thread_ = std::thread([set, on_signal = std::move(on_signal)] {

@@ -2,7 +2,8 @@
 // inside a signal handler.
 //
 // Make it before any other thread: the signals are blocked from then on in the calling thread and in all that
-// it starts. SIGPIPE is ignored as well: a peer that is gone is an error of the write.
+// it starts. SIGPIPE and SIGXFSZ are ignored as well: a peer that is gone and a file that may not grow are
+// errors of the write.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,7 @@ namespace weir::tools {
 
 class SignalThread {
  public:
-  // `on_signal` is called on this object's thread with SIGTERM, SIGINT or SIGHUP.
+  // `on_signal` is called on this object's thread with SIGTERM, SIGINT, SIGHUP or SIGUSR2.
   explicit SignalThread(std::function<void(int signal)> on_signal);
   ~SignalThread();
   SignalThread(const SignalThread&) = delete;

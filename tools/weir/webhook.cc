@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <memory>
+#include <stop_token>
 #include <utility>
 
 namespace weir::tools {
@@ -11,6 +12,11 @@ namespace {
 constexpr long kConnectTimeoutMs = 5'000;
 constexpr long kTimeoutMs = 10'000;
 
+// curl asks at least once a second.
+int give_up(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0;
+}
+
 size_t forget(char*, size_t size, size_t count, void*) {
   return size * count;
 }
@@ -18,7 +24,7 @@ size_t forget(char*, size_t size, size_t count, void*) {
 }  // namespace
 
 routing::AlertSender::Post webhook_post(std::string url) {
-  return [url = std::move(url)](const routing::WebhookRequest& request) {
+  return [url = std::move(url)](const routing::WebhookRequest& request, const std::stop_token& stop) {
     const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
     if (curl == nullptr) return false;
     curl_slist* list = nullptr;
@@ -38,6 +44,9 @@ routing::AlertSender::Post webhook_post(std::string url) {
     set(CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
     set(CURLOPT_TIMEOUT_MS, kTimeoutMs);
     set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, give_up);
+    set(CURLOPT_XFERINFODATA, &stop);
     long status = 0;
     return curl_easy_perform(curl.get()) == CURLE_OK &&
            curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 200 &&

@@ -52,7 +52,8 @@
 //                                    shards, table: { tenants, scenarios, flags, units, keys },
 //                                    kills: [ kill ], unresolved: [ { host, reason } ],
 //                                    connections, exchanges (both: open now), live_tables,
-//                                    registry: path | null, caller: { name, role } }
+//                                    registry: path | null, caller: { name, role },
+//                                    upgrading, upgrade_failure: text | null }
 //   GET  /v1/table[?revision=] 200 the document as canonical JSON; etag: "<revision>"
 //   PUT  /v1/table?reason=     replaces it whole                   body: application/json or application/yaml
 //   POST /v1/table:validate    200 { valid: true } | 422 problems  body: the same; takes no reason
@@ -106,6 +107,8 @@
 //                                        409 code stale_proposal: one of its objects has changed; it is void
 //                                        now
 //   POST /v1/proposals/{id}:withdraw     body: { reason }; 200 proposal
+//   POST /v1/upgrade           200 { upgrading: true } | 409 code upgrade_refused        the process is
+//                              replaced: once it is, the status names another pid; else why not
 //   GET  /metrics              200 Prometheus text; tools/weirctl/top.h names what it reads
 //
 // One call at a time, one thread. libcurl keeps the connection open between calls.

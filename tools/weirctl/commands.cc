@@ -1,6 +1,7 @@
 #include "tools/weirctl/commands.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -18,6 +19,8 @@ namespace weir::tools {
 namespace {
 
 using nlohmann::json;
+
+constexpr int kUpgradePauseMs = 20;
 
 struct Document {
   std::string text;
@@ -78,6 +81,44 @@ int Commands::perform(const AdminRequest& request, Show show) {
 
 int Commands::status() {
   return perform({.path = "/v1/status"}, render_status);
+}
+
+// While nobody serves the admin socket, the question waits in its queue. Asked again is only who says that it
+// is not decided yet.
+int Commands::upgrade() {
+  const auto get_status = [&]() -> std::optional<json> {
+    auto reply = client_.call({.path = "/v1/status"});
+    if (reply && reply->ok()) return json::parse(reply->body, nullptr, false);
+    fmt::print(stderr, "{}", reply ? render_error(reply->status, reply->body) : reply.error() + "\n");
+    return std::nullopt;
+  };
+  const auto before = get_status();
+  if (!before) return kExitUnreachable;
+  auto begun = client_.call({.method = "POST", .path = "/v1/upgrade"});
+  if (!begun || !begun->ok()) {
+    fmt::print(stderr, "{}", begun ? render_error(begun->status, begun->body) : begun.error() + "\n");
+    return begun ? exit_code_of(begun->status) : kExitUnreachable;
+  }
+  const std::string pid = value_at(*before, "pid");
+  for (auto after = get_status(); after; after = get_status()) {
+    const bool followed = value_at(*after, "pid") != pid;
+    if (followed && value_at(*after, "ready") == "true") {
+      if (style_ == OutputStyle::json) {
+        fmt::print("{}\n", after->dump(-1, ' ', false, json::error_handler_t::replace));
+      } else {
+        fmt::print("process {} serves revision {}; {} finishes what it has begun\n", value_at(*after, "pid"),
+                   value_at(*after, "revision"), pid);
+      }
+      return kExitOk;
+    }
+    if (!followed && value_at(*after, "upgrading") != "true") {
+      fmt::print(stderr, "the successor did not start: {}. Process {} goes on as before; its log says more\n",
+                 value_at(*after, "upgrade_failure"), pid);
+      return kExitFailure;
+    }
+    ::poll(nullptr, 0, kUpgradePauseMs);
+  }
+  return kExitUnreachable;
 }
 
 int Commands::table() {

@@ -15,6 +15,8 @@ class Commands {
   Commands(AdminClient& client, OutputStyle style) : client_(client), style_(style) {}
 
   int status();
+  // Replaces the process and waits until its successor serves.
+  int upgrade();
   int table();
   int metrics();
   // Replaces the table by `file` ("-" = stdin). `revision` = the one the change was based on; empty = the

@@ -21,6 +21,7 @@ Examples:
   weirctl validate table.yaml
   weirctl apply table.yaml --reason "support-v2: 5 % to 25 %"
   weirctl kill unit support-41 --reason "wrong answers, incident 311"
+  weirctl upgrade
   weirctl top
 
 Exit codes: 0 done; 1 weir refused or failed; 2 what you gave is wrong; 3 weir cannot be reached.)";
@@ -47,6 +48,8 @@ int main(int argc, char** argv) {
   double interval_seconds = 1;
 
   app.add_subcommand("status", "what runs: revision, table, kills, connections");
+  app.add_subcommand("upgrade",
+                     "replaces the process: binary and weir.yaml as they are now, nothing refused or cut");
   app.add_subcommand("table", "prints the table that serves now, as JSON");
   app.add_subcommand("metrics", "prints /metrics, as Prometheus reads it");
 
@@ -114,6 +117,7 @@ int main(int argc, char** argv) {
   AdminClient client(socket);
   Commands commands(client, json ? OutputStyle::json : OutputStyle::human);
   if (app.got_subcommand("status")) return commands.status();
+  if (app.got_subcommand("upgrade")) return commands.upgrade();
   if (app.got_subcommand("table")) return commands.table();
   if (app.got_subcommand("metrics")) return commands.metrics();
   if (apply->parsed()) return dry_run ? commands.validate(file) : commands.apply(file, reason, revision);

@@ -299,6 +299,15 @@ TEST(AdminApi, ServesMetricsAndHealth) {
   EXPECT_EQ(weir.get("/healthz").status, 200);
 }
 
+TEST(AdminApi, WithoutALauncherRefusesToBeReplaced) {
+  AdminHost weir;
+  const Reply reply = weir.call("POST", "/v1/upgrade");
+  EXPECT_EQ(reply.status, 409);
+  EXPECT_EQ(reply.json()["error"]["code"], "upgrade_refused");
+  EXPECT_EQ(weir.status()["upgrading"], false);
+  EXPECT_EQ(weir.status()["upgrade_failure"], json());
+}
+
 TEST(AdminApi, RefusesWhatItDoesNotKnow) {
   AdminHost weir;
   expect_error(weir.get("/"), 404, json());

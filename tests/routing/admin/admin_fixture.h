@@ -24,7 +24,7 @@
 
 namespace weir::routing {
 
-inline constexpr std::string_view kKeyHash =
+inline constexpr std::string_view kAcmeKeyHash =
     "hmac-sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 // Two tenants; one has a pilot of the unit `big` at `percent`.
@@ -52,7 +52,7 @@ keys:
   };
   fill("PERCENT", std::to_string(percent));
   fill("UNIT", unit);
-  fill("HASH", kKeyHash);
+  fill("HASH", kAcmeKeyHash);
   return text;
 }
 

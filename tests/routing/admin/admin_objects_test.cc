@@ -93,7 +93,7 @@ TEST_F(AdminObjects, ATenantChangesWithoutCompilingTheTable) {
 
 TEST_F(AdminObjects, AKeysIdIsItsName) {
   const json key{
-      {"tenant", "solo"}, {"hash", std::string(kKeyHash.substr(0, 74)) + "ff"}, {"scenario", "chat"}};
+      {"tenant", "solo"}, {"hash", std::string(kAcmeKeyHash.substr(0, 74)) + "ff"}, {"scenario", "chat"}};
   const Reply put = weir.put("/v1/keys/solo-app?reason=r", key);
   ASSERT_EQ(put.status, 200) << put.body;
   EXPECT_EQ(weir.get("/v1/keys/solo-app").json()["id"], "solo-app");

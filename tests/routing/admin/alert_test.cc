@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stop_token>
+#include <thread>
 
 #include "routing/admin/alert_queue.h"
 #include "routing/admin/alert_sender.h"
@@ -81,6 +84,13 @@ TEST(Alert, NamesABreakerAndAClientThatLoops) {
   EXPECT_EQ(world.alert()["key"], "k1");
 }
 
+TEST(Alert, NamesANodeThatTurnsRequestsAway) {
+  World world;
+  world.record.error = core::ErrorCode::overloaded;
+  EXPECT_EQ(world.alert()["type"], "overload");
+  EXPECT_EQ(world.alert()["severity"], "page");
+}
+
 Alert alert(const std::string& key) {
   return {.key = key, .body = "{\"a\":1}"};
 }
@@ -149,7 +159,7 @@ TEST(AlertSender, DeliversOnceWhatManyRecordsSay) {
   const auto loop = weir::tests::make_loop();
   std::atomic<int> calls{0};
   std::string first, last;
-  AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest& request) {
+  AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest& request, const std::stop_token&) {
     (calls == 0 ? first : last) = request.id + request.body;
     EXPECT_EQ(request.signature,
               sign_webhook("secret", std::stoll(request.signature.substr(2)), request.body));
@@ -161,6 +171,27 @@ TEST(AlertSender, DeliversOnceWhatManyRecordsSay) {
   EXPECT_EQ(sender.failures(), 1u);
   EXPECT_EQ(first, last);
   EXPECT_EQ(sender.queue().waiting(), 0u);
+}
+
+TEST(AlertSender, ATargetThatHangsDelaysNeitherRecordsNorTheEnd) {
+  World world;
+  world.record.limit = limit_token(GuardScope::tenant, LimitKind::budget);
+  const auto loop = weir::tests::make_loop();
+  std::promise<void> hanging;
+  std::atomic<bool> stopped{false};
+  {
+    AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest&, const std::stop_token& stop) {
+      hanging.set_value();
+      while (!stop.stop_requested()) std::this_thread::yield();
+      stopped = true;
+      return false;
+    });
+    sender.see(world.record);
+    hanging.get_future().wait();
+    for (int i = 0; i < 1000; ++i) sender.see(world.record);
+    EXPECT_EQ(sender.queue().waiting(), 1u);
+  }
+  EXPECT_TRUE(stopped);
 }
 
 }  // namespace

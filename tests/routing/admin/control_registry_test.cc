@@ -46,6 +46,29 @@ TEST_F(ControlRegistry, AStartServesTheLastAcknowledgedRevisionWithItsKills) {
   EXPECT_EQ(set_percent(weir, 61).json()["revision"], 4);
 }
 
+// The first whole unit of several flags wins; which is first must not depend on who wrote the table down
+// last.
+TEST_F(ControlRegistry, SeveralFlagsOfAScenarioMeanTheSameAfterAStart) {
+  std::string table = table_text();
+  const auto insert = [&](std::string_view before, std::string_view text) {
+    table.insert(table.find(before), text);
+  };
+  insert("v2: { scenario: chat", "z1: { scenario: chat, candidate: { unit: huge }, owner: u-1 }, ");
+  insert("big: { model: m-2 }", "huge: { model: m-2, params: { seed: 1 } }, ");
+  insert("v2: { state: pilot",
+         "z1: { state: production, owner: u-1, reason: r, review: 2200-01-01, previous: mini }, ");
+  const auto unit = [](AdminHost& weir) {
+    return weir.get("/v1/explain?tenant=acme&scenario=chat&attr.plan=pro").json()["unit"];
+  };
+  AdminSetup given = setup(table);
+  {
+    AdminHost weir(given);
+    EXPECT_EQ(unit(weir), "big") << "v2 comes before z1, though it was declared later";
+  }
+  AdminHost weir(given);
+  EXPECT_EQ(unit(weir), "big");
+}
+
 TEST_F(ControlRegistry, AStartThatFindsNoTableImportsNothing) {
   auto loop = tests::make_loop();
   Worker worker;

@@ -49,6 +49,7 @@ constexpr auto kMatrix = std::to_array<Expected>({
     {"GET", "/v1/proposals/1", kViewer, Scope::read},
     {"POST", "/v1/proposals/1:approve", kOperator, Scope::approve},
     {"POST", "/v1/proposals/1:withdraw", kOperator, Scope::approve},
+    {"POST", "/v1/upgrade", kAdmin, Scope::deploy},
     {"POST", "/v1/flags/v2/tenants/acme", kOperator, Scope::change},
     {"GET", "/v1/flags", kViewer, Scope::read},
     {"GET", "/v1/flags/v2", kViewer, Scope::read},

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "routing/decide/bucket.h"
 #include "routing/decide/segments.h"
 #include "routing/table/compile.h"
 
@@ -93,6 +94,26 @@ TEST(Shadow, LeavesExcludedRequestsKilledFlagsAndChainsAlone) {
   kills.flags[0] = false;
   kills.providers[0] = true;
   EXPECT_FALSE(world.choose(0));
+}
+
+TEST(Shadow, AStickyShareIsOfKeysAndWhoseHaveNoneAreNotCopied) {
+  World world("percent: 30, budget_usd: 1, sticky: true");
+  EXPECT_FALSE(world.choose(0)) << "no key, never random";
+  const Flag& flag = world.table.body->flags[0];
+  int copied = 0, copied_in_split = 0, in_split = 0;
+  constexpr int kUsers = 4'000;
+  for (int i = 0; i < kUsers; ++i) {
+    const std::string user = "user-" + std::to_string(i);
+    world.input.user = user;
+    const bool chosen = world.choose(0).has_value();
+    EXPECT_EQ(world.choose(UINT32_MAX).has_value(), chosen) << "the same every time";
+    const bool split = bucket_of(flag.split, user) < 30'000;
+    copied += chosen;
+    in_split += split;
+    copied_in_split += chosen && split;
+  }
+  EXPECT_NEAR(copied, kUsers * 0.3, 120);
+  EXPECT_NEAR(copied_in_split, in_split * 0.3, 80) << "independent of the split";
 }
 
 TEST(Shadow, SeveralFlagsHaveIndependentShares) {

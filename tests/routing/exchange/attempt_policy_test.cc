@@ -12,6 +12,7 @@ TEST(AttemptPolicy, EveryKindOfFailureHasACauseThatHopsMayName) {
   EXPECT_EQ(cause_of(ErrorCode::upstream_status, 503), FallbackCause::server_error);
   EXPECT_EQ(cause_of(ErrorCode::connect_timeout, 0), FallbackCause::connect);
   EXPECT_EQ(cause_of(ErrorCode::breaker_open, 0), FallbackCause::connect);
+  EXPECT_EQ(cause_of(ErrorCode::provider_limited, 0), FallbackCause::rate_limited);
   EXPECT_EQ(cause_of(ErrorCode::first_token_timeout, 0), FallbackCause::timeout);
   EXPECT_EQ(cause_of(ErrorCode::upstream_truncated, 0), FallbackCause::server_error);
   EXPECT_EQ(cause_of(ErrorCode::answer_invalid, 0), FallbackCause::invalid);
@@ -39,16 +40,29 @@ TEST(AttemptPolicy, TheSameHopComesBeforeTheNextAndTheNextBeforeAnAnswer) {
   EXPECT_EQ(after_failure(failure), AfterFailure::answer);
 }
 
-TEST(AttemptPolicy, WithoutTimeLeftNothingIsTried) {
+TEST(AttemptPolicy, WithoutTimeLeftNothingIsTriedAgainButWhatIsAtHandAnswers) {
   AttemptFailure failure{.code = ErrorCode::upstream_status, .upstream_status = 503, .retries_left = 1};
-  failure.hop_answers = true;
   failure.time_left = false;
   EXPECT_EQ(after_failure(failure), AfterFailure::forward);
+  failure.hop_answers = true;
+  EXPECT_EQ(after_failure(failure), AfterFailure::next_hop);
 }
 
 TEST(AttemptPolicy, AnOpenBreakerIsNotAskedAgainAndOtherHopsAre) {
-  AttemptFailure failure{.code = ErrorCode::breaker_open, .retries_left = 2, .hop_answers = true};
+  for (const ErrorCode code : {ErrorCode::breaker_open, ErrorCode::provider_limited}) {
+    const AttemptFailure failure{.code = code, .retries_left = 2, .hop_answers = true};
+    EXPECT_FALSE(stays_on_hop(failure));
+    EXPECT_EQ(after_failure(failure), AfterFailure::next_hop);
+  }
+}
+
+TEST(AttemptPolicy, AnotherProviderIsAskedAtOnceAndNotAgainstTheRetries) {
+  AttemptFailure failure{.code = ErrorCode::connect_failed, .other_provider = true, .hop_answers = true};
+  EXPECT_EQ(after_failure(failure), AfterFailure::same_hop_free);
+  failure.time_left = false;
   EXPECT_EQ(after_failure(failure), AfterFailure::next_hop);
+  failure.committed = true;
+  EXPECT_EQ(after_failure(failure), AfterFailure::cut);
 }
 
 TEST(AttemptPolicy, ProvidersErrorsAndRefusalsAreForwardedButNotWhatSpeaksOfCredentials) {

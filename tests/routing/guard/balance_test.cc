@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <vector>
@@ -67,6 +68,47 @@ TEST(Balance, ASlowHostGetsLess) {
     if (i % 10 == 0 && hosts[1].in_flight > 0) --hosts[1].in_flight;
   }
   EXPECT_GT(chosen[0], 5 * chosen[1]);
+}
+
+// For any hosts: whoever is chosen is usable, and has not just failed if another one is usable.
+TEST(Balance, NeverChoosesWhomItMayNot) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<HostLoad> hosts(1 + random() % 8);
+    uint32_t usable = 0;
+    for (HostLoad& host : hosts) {
+      host = {.weight = static_cast<uint32_t>(1 + random() % 1'000'000),
+              .in_flight = static_cast<uint32_t>(random() % 5 == 0 ? UINT32_MAX : random() % 50),
+              .usable = random() % 3 != 0};
+      usable += host.usable;
+    }
+    std::optional<uint32_t> just_failed;
+    if (random() % 2 == 0) just_failed = static_cast<uint32_t>(random() % hosts.size());
+    const auto chosen = choose_host(hosts, static_cast<uint32_t>(random()), just_failed);
+    ASSERT_EQ(chosen.has_value(), usable > 0);
+    if (!chosen) continue;
+    ASSERT_TRUE(hosts[*chosen].usable);
+    const bool other = usable > 1 || (just_failed && !hosts[*just_failed].usable);
+    if (other) {
+      ASSERT_NE(chosen, just_failed);
+    }
+  }
+}
+
+// The point of two choices: hosts that are alike never drift far apart, where one at random would.
+TEST(Balance, KeepsHostsThatAreAlikeEvenlyLoaded) {
+  std::mt19937 random(5);
+  std::vector<HostLoad> two(8), one(8);
+  for (int i = 0; i < 8'000; ++i) {
+    ++two[*choose_host(two, static_cast<uint32_t>(random()))].in_flight;
+    ++one[random() % one.size()].in_flight;
+  }
+  const auto spread = [](const std::vector<HostLoad>& hosts) {
+    const auto [least, most] = std::ranges::minmax(hosts, {}, &HostLoad::in_flight);
+    return most.in_flight - least.in_flight;
+  };
+  EXPECT_LE(spread(two), 10u);
+  EXPECT_GT(spread(one), 2 * spread(two));
 }
 
 }  // namespace

@@ -104,6 +104,90 @@ TEST(Breaker, A429OpensForAsLongAsItSays) {
   EXPECT_FALSE(limited(silent, Pass::yes, 0, kNow)) << "a failure like any other";
 }
 
+TEST(Breaker, KnowsThatA429OpenedIt) {
+  BreakerLine line{};
+  limited(line, Pass::yes, 7 * kSecond, kNow);
+  EXPECT_TRUE(view(line, kNow).limited);
+  EXPECT_EQ(view(line, kNow).state, BreakerState::open);
+  ASSERT_EQ(ask(line, kNow + 7 * kSecond, 0), Pass::probe);
+  EXPECT_FALSE(view(line, kNow + 7 * kSecond).limited);
+  failed(line, Pass::probe, kNow + 7 * kSecond);
+  EXPECT_FALSE(view(line, kNow + 7 * kSecond).limited) << "another reason this time";
+}
+
+TEST(Breaker, TheShareThatIsLedHereFollowsItsState) {
+  BreakerLine line{};
+  EXPECT_EQ(share_permille(line, kNow), 1000u);
+  open_by_failures(line, kNow);
+  EXPECT_EQ(share_permille(line, kNow), 0u);
+  const uint64_t later = kNow + R::kOpenNs;
+  EXPECT_EQ(share_permille(line, later - 1), 0u);
+  EXPECT_EQ(share_permille(line, later), 100u) << "somebody must be the probe";
+  ASSERT_EQ(ask(line, later, 0), Pass::probe);
+  EXPECT_EQ(share_permille(line, later), 0u) << "one at a time";
+  EXPECT_EQ(share_permille(line, later + R::kProbePatienceNs), 100u);
+  succeeded(line, Pass::probe, later);
+  uint32_t before = 0;
+  for (uint64_t at = 0; at <= R::kSlowStartNs; at += R::kSlowStartNs / 50) {
+    EXPECT_GE(share_permille(line, later + at), std::max(before, 100u));
+    before = share_permille(line, later + at);
+  }
+  EXPECT_EQ(before, 1000u);
+  EXPECT_EQ(ask(line, later, kNoSlowStart), Pass::yes) << "of one who cannot go elsewhere";
+}
+
+// Whatever is reported in whatever order: nobody passes while open, one at a time while half open, and where
+// share_permille() says 0 nobody passes.
+TEST(Breaker, InvariantsHoldForAnySequence) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 200; ++round) {
+    BreakerLine line{};
+    uint64_t now = kNow;
+    bool probing = false;
+    uint64_t probe_since = 0;
+    std::vector<Pass> under_way;
+    for (int step = 0; step < 500; ++step) {
+      now += random() % (R::kOpenNs / 2);
+      const auto dice = static_cast<uint32_t>(random());
+      if (random() % 2 == 0) {
+        const BreakerView before = view(line, now);
+        const uint32_t share = share_permille(line, now);
+        const Pass pass = ask(line, now, dice);
+        if (before.state == BreakerState::open && before.left_ns > 0) {
+          ASSERT_EQ(pass, Pass::no);
+        }
+        if (share == 0) {
+          ASSERT_EQ(pass, Pass::no);
+        }
+        if (pass == Pass::probe) {
+          ASSERT_TRUE(!probing || now - probe_since >= R::kProbePatienceNs);
+          probing = true;
+          probe_since = now;
+        }
+        if (pass != Pass::no) under_way.push_back(pass);
+      } else if (!under_way.empty()) {
+        std::swap(under_way[random() % under_way.size()], under_way.back());
+        const Pass pass = under_way.back();
+        under_way.pop_back();
+        switch (random() % 4) {
+          case 0:
+            succeeded(line, pass, now);
+            break;
+          case 1:
+            failed(line, pass, now);
+            break;
+          case 2:
+            limited(line, pass, random() % 3 * kSecond, now);
+            break;
+          default:
+            cancelled(line, pass, now);
+        }
+        if (pass == Pass::probe) probing = view(line, now).state == BreakerState::half_open;
+      }
+    }
+  }
+}
+
 TEST(Breaker, AttemptsFromBeforeItOpenedChangeNothing) {
   BreakerLine line{};
   open_by_failures(line, kNow);

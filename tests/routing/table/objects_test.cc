@@ -109,6 +109,25 @@ TEST(DocumentBuilder, LeavesItToTheCompilerToRefuseForeignSettings) {
   }
 }
 
+TEST(Order, IsByNameButOfTenantsAndKeys) {
+  const auto in_order = [](std::string json) {
+    const auto parsed = Document::parse(std::move(json), TableFormat::json);
+    return parsed.has_value() && is_in_order(parsed->root());
+  };
+  EXPECT_TRUE(in_order("{}"));
+  EXPECT_TRUE(in_order("[]"));
+  EXPECT_TRUE(
+      in_order(R"({"units":{"a":{},"b":{}},"flags":{"a":{}},"tenants":{"z":{},"a":{}},"x":{"b":1,"a":1}})"));
+  EXPECT_FALSE(in_order(R"({"flags":{"b":{},"a":{}}})"));
+  const auto parsed = Document::parse(
+      R"({"flags":{"b":{"x":1},"a":{}},"units":{"z":{},"y":{}},"tenants":{"z":{},"a":{}},"prompt_source":"api"})",
+      TableFormat::json);
+  ASSERT_TRUE(parsed.has_value());
+  EXPECT_EQ(
+      put_in_order(parsed->root()),
+      R"({"flags":{"a":{},"b":{"x":1}},"prompt_source":"api","tenants":{"z":{},"a":{}},"units":{"y":{},"z":{}}})");
+}
+
 TEST(Immutable, AreUnitsAndPrompts) {
   std::string names;
   for (uint8_t i = 0; i < kObjectKindCount; i++) {

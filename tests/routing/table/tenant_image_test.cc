@@ -17,6 +17,12 @@ using ::testing::HasSubstr;
 
 constexpr TenantImageOrigin kOrigin{.build = "1.0 abc", .registry = "r-17"};
 
+std::expected<TenantImage, std::string> read_image(const std::string& path, const TenantImageOrigin& origin,
+                                                   const Digest& basis) {
+  const auto registry_at = [&](uint64_t) { return std::string(origin.registry); };
+  return read_tenant_image(path, origin.build, registry_at, basis);
+}
+
 class TenantImageTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -32,7 +38,7 @@ class TenantImageTest : public ::testing::Test {
   }
 
   std::string why_not(const TenantImageOrigin& origin, const Digest& basis) const {
-    const auto image = read_tenant_image(path, origin, basis);
+    const auto image = read_image(path, origin, basis);
     return image ? "" : image.error();
   }
   std::string why_not() const { return why_not(kOrigin, compiled->body->basis); }
@@ -49,7 +55,7 @@ class TenantImageTest : public ::testing::Test {
 };
 
 TEST_F(TenantImageTest, ComesBackAsItWas) {
-  const auto image = read_tenant_image(path, kOrigin, compiled->body->basis);
+  const auto image = read_image(path, kOrigin, compiled->body->basis);
   ASSERT_TRUE(image.has_value()) << image.error();
   EXPECT_EQ(image->revision, 41u);
   EXPECT_EQ(image->tenants->basis(), compiled->body->basis);
@@ -59,13 +65,13 @@ TEST_F(TenantImageTest, ComesBackAsItWas) {
 TEST_F(TenantImageTest, IsGoodForABodyCompiledWithoutTenants) {
   const CompileResult small = compile_json(std::string(kWorldHead) + "}");
   ASSERT_TRUE(small.has_value()) << print(small.error());
-  const auto image = read_tenant_image(path, kOrigin, small->body->basis);
+  const auto image = read_image(path, kOrigin, small->body->basis);
   ASSERT_TRUE(image.has_value()) << image.error();
   EXPECT_EQ(describe(*small->body, *image->tenants), describe(*compiled->body, *compiled->tenants));
 }
 
 TEST_F(TenantImageTest, GoesOnWithChanges) {
-  auto image = read_tenant_image(path, kOrigin, compiled->body->basis);
+  auto image = read_image(path, kOrigin, compiled->body->basis);
   ASSERT_TRUE(image.has_value()) << image.error();
   world.tenants["t-5"] = R"({"name":"New"})";
   world.tenants["t-new"] = "{}";
@@ -80,7 +86,7 @@ TEST_F(TenantImageTest, GoesOnWithChanges) {
 TEST_F(TenantImageTest, OfAnEmptyTableIsEmpty) {
   const CompileResult none = compile_json("{}");
   ASSERT_EQ(write_tenant_image(path, kOrigin, *none->tenants, 1), (std::expected<void, std::string>()));
-  const auto image = read_tenant_image(path, kOrigin, none->body->basis);
+  const auto image = read_image(path, kOrigin, none->body->basis);
   ASSERT_TRUE(image.has_value()) << image.error();
   EXPECT_EQ(image->tenants->tenant_count(), 0u);
   EXPECT_EQ(image->tenants->find("t"), std::nullopt);
@@ -138,7 +144,7 @@ TEST_F(TenantImageTest, CutOrProlongedIsNotUsed) {
 }
 
 TEST_F(TenantImageTest, MissingIsOneSentence) {
-  EXPECT_EQ(read_tenant_image(folder.file("none"), kOrigin, {}).error(),
+  EXPECT_EQ(read_image(folder.file("none"), kOrigin, {}).error(),
             "cannot read " + folder.file("none") + ": No such file or directory");
   EXPECT_THAT(write_tenant_image(folder.file("no/folder"), kOrigin, *compiled->tenants, 1).error(),
               HasSubstr("No such file or directory"));

@@ -1,0 +1,459 @@
+// The real process among bad neighbours: providers that break off anywhere, clients that trickle, stall or
+// never read, and a system that has no descriptors, disk or memory left. What must hold: every request ends
+// in an answer, an error or a visible cut; others do not notice; afterwards all is as before.
+#include <sys/resource.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/limits.h"
+#include "tests/integration/faults/shard_probe.h"
+#include "tests/integration/lying_provider.h"
+
+namespace weir::tests {
+namespace {
+
+using core::ErrorCode;
+using Peer = LyingProvider::Peer;
+namespace limits = core::limits;
+
+constexpr GatewayHow kOneShard{.shards = 1};
+
+std::string table(uint16_t provider) {
+  return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
+         R"(/v1"}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+    "units":{"u":{"model":"m","retries":0,"timeouts":{"connect":"2s","first_token":"300ms","idle":"300ms","total":"60s"}}},
+    "scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},
+    "keys":[{"id":"k","tenant":"t","hash":")" +
+         key_hash() + R"("}]})";
+}
+
+const std::string kBody =
+    R"({"object":"chat.completion","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}})";
+const std::string kPlain =
+    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(kBody.size()) +
+    "\r\n\r\n" + kBody;
+std::string chunk(const std::string& text) {
+  char size[16];
+  std::snprintf(size, sizeof size, "%zx\r\n", text.size());
+  return size + text + "\r\n";
+}
+const std::string kStream =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n" +
+    chunk("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"}}]}\n\n") +
+    chunk("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"two\"}}]}\n\ndata: [DONE]\n\n") +
+    "0\r\n\r\n";
+
+const std::string kStreamRequest = chat_request("connection: close\r\n", "chat", R"(,"stream":true)");
+
+// ---- providers -------------------------------------------------------------------------------------------
+
+enum class Break : uint8_t { truncate, half_close, reset, stall };
+
+void break_off(Peer& peer, const std::string& answer, size_t at, Break how) {
+  peer.send(std::string_view(answer).substr(0, at));
+  if (how == Break::reset) peer.reset_at_end();
+  if (how == Break::half_close) peer.end_own_side();
+  if (how == Break::half_close || how == Break::stall) peer.wait_for_end();
+}
+
+// Two good answers after each bad one: a provider that only fails would soon not be asked any more.
+const std::string kGood =
+    "HTTP/1.1 200 OK\r\nconnection: close\r\n" + kPlain.substr(kPlain.find("content-type"));
+void keep_in_use(Gateway& gateway, std::atomic<bool>& good) {
+  good = true;
+  for (int i = 0; i < 2; ++i) {
+    BlockingClient client(gateway.port());
+    client.send(chat_request("connection: close\r\n"));
+    EXPECT_TRUE(client.receive_to_end().starts_with("HTTP/1.1 200"));
+  }
+  good = false;
+}
+
+class BrokenProvider : public ::testing::TestWithParam<Break> {};
+
+TEST_P(BrokenProvider, NeverMakesAPlainAnswerLookWhole) {
+  std::atomic<size_t> at{0};
+  std::atomic<bool> good{false};
+  LyingProvider provider([&](Peer& peer) {
+    if (peer.receive().empty()) return;
+    if (good) return void(peer.send(kGood));
+    break_off(peer, kPlain, at, GetParam());
+  });
+  Gateway gateway(table(provider.port()), "", kOneShard);
+  ShardProbe probe(gateway);
+  const size_t step = GetParam() == Break::stall ? 29 : 5;
+  for (at = 0; at < kPlain.size(); at += step) {
+    SCOPED_TRACE(at);
+    keep_in_use(gateway, good);
+    BlockingClient client(gateway.port());
+    client.send(chat_request("connection: close\r\n"));
+    const std::string bytes = client.receive_to_end();
+    if (!bytes.starts_with("HTTP/1.1 200")) {
+      EXPECT_TRUE(bytes.starts_with("HTTP/1.1 502") || bytes.starts_with("HTTP/1.1 504")) << bytes;
+      continue;
+    }
+    // The head was through when it broke: fewer bytes than it promises.
+    EXPECT_LT(bytes.size() - bytes.find("\r\n\r\n") - 4, kBody.size()) << bytes;
+  }
+}
+
+TEST_P(BrokenProvider, NeverMakesAStreamLookWhole) {
+  std::atomic<size_t> at{0};
+  std::atomic<bool> good{false};
+  LyingProvider provider([&](Peer& peer) {
+    if (peer.receive().empty()) return;
+    if (good) return void(peer.send(kGood));
+    break_off(peer, kStream, at, GetParam());
+  });
+  Gateway gateway(table(provider.port()), "", kOneShard);
+  ShardProbe probe(gateway);
+  const size_t done = kStream.find("data: [DONE]\n\n") + std::string("data: [DONE]\n\n").size();
+  const size_t step = GetParam() == Break::stall ? 31 : 5;
+  for (at = 0; at < kStream.size(); at += step) {
+    SCOPED_TRACE(at);
+    keep_in_use(gateway, good);
+    BlockingClient client(gateway.port());
+    client.send(kStreamRequest);
+    const std::string bytes = client.receive_to_end();
+    if (at < done) {
+      EXPECT_EQ(bytes.find("data: [DONE]"), std::string::npos) << bytes;
+    }
+    EXPECT_FALSE(at < done && bytes.starts_with("HTTP/1.1 200") && bytes.ends_with("0\r\n\r\n")) << bytes;
+  }
+}
+
+std::string name_of(const ::testing::TestParamInfo<Break>& how) {
+  constexpr std::array kNames = {"Truncating", "HalfClosing", "Resetting", "Stalling"};
+  return kNames[static_cast<size_t>(how.param)];
+}
+INSTANTIATE_TEST_SUITE_P(Faults, BrokenProvider,
+                         ::testing::Values(Break::truncate, Break::half_close, Break::reset, Break::stall),
+                         name_of);
+
+TEST(Faults, AnAnswerThatTricklesArrivesWhole) {
+  LyingProvider provider([](Peer& peer) {
+    while (!peer.receive().empty()) {
+      for (const char byte : kStream) peer.send({&byte, 1});
+    }
+  });
+  Gateway gateway(table(provider.port()), "", kOneShard);
+  ShardProbe probe(gateway);
+  BlockingClient client(gateway.port());
+  for (int round = 0; round < 20; ++round) {
+    client.send(chat_request("", "chat", R"(,"stream":true)"));
+    const std::string bytes = client.receive_until("0\r\n\r\n");
+    EXPECT_NE(bytes.find("data: [DONE]"), std::string::npos) << bytes;
+  }
+}
+
+// One byte of a head or of framing is another: an error, a cut, or the very answer (the byte did not matter).
+// Bytes of content are the provider's to answer for.
+TEST(Faults, ACorruptedAnswerEndsInAnAnswerOrAnErrorForItsOwnRequest) {
+  std::atomic<size_t> at{0};
+  std::atomic<bool> good{false};
+  LyingProvider provider([&](Peer& peer) {
+    if (peer.receive().empty()) return;
+    if (good) return void(peer.send(kGood));
+    std::string answer = kPlain;
+    answer[at] = static_cast<char>(answer[at] ^ 0x15);
+    peer.send(answer);
+    peer.end_own_side();
+    peer.wait_for_end();
+  });
+  Gateway gateway(table(provider.port()), "", kOneShard);
+  ShardProbe probe(gateway);
+  for (at = 0; at < kPlain.size(); ++at) {
+    SCOPED_TRACE(at);
+    keep_in_use(gateway, good);
+    BlockingClient client(gateway.port());
+    client.send(chat_request("connection: close\r\n"));
+    const std::string bytes = client.receive_to_end();
+    EXPECT_TRUE(bytes.starts_with("HTTP/1.1 ")) << bytes;
+    EXPECT_FALSE(client.broken());
+  }
+}
+
+// ---- clients ---------------------------------------------------------------------------------------------
+
+TEST(Faults, SlowHeadsAndBodiesAreGivenUpAndHoldUpNobody) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "limits: { head_timeout: 500ms, body_stall_timeout: 500ms }\n",
+                  kOneShard);
+  ShardProbe probe(gateway);
+  const std::string request = chat_request();
+  const size_t body_begin = request.find("\r\n\r\n") + 4;
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < 400; ++i) {
+    clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+    clients.back()->send(std::string_view(request).substr(0, i % 2 == 0 ? body_begin - 20 : body_begin + 5));
+  }
+  for (size_t i = 0; i < clients.size(); ++i) {
+    const Answer answer = clients[i]->receive();
+    EXPECT_EQ(answer.status, 408) << i << answer.head;
+    EXPECT_TRUE(clients[i]->ends());
+  }
+  EXPECT_EQ(provider.requests(), 0u);
+}
+
+TEST(Faults, ManyClientsThatDoNotReadCostLittleAndAreLeft) {
+  const std::string piece(64 * 1024, 'x');
+  LyingProvider provider([&](Peer& peer) {
+    if (peer.receive().empty()) return;
+    peer.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n");
+    while (peer.send(piece)) continue;
+  });
+  Gateway gateway(table(provider.port()), "limits: { write_stall_timeout: 1s }\n", kOneShard);
+  ShardProbe probe(gateway);
+  const int pid = gateway.process().pid();
+  const uint64_t before = memory_bytes(pid);
+  constexpr int kClients = 50;
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+    clients.back()->send(chat_request());
+    EXPECT_TRUE(clients.back()->readable());
+  }
+  // The last one to be given up is; a read then finds the end.
+  for (auto& client : clients) {
+    EXPECT_FALSE(client->receive_to_end().empty());
+  }
+  EXPECT_LT(memory_bytes(pid) - std::min(before, memory_bytes(pid)),
+            uint64_t{kClients} * 3 * limits::kMaxQueuedSendBytes + (32u << 20));
+}
+
+TEST(Faults, TenThousandIdleConnectionsAreCheapAndStillServed) {
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  const size_t count = std::min<size_t>(10'000, files.rlim_max - 500);
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "limits: { head_timeout: 1m }\n", kOneShard);
+  ShardProbe probe(gateway);
+  const int pid = gateway.process().pid();
+  BlockingClient first(gateway.port());
+  first.send(chat_request());
+  ASSERT_EQ(first.receive().status, 200);
+  const uint64_t before = memory_bytes(pid);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (size_t i = 0; i < count; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+  for (size_t i = 0; i < count; i += count / 20) {
+    clients[i]->send(chat_request());
+    EXPECT_EQ(clients[i]->receive().status, 200) << i;
+  }
+  clients.back()->send(chat_request());
+  EXPECT_EQ(clients.back()->receive().status, 200);  // accepted in order: so are all before it
+  const uint64_t each = (memory_bytes(pid) - before) / count;
+  ::testing::Test::RecordProperty("connections", static_cast<int>(count));
+  ::testing::Test::RecordProperty("bytes_each", static_cast<int>(each));
+  EXPECT_LE(each, 8u * 1024);
+}
+
+// ---- the system ------------------------------------------------------------------------------------------
+
+TEST(Faults, WithoutDescriptorsItWaitsWithoutSpinningAndRecovers) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-n 96"});
+  ASSERT_NE(gateway.port(), 0);
+  const int pid = gateway.process().pid();
+  BlockingClient served(gateway.port());
+  served.send(chat_request());
+  ASSERT_EQ(served.receive().status, 200);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+  ASSERT_TRUE(gateway.process().wait_for_errors("accept_failed"));
+  BlockingClient waiting(gateway.port());
+  waiting.send(chat_request());
+  const uint64_t before_ns = busy_ns(pid);
+  EXPECT_FALSE(waiting.readable());  // for half a second
+  EXPECT_LT(busy_ns(pid) - before_ns, 100'000'000u) << "it spins";
+  // Who has a connection is served as ever; its provider's connection is open.
+  served.send(chat_request());
+  EXPECT_EQ(served.receive().status, 200);
+  clients.clear();
+  EXPECT_EQ(waiting.receive().status, 200);
+}
+
+TEST(Faults, AFullDiskCostsLinesOfTheLogAndNothingElse) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .access_log = "/dev/full"});
+  ASSERT_NE(gateway.port(), 0);
+  ShardProbe probe(gateway);
+  BlockingClient client(gateway.port());
+  for (int i = 0; i < 500; ++i) {
+    client.send(chat_request());
+    ASSERT_EQ(client.receive().status, 200);
+  }
+  EXPECT_TRUE(gateway.process().wait_for_errors("access_log_failed"));
+}
+
+TEST(Faults, ALogThatMayNotGrowKeepsWholeLines) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-f 512"});
+  ASSERT_NE(gateway.port(), 0);
+  BlockingClient client(gateway.port());
+  for (int i = 0; i < 1000; ++i) {
+    client.send(chat_request());
+    ASSERT_EQ(client.receive().status, 200);
+  }
+  EXPECT_TRUE(gateway.process().wait_for_errors("access_log_failed"));
+  EXPECT_EQ(gateway.process().stop(), 0);
+  const std::string log = gateway.access_log();
+  EXPECT_FALSE(log.empty());
+  EXPECT_TRUE(log.ends_with("}\n")) << log.substr(log.size() - std::min<size_t>(log.size(), 100));
+}
+
+// Whether rings count against it depends on kernel and user: it serves, or says what to raise.
+TEST(Faults, WithoutLockedMemoryItServesOrSaysWhatItNeeds) {
+  EchoProvider provider;
+  weir::testing::TemporaryFolder folder;
+  folder.write("table.json", table(provider.port()));
+  const std::string config = folder.write(
+      "weir.yaml",
+      "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+      "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
+  auto process = weir::testing::Process::start(
+      "/bin/bash", {.arguments = {"-c", R"(ulimit -l 0; exec "$0" serve --config "$1")", WEIR_BINARY, config},
+                    .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  if (process->wait_for_json("listen")) {
+    EXPECT_EQ(process->stop(), 0);
+  } else {
+    EXPECT_EQ(process->wait(), 1);
+    EXPECT_NE(process->errors().find("LimitMEMLOCK="), std::string::npos) << process->errors();
+  }
+}
+
+// Large bodies from more clients than there is memory for: some are refused, none is answered wrongly, and
+// the process lives.
+TEST(Faults, WithoutMemoryItRefusesAndGoesOn) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-v 3000000"});
+  ASSERT_NE(gateway.port(), 0) << gateway.process().errors();
+  const std::string body =
+      R"({"model":"chat","messages":[],"padding":")" + std::string(24 << 20, 'x') + "\"}";
+  const std::string head =
+      "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + std::string(kClientKey) +
+      "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n";
+  std::atomic<int> answered{0}, refused{0}, other{0};
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 80; ++i) {
+    clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
+    threads.emplace_back([&, client = clients.back().get()] {
+      client->send(head);
+      client->send(std::string_view(body).substr(0, body.size() - 1));  // a refusal may come before the end
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (auto& client : clients) {
+    client->send("}");
+    const int status = client->receive().status;
+    ++(status == 200 ? answered : status == 503 ? refused : other);
+  }
+  EXPECT_GT(answered, 0);
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(other, 0);
+  clients.clear();
+  BlockingClient client(gateway.port());
+  client.send(chat_request());
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(gateway.process().stop(), 0);
+}
+
+struct Costly {
+  const char* what;
+  std::string bytes;
+};
+
+// Requests of about `size` bytes that take long to look at, and all end in a refusal.
+std::vector<Costly> costly_refusals(size_t size) {
+  const auto request = [](std::string_view headers, const std::string& body) {
+    return "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\ncontent-type: "
+           "application/json\r\nauthorization: Bearer " +
+           std::string(kClientKey) + "\r\n" + std::string(headers) +
+           "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  };
+  std::string numbers = "[";
+  while (numbers.size() < size) numbers += "0,";
+  return {
+      {"not JSON", request("", std::string(size, 'x'))},
+      {"JSON that is cut off",
+       request("", R"({"model":"chat","messages":[],"padding":")" + std::string(size, 'x'))},
+      {"JSON of nothing but structure", request("", R"({"model":"chat","x":)" + numbers + "!]}")},
+      {"deep JSON", request("", R"({"model":"chat","x":)" + std::string(size, '['))},
+      {"an unknown scenario", request("x-weir-scenario: none\r\n",
+                                      R"({"model":"none","padding":")" + std::string(size, 'x') + "\"}")},
+  };
+}
+
+TEST(Faults, NoRequestHoldsUpTheOthersOfItsShard) {
+  EchoProvider provider;
+  Gateway gateway(table(provider.port()), "", kOneShard);
+  for (const auto& [what, bytes] : costly_refusals(limits::kMaxBodyBytes - 1024)) {
+    SCOPED_TRACE(what);
+    ShardProbe probe(gateway);
+    BlockingClient client(gateway.port());
+    client.send(bytes);
+    const int status = client.receive().status;
+    EXPECT_TRUE(status >= 400 && status < 500) << status;
+  }
+}
+
+// What it costs to refuse: the most memory that the process ever had, less what it had before.
+TEST(Faults, ARefusedRequestCostsAtMostFourTimesItsSizeInMemory) {
+  EchoProvider provider;
+  const std::vector<Costly> cases = costly_refusals(16u << 20);
+  for (const auto& [what, bytes] : cases) {
+    SCOPED_TRACE(what);
+    Gateway gateway(table(provider.port()), "", kOneShard);
+    const int pid = gateway.process().pid();
+    BlockingClient client(gateway.port());
+    client.send(chat_request());
+    ASSERT_EQ(client.receive().status, 200);
+    const uint64_t before = memory_bytes(pid);
+    reset_peak(pid);
+    client.send(bytes);
+    const Answer answer = client.receive();
+    EXPECT_GE(answer.status, 400) << answer.head;
+    EXPECT_LT(answer.status, 500) << answer.head;
+    const uint64_t cost = memory_bytes(pid, "VmHWM:") - before;
+    ::testing::Test::RecordProperty(std::string("permille ") + what,
+                                    static_cast<int>(cost * 1000 / bytes.size()));
+    EXPECT_LE(cost, 4 * bytes.size() + 64 * 1024) << cost / 1024 << " KiB for " << bytes.size() / 1024;
+  }
+  EXPECT_EQ(provider.requests(), cases.size());
+}
+
+TEST(Faults, AnEndWithoutWarningLeavesNothingInTheWayOfTheNextStart) {
+  EchoProvider provider;
+  weir::testing::TemporaryFolder folder;
+  folder.write("table.json", table(provider.port()));
+  std::string listen = "127.0.0.1:0";
+  for (int round = 0; round < 20; ++round) {
+    SCOPED_TRACE(round);
+    const std::string config = folder.write(
+        "weir.yaml", "listen: \"" + listen +
+                         "\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+                         "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n");
+    auto process = weir::testing::Process::start(WEIR_BINARY,
+                                                 {.arguments = {"serve", "--config", config},
+                                                  .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+    const auto ready = process->wait_for_json("listen");
+    ASSERT_TRUE(ready.has_value()) << process->errors();
+    listen = (*ready)["listen"][0];
+    const auto port = static_cast<uint16_t>(std::stoi(listen.substr(listen.rfind(':') + 1)));
+    std::vector<std::unique_ptr<BlockingClient>> clients;
+    for (int i = 0; i < 10; ++i) {
+      clients.push_back(std::make_unique<BlockingClient>(port));
+      clients.back()->send(chat_request());
+    }
+    EXPECT_EQ(clients[0]->receive().status, 200);
+    process->signal(SIGKILL);
+    EXPECT_EQ(process->wait(), 137);
+  }
+}
+
+}  // namespace
+}  // namespace weir::tests

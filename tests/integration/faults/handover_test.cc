@@ -1,0 +1,316 @@
+// Replacing the running process (SIGUSR2): whoever connects, asks or listens to a stream meanwhile must not
+// notice.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "tests/integration/faults/steady_load.h"
+#include "tools/weir/config.h"
+
+namespace weir::tests {
+namespace {
+
+using weir::testing::Process;
+using Milliseconds = Process::Milliseconds;
+using namespace std::chrono_literals;
+
+constexpr int kRestarts = 20;  // WEIR_RESTARTS asks for more
+
+int restarts() {
+  const char* wanted = std::getenv("WEIR_RESTARTS");
+  int count = kRestarts;
+  if (wanted != nullptr) std::from_chars(wanted, wanted + std::strlen(wanted), count);
+  return count;
+}
+
+std::string table(uint16_t provider) {
+  return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
+         R"(/v1"}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+    "units":{"u":{"model":"m"}},"scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},
+    "keys":[{"id":"k","tenant":"t","hash":")" +
+         key_hash() + R"("}]})";
+}
+
+// A process that is not our child: its end can be waited for, and it is not left behind.
+class Watched {
+ public:
+  explicit Watched(int pid) : pid_(pid), descriptor_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
+  ~Watched() {
+    send(SIGKILL);
+    ends();
+    ::close(descriptor_);
+  }
+  Watched(const Watched&) = delete;
+  Watched& operator=(const Watched&) = delete;
+  int pid() const { return pid_; }
+  bool ends(Milliseconds patience = 20s) {
+    pollfd waited{descriptor_, POLLIN, 0};
+    if (::poll(&waited, 1, static_cast<int>(patience.count())) <= 0) return false;
+    siginfo_t ignored{};
+    ::waitid(P_PIDFD, static_cast<id_t>(descriptor_), &ignored, WEXITED);  // ours by adoption, if at all
+    return true;
+  }
+  void send(int signal) { ::syscall(SYS_pidfd_send_signal, descriptor_, signal, nullptr, 0); }
+
+ private:
+  const int pid_;
+  const int descriptor_;
+};
+
+// A gateway in front of the mock provider, and all that follow it.
+class Handover : public ::testing::Test {
+ protected:
+  Handover() {
+    ::prctl(PR_SET_CHILD_SUBREAPER,
+            1);  // successors become children of this process once their launcher is gone
+    answer_with(20);
+  }
+  // How long its streams are, 5 ms a token.
+  void answer_with(int tokens) {
+    provider_ = Process::start(WEIR_MOCK_PROVIDER_BINARY,
+                               {.arguments = {"--token-delay-ms", "5", "--tokens", std::to_string(tokens)}});
+    const auto listening = provider_->wait_for_json("port");
+    if (!listening) return;
+    folder_.write("table.json", table((*listening)["port"]));
+  }
+
+  ~Handover() override {
+    if (first_ == nullptr) return;
+    for (const char* event : {"system_call_refused", "sandbox_incomplete"}) {
+      EXPECT_EQ(first_->errors().find(event), std::string::npos) << first_->errors();
+    }
+  }
+
+  void start(const std::string& more_config = "", std::vector<std::string> prefix = {}) {
+    write_config(more_config);
+    std::vector<std::string> arguments(prefix.begin(), prefix.end());
+    arguments.insert(arguments.end(), {"serve", "--config", folder_.file("weir.yaml")});
+    first_ = Process::start(
+        WEIR_BINARY, {.arguments = arguments, .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+    ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  }
+  void write_config(const std::string& more_config) {
+    folder_.write(
+        "weir.yaml",
+        "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+        "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n" +
+            more_config);
+  }
+  // The next process that says it is ready.
+  bool wait_until_ready() {
+    const auto ready = first_->wait_for_json("listen", 60s, static_cast<int>(processes_.size()) + 1);
+    if (!ready) return false;
+    const std::string address = (*ready)["listen"][0];
+    port_ = static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    processes_.push_back(std::make_unique<Watched>((*ready)["pid"].get<int>()));
+    return true;
+  }
+  Watched& current() { return *processes_.back(); }
+  int answer_of_admin() const {
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = folder_.file("admin.sock");
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    std::string bytes;
+    if (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+      const std::string_view request = "GET /healthz HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n";
+      [[maybe_unused]] const ssize_t sent = ::send(descriptor, request.data(), request.size(), MSG_NOSIGNAL);
+      char piece[4096];
+      for (ssize_t size; (size = ::recv(descriptor, piece, sizeof piece, 0)) > 0;)
+        bytes.append(piece, static_cast<size_t>(size));
+    }
+    ::close(descriptor);
+    return bytes.starts_with("HTTP/1.1 ") ? std::stoi(bytes.substr(9, 3)) : 0;
+  }
+  // The access log and those it was rotated to.
+  std::set<std::string> logged_requests(uint64_t* lines) const {
+    std::set<std::string> ids;
+    *lines = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
+      if (!entry.path().filename().string().starts_with("access.jsonl")) continue;
+      std::ifstream file(entry.path());
+      for (std::string line; std::getline(file, line);) {
+        const auto record = nlohmann::json::parse(line, nullptr, false);
+        EXPECT_TRUE(record.is_object()) << "a broken line: " << line;
+        if (!record.is_object()) continue;
+        ++*lines;
+        ids.insert(record.value("request_id", ""));
+      }
+    }
+    return ids;
+  }
+
+  weir::testing::TemporaryFolder folder_;
+  std::unique_ptr<Process> provider_, first_;
+  std::vector<std::unique_ptr<Watched>> processes_;
+  uint16_t port_ = 0;
+};
+
+TEST_F(Handover, RefusesAndCutsNothingUnderLoad) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const uint16_t port = port_;
+  SteadyLoad load(port, {});
+  for (int restart = 0; restart < restarts(); ++restart) {
+    current().send(SIGUSR2);
+    ASSERT_TRUE(wait_until_ready()) << first_->errors();
+    ASSERT_EQ(port_, port);
+    // Each process has to do with clients of its own before it is replaced.
+    load.wait_for(20);
+  }
+  const LoadResult result = load.stop();
+  EXPECT_EQ(result.refused, 0u) << result.first_problem;
+  EXPECT_EQ(result.cut, 0u) << result.first_problem;
+  EXPECT_EQ(result.wrong, 0u) << result.first_problem;
+  EXPECT_GT(result.answers, 0u);
+  EXPECT_GT(result.streams, 0u);
+  RecordProperty("restarts", static_cast<int>(processes_.size()) - 1);
+  RecordProperty("answers", static_cast<int>(result.answers));
+  RecordProperty("streams", static_cast<int>(result.streams));
+  for (size_t i = 0; i + 1 < processes_.size(); ++i) {
+    EXPECT_TRUE(processes_[i]->ends()) << "process " << i << " stays";
+  }
+  EXPECT_EQ(answer_of_admin(), 200);
+  current().send(SIGTERM);
+  EXPECT_TRUE(current().ends());
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("admin.sock")));
+  uint64_t lines = 0;
+  EXPECT_EQ(logged_requests(&lines).size(), lines) << "requests that were logged twice";
+  EXPECT_EQ(lines, result.answers + result.streams);
+}
+
+TEST_F(Handover, FinishesAStreamThatBeganBeforeIt) {
+  answer_with(200);
+  ASSERT_NO_FATAL_FAILURE(start());
+  BlockingClient client(port_);
+  client.send(chat_request("", "chat", R"(,"stream":true)"));
+  client.receive_until("data: ");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_NE(client.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+}
+
+TEST_F(Handover, GoesOnWhenTheSuccessorCannotStart) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  write_config("shards_: 3\n");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(first_->wait_for_errors("handover_failed")) << first_->errors();
+  EXPECT_NE(first_->errors().find("it ended with exit code 2"), std::string::npos) << first_->errors();
+  EXPECT_NE(first_->errors().find("shards_"), std::string::npos) << "the successor says why";
+  {
+    BlockingClient client(port_);
+    client.send(chat_request());
+    EXPECT_EQ(client.receive().status, 200);
+  }
+  EXPECT_EQ(answer_of_admin(), 200);
+  // What was wrong has been mended: the next attempt is a fresh one.
+  write_config("");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_TRUE(processes_[0]->ends());
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+TEST_F(Handover, WeirctlWaitsForTheSuccessorOrSaysWhyThereIsNone) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const auto upgrade = [&] {
+    return weir::testing::run(WEIRCTL_BINARY,
+                              {.arguments = {"--socket", folder_.file("admin.sock"), "upgrade"}});
+  };
+  auto result = upgrade();
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_NE(result.output.find("process " + std::to_string(current().pid()) + " serves"), std::string::npos)
+      << result.output;
+  write_config("shards_: 3\n");
+  result = upgrade();
+  EXPECT_EQ(result.exit_code, 1) << result.output;
+  EXPECT_NE(result.errors.find("it ended with exit code 2"), std::string::npos) << result.errors;
+}
+
+TEST_F(Handover, TakesOnAnotherNumberOfShards) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const uint16_t port = port_;
+  SteadyLoad load(port, {.keep_alive = 1, .fresh = 2, .streams = 0});
+  for (const int shards : {4, 1, 3}) {
+    std::ofstream(folder_.file("weir.yaml"), std::ios::trunc)
+        << "listen: \"127.0.0.1:0\"\nshards: " << shards
+        << "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\nregistry: registry.db\nadmin: { socket: "
+           "admin.sock "
+           "}\naccess_log: none\n";
+    current().send(SIGUSR2);
+    ASSERT_TRUE(wait_until_ready()) << first_->errors();
+    ASSERT_EQ(port_, port);
+    load.wait_for(50);
+  }
+  const LoadResult result = load.stop();
+  EXPECT_EQ(result.refused + result.cut + result.wrong, 0u) << result.first_problem;
+}
+
+TEST_F(Handover, DrainsOnSigtermWithoutCuttingWhatHasBegun) {
+  answer_with(200);
+  ASSERT_NO_FATAL_FAILURE(start());
+  BlockingClient stream(port_), idle(port_), busy(port_);
+  stream.send(chat_request("", "chat", R"(,"stream":true)"));
+  stream.receive_until("data: ");
+  idle.send(chat_request());
+  EXPECT_EQ(idle.receive().status, 200);
+  busy.send(chat_request());
+  EXPECT_EQ(busy.receive().status, 200);
+  current().send(SIGTERM);
+  ASSERT_TRUE(first_->wait_for_errors("\"stopping\""));
+  // Sent before the client could know: answered, and told that it was the last one.
+  Answer last;
+  while (last.header("connection") != "close") {
+    busy.send(chat_request());
+    last = busy.receive();
+    ASSERT_EQ(last.status, 200) << last.head;
+  }
+  EXPECT_TRUE(busy.ends());
+  EXPECT_TRUE(idle.ends());
+  EXPECT_NE(stream.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+  EXPECT_EQ(first_->wait(20s), 0);
+}
+
+TEST_F(Handover, EndsAStreamThatOutlivesTheGracePeriodAsCut) {
+  answer_with(4000);
+  ASSERT_NO_FATAL_FAILURE(start("limits: { drain_timeout: 100ms }\n"));
+  BlockingClient stream(port_);
+  stream.send(chat_request("", "chat", R"(,"stream":true)"));
+  stream.receive_until("data: ");
+  current().send(SIGTERM);
+  EXPECT_EQ(stream.receive_to_end().find("data: [DONE]"), std::string::npos);
+  EXPECT_EQ(first_->wait(20s), 0);
+}
+
+TEST_F(Handover, LosesNoLineWhenTheLogIsRotated) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  SteadyLoad load(port_, {.keep_alive = 3, .fresh = 1, .streams = 1});
+  const std::string log = folder_.file("access.jsonl");
+  for (int rotation = 0; rotation < 10; ++rotation) {
+    load.wait_for(100);
+    std::filesystem::rename(log, log + "." + std::to_string(rotation));
+    current().send(SIGHUP);
+    while (!std::filesystem::exists(log)) std::this_thread::yield();
+  }
+  const LoadResult result = load.stop();
+  EXPECT_EQ(result.refused + result.cut + result.wrong, 0u) << result.first_problem;
+  EXPECT_EQ(first_->stop(), 0);
+  uint64_t lines = 0;
+  EXPECT_EQ(logged_requests(&lines).size(), lines);
+  EXPECT_EQ(lines, result.answers + result.streams);
+}
+
+}  // namespace
+}  // namespace weir::tests
