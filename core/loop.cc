@@ -69,7 +69,7 @@ std::expected<std::unique_ptr<Loop>, std::string> Loop::create(const IoOptions& 
 
 void Loop::turn(uint64_t max_wait_ns) {
   uint64_t wait_ns = max_wait_ns;
-  if (!end_of_turn_.empty() || starved_may_arm_) {
+  if (!end_of_turn_.empty() || starved_end_.queued()) {
     wait_ns = 0;
   } else if (const uint64_t deadline_ns = timers_.next_deadline_ns(); deadline_ns != kNoDeadline) {
     wait_ns = std::min(wait_ns, timeout_until(deadline_ns, now_ns_));
@@ -85,12 +85,13 @@ void Loop::turn(uint64_t max_wait_ns) {
   end_of_turn_.run_all();
   // Last, because all of the above may give memory back, and the next turn may wait.
   if (io_->take_receive_pressure()) holders_.run_all();
-  if (io_->take_buffers_returned()) starved_may_arm_ = true;
-  if (starved_may_arm_) {
-    // A few at a time: a thousand that wake for the memory of ten find nothing, and wake again in the next turn.
-    starved_.run_first(kStarvedPerTurn);
-    starved_may_arm_ = !starved_.empty();
+  if (io_->take_buffers_returned()) {
+    starved_end_.unlink();
+    if (!starved_.empty()) starved_.add(starved_end_);
   }
+  // A few at a time: a thousand that wake for the memory of ten find nothing. Who finds none waits behind
+  // starved_end_ until memory comes back again, or the loop would never rest.
+  if (starved_end_.queued()) starved_.run_first(kStarvedPerTurn);
 }
 
 void Loop::post(std::function<void()> work) {

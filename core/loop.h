@@ -115,7 +115,7 @@ class Loop {
   std::unique_ptr<Io> io_;
   TurnTaskList end_of_turn_;
   TurnTaskList starved_;
-  bool starved_may_arm_ = false;  // memory has come back, and not all who wait for it have been told
+  TurnTask starved_end_{[](TurnTask&) {}, nullptr};  // in starved_, behind those who are still to be told of memory
   TurnTaskList holders_;
   uint64_t turns_ = 0;
   void (*turn_hook_)(void*) = nullptr;

@@ -79,6 +79,7 @@ struct Io::Impl {
   std::vector<Block*> blocks;              // by receive id; null = id unused
   std::vector<uint16_t> free_ids;
   uint32_t kernel_blocks = 0;              // blocks the kernel may fill
+  std::vector<Block*> spare_blocks;        // grown, and not needed just now
   uint32_t initial_blocks = 0;
   uint32_t block_bytes = 0;
   bool buffers_returned = false;
@@ -225,6 +226,11 @@ std::string Io::Impl::set_up_buffers() {
 }
 
 bool Io::Impl::add_block() {
+  if (!spare_blocks.empty()) {
+    give_to_kernel(*spare_blocks.back());
+    spare_blocks.pop_back();
+    return true;
+  }
   if (free_ids.empty() || stats.receive_bytes + block_bytes > options.max_receive_bytes) return false;
   void* memory = ::mmap(nullptr, block_bytes + kPaddingPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
@@ -259,18 +265,23 @@ void Io::Impl::unmap(Block& block) {
 // The last slice of a block the kernel is done with is gone.
 void Io::Impl::recycle(Block& block) {
   buffers_returned = true;
+  if (kernel_blocks < initial_blocks) {
+    give_to_kernel(block);
+  } else {
+    spare_blocks.push_back(&block);
+  }
   // Beside the first ones, half of as many as are held wait for the next burst: a fresh block costs a page fault for
   // every 4 KiB.
-  const auto held = static_cast<uint32_t>(stats.receive_bytes / block_bytes) - kernel_blocks - 1;
-  if (kernel_blocks >= initial_blocks + held / 2) {
-    blocks[block.receive_id] = nullptr;
-    free_ids.push_back(block.receive_id);
+  const size_t held = stats.receive_bytes / block_bytes - kernel_blocks - spare_blocks.size();
+  while (spare_blocks.size() > held / 2) {
+    Block* const spare = spare_blocks.back();
+    spare_blocks.pop_back();
+    blocks[spare->receive_id] = nullptr;
+    free_ids.push_back(spare->receive_id);
     stats.receive_bytes -= block_bytes;
-    unmap(block);
-    delete &block;
-    return;
+    unmap(*spare);
+    delete spare;
   }
-  give_to_kernel(block);
 }
 
 io_uring_sqe* Io::Impl::next_entry() {

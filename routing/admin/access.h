@@ -7,9 +7,8 @@
 // request with an Origin comes from a web page: it is refused unless that origin was configured.
 //
 // Invariants
-//   1. A token is never kept, logged or repeated; rows hold its keyed hash, and all of them are compared, in
-//   constant
-//      time.
+//   1. A token is never kept, logged or repeated; rows hold its keyed hash, and all of them are compared,
+//      in constant time.
 //   2. The kernel vouches for the peer of a unix socket; a token sent there is not looked at.
 //
 // Thread: the control loop's.

@@ -209,8 +209,7 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   session->end_response();
 }
 
-// ---- what handlers share
-// ------------------------------------------------------------------------------------------
+// ---- what handlers share ----------------------------------------------------------------------------
 
 void AdminApi::refuse(const Ticket& ticket, const Refusal& refusal) {
   answer(ticket, {.status = describe(refusal.kind).status, .body = to_text(refusal_view(refusal))});

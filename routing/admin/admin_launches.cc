@@ -1,10 +1,13 @@
 // Looking after launches: forgotten ones, all of them as a spreadsheet, and why a request gets its unit.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "routing/admin/admin_api.h"
+#include "routing/decide/decide.h"
 #include "routing/table/csv.h"
+#include "routing/table/flag_rows.h"
 #include "routing/table/launch_problems.h"
 
 namespace weir::routing {
@@ -67,7 +70,8 @@ RegistryResult<Json> setter_of(const Registry& registry, const std::string& tena
   return Json();
 }
 
-// What an on-call engineer can do about the decision, from the narrowest to the widest.
+// What an on-call engineer can do about the decision, from the narrowest to the widest. The flag's ways lead
+// to the stable unit: no help where that is what answers.
 Json ways_off(const Json& decision) {
   Json ways = Json::array();
   const Json &flag = decision["flag"], &unit = decision["unit"], &tenant = decision["tenant"];
@@ -75,7 +79,8 @@ Json ways_off(const Json& decision) {
     body["reason"] = "";
     ways.push_back({{"does", std::move(does)}, {"call", std::move(call)}, {"body", std::move(body)}});
   };
-  if (flag.is_string()) {
+  const bool is_candidate = decision["arm"] == Json(token(Arm::candidate));
+  if (flag.is_string() && is_candidate) {
     add("this tenant gets the stable unit",
         fmt::format("POST /v1/flags/{}/tenants/{}", flag.get<std::string>(), tenant.get<std::string>()),
         {{"state", "off"}});
@@ -84,7 +89,9 @@ Json ways_off(const Json& decision) {
     add("nobody gets the flag, at once", "POST /v1/kill", {{"scope", "flag"}, {"name", flag}});
   }
   if (unit.is_string()) {
-    add("nobody gets the unit, at once", "POST /v1/kill", {{"scope", "unit"}, {"name", unit}});
+    add(is_candidate ? "nobody gets the unit, at once"
+                     : "nobody gets the unit, at once; where no fallback is left, requests are refused",
+        "POST /v1/kill", {{"scope", "unit"}, {"name", unit}});
   }
   return ways;
 }
@@ -106,6 +113,43 @@ void AdminApi::list_problems(const Ticket& ticket, const Call& call) {
         return problems_text(find_launch_problems(table, objects_of(registry, revision), query));
       },
       [this, ticket](std::string text) { answer(ticket, {.body = std::move(text)}); });
+}
+
+void AdminApi::get_rows(const Ticket& ticket, const Call& call) {
+  const std::string& name = call.names[0];
+  const auto flag = control_.table().body->flag_names.find(name);
+  if (!flag) {
+    return refuse(ticket, Refusal{.kind = Refusal::Kind::unknown_name,
+                                  .message = fmt::format("There is no flag {}.", quote(name)),
+                                  .param = "flag"});
+  }
+  FlagRowsQuery query{.flag = FlagIndex{*flag}, .after = std::string(call.target["after"])};
+  if (const std::string_view list = call.target["state"]; !list.empty()) {
+    const auto states = parse_flag_states(list);
+    if (!states) return refuse(ticket, "state", states.error());
+    query.states = *states;
+  }
+  std::optional<uint64_t> limit;
+  if (!number_of(ticket, call, "limit", &limit)) return;
+  query.limit =
+      std::min<uint64_t>(limit.value_or(core::limits::kMaxListedObjects), core::limits::kMaxListedObjects);
+  control_.read(
+      [table = control_.table(), revision = control_.table_revision(), query = std::move(query),
+       name](const Registry& registry) {
+        const FlagRows found = list_flag_rows(table, query);
+        Json rows = Json::array();
+        for (const std::string& tenant : found.tenants) {
+          const auto body = registry.read_object(revision, ObjectKind::tenant, tenant);
+          rows.push_back({{"tenant", tenant}, {"body", row_in(body.value_or(std::nullopt), name)}});
+        }
+        return Json{{"revision", revision},
+                    {"flag", name},
+                    {"counts",
+                     {{"off", found.counts[0]}, {"pilot", found.counts[1]}, {"production", found.counts[2]}}},
+                    {"rows", std::move(rows)},
+                    {"next", found.more ? Json(found.tenants.back()) : Json()}};
+      },
+      [this, ticket](const Json& view) { answer_json(ticket, view); });
 }
 
 void AdminApi::get_export(const Ticket& ticket, const Call& call) {

@@ -5,15 +5,13 @@
 //   X(handler, method, path, body, query, allowed, scope)
 //
 //   handler  the member of AdminApi that answers; a new call is a row and that member
-//   path     literal, but for {braces}: one segment of the path, given to the handler decoded, in order.
-//   {kind} is the
-//            plural of a kind of objects. The first row that fits rules
+//   path     literal, but for {braces}: one segment, given to the handler decoded, in order. {kind} is
+//            the plural of a kind of objects. The first row that fits rules
 //   body     none, json, or table: JSON or YAML
-//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any other is
-//   refused, so
-//            that a misspelt dry_run does not become a change
-//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says for the kind
-//   named scope    what a token needs besides
+//   query    the parameters it takes, separated by blanks, a * standing for the rest of a name; any
+//            other is refused, so that a misspelt dry_run does not become a change
+//   allowed  the least role: everybody, operators, admins; by_kind = as WEIR_ADMIN_KINDS says
+//   scope    what a token needs besides
 #pragma once
 
 #include <cstddef>
@@ -57,6 +55,7 @@
   X(get_proposal,      get,     "/v1/proposals/{id}",                none,  "",                                                   everybody, read)     \
   X(approve_proposal,  post,    "/v1/proposals/{id}:approve",        json,  "",                                                   operators, approve)  \
   X(withdraw_proposal, post,    "/v1/proposals/{id}:withdraw",       json,  "",                                                   operators, approve)  \
+  X(get_rows,          get,     "/v1/flags/{flag}/tenants",          none,  "state after limit",                                  everybody, read)     \
   X(set_row,           post,    "/v1/flags/{flag}/tenants/{tenant}", json,  "dry_run proposal",                                   operators, change)   \
   X(list_objects,      get,     "/v1/{kind}",                        none,  "after limit problem",                                everybody, read)     \
   X(get_object,        get,     "/v1/{kind}/{name}",                 none,  "revision",                                           everybody, read)     \

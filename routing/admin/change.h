@@ -2,8 +2,8 @@
 // and what becomes of it. ControlThread (control.h) carries it; the calls of the API only make a
 // ChangeRequest.
 //
-//   ChangeRequest ─▶ plan(Newest) ─▶ Plan: objects before and after ─▶ Prepared: compiled, checked ─▶
-//   ChangeOutcome loop             compile worker                                    compile worker loop
+//   ChangeRequest ─▶ plan(Newest) ─▶ Plan: objects before, after ─▶ Prepared: compiled ─▶ ChangeOutcome
+//   loop             compile worker                                  compile worker        loop
 #pragma once
 
 #include <cstdint>

@@ -79,8 +79,7 @@ ControlThread::~ControlThread() {
   flush();
 }
 
-// ---- start
-// ------------------------------------------------------------------------------------------------------
+// ---- start ------------------------------------------------------------------------------------------
 
 std::expected<uint64_t, StartFailure> ControlThread::start(
     const std::function<std::expected<TableText, std::string>()>& read_table) {
@@ -193,8 +192,7 @@ void ControlThread::compare_with_file(std::string path) {
       });
 }
 
-// ---- reading and publishing
-// ---------------------------------------------------------------------------------------
+// ---- reading and publishing -------------------------------------------------------------------------
 
 void ControlThread::validate(TableText table, std::function<void(std::vector<Problem>)> done) {
   in_background(

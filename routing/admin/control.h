@@ -248,6 +248,13 @@ class ControlThread {
   LoadedTable current_;
   KillList kills_;
   std::vector<std::pair<KillScope, std::string>> not_durable_;  // kills that a restart would forget
+  // Of each unkill that is being written: whether a kill of the same came after it.
+  struct Unkilling {
+    KillScope scope;
+    std::string name;
+    std::shared_ptr<bool> overtaken;
+  };
+  std::vector<Unkilling> unkilling_;
   uint64_t revision_ = 0;                                       // of the newest publish
   uint64_t table_revision_ = 0;                                 // the newest that changed an object
   std::deque<Queued> changes_;                                  // the first is under way

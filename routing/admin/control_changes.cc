@@ -50,8 +50,7 @@ Refusal ControlThread::lost_update() const {
           .revision = table_revision_};
 }
 
-// ---- changes of the table
-// -------------------------------------------------------------------------------------
+// ---- changes of the table ---------------------------------------------------------------------------
 
 void ControlThread::change(ChangeRequest request, ChangeDone done) {
   if (is_stale(request.if_match)) return done(std::unexpected(lost_update()));
@@ -196,8 +195,7 @@ void ControlThread::end_change(ChangeResult result) {
   }
 }
 
-// ---- kills
-// ------------------------------------------------------------------------------------------------------
+// ---- kills ------------------------------------------------------------------------------------------
 
 bool ControlThread::names_something(KillScope scope, const std::string& name) const {
   const TableBody& body = *current_.body;
@@ -235,12 +233,19 @@ void ControlThread::kill(Flip flip, ChangeDone done) {
   }
   const Kill kill{
       .scope = flip.scope, .name = flip.name, .reason = flip.reason, .since_wall_ns = loop_.wall_now_ns()};
+  // An unkill that is being written would take this one away when it is done.
+  const bool overtakes = std::erase_if(unkilling_, [&](const Unkilling& unkilling) {
+                           if (unkilling.scope != flip.scope || unkilling.name != flip.name) return false;
+                           *unkilling.overtaken = true;
+                           return true;
+                         }) != 0;
+  if (overtakes) kills_.remove(flip.scope, flip.name);
   if (kills_.add(kill)) {
     core::log_warning("killed", {{"scope", to_string(flip.scope)},
                                  {"name", flip.name},
                                  {"by", flip.caller.name},
                                  {"reason", flip.reason}});
-    not_durable_.emplace_back(flip.scope, flip.name);
+    if (is_durable(flip.scope, flip.name)) not_durable_.emplace_back(flip.scope, flip.name);
     publish(flip.reason);  // at once: an incident does not wait for the disk
   } else if (is_durable(flip.scope, flip.name)) {
     // It must still be true of every shard before it is answered.
@@ -282,8 +287,16 @@ void ControlThread::unkill(Flip flip, ChangeDone done) {
                 .reason = flip.reason,
                 .unkilled = {{.scope = flip.scope, .name = flip.name, .reason = flip.reason}},
                 .wall_ns = loop_.wall_now_ns()};
+  const auto overtaken = std::make_shared<bool>(false);
+  unkilling_.push_back({flip.scope, flip.name, overtaken});
   write([change = std::move(change)](Registry& registry) { return commit_now(registry, change); },
-        [this, flip = std::move(flip), done = std::move(done)](const Committed& committed) {
+        [this, overtaken, flip = std::move(flip), done = std::move(done)](const Committed& committed) {
+          std::erase_if(unkilling_,
+                        [&](const Unkilling& unkilling) { return unkilling.overtaken == overtaken; });
+          if (*overtaken) {  // killed again meanwhile, and that stays
+            if (!committed.revision) return done(std::unexpected(refusal_of(committed.revision.error())));
+            return finish_flip(flip, *committed.revision, committed.took_ns, done);
+          }
           // A kill that never became durable is not in the registry: there is nothing left to fail.
           if (!committed.revision && is_durable(flip.scope, flip.name)) {
             return done(std::unexpected(refusal_of(committed.revision.error())));

@@ -42,6 +42,22 @@ std::expected<Proposal, Refusal> proposal_to_approve(const Registry& registry, u
 // What it changes must be what it was when it was proposed.
 std::expected<Plan, Refusal> plan_of(const Proposal& proposal, const std::string& approval_reason,
                                      const Newest& newest) {
+  // Its author may have edited it while the last approval was on its way, which voids them all.
+  auto kept = newest.registry.proposal(proposal.id);
+  if (!kept) return std::unexpected(refusal_of(kept.error()));
+  if (!*kept) return refuse(Refusal::Kind::unknown_proposal);
+  if ((*kept)->state != Proposal::State::open) return refuse(Refusal::Kind::proposal_not_open);
+  const bool same = (*kept)->wall_ns == proposal.wall_ns &&
+                    (*kept)->approvals.size() + 1 == proposal.approvals.size() &&
+                    std::ranges::equal((*kept)->objects, proposal.objects,
+                                       [](const ObjectChange& a, const ObjectChange& b) {
+                                         return a.kind == b.kind && a.name == b.name && a.after == b.after;
+                                       });
+  if (!same) {
+    return refuse(Refusal::Kind::proposal_not_open,
+                  fmt::format("Proposal {} has been edited since: look at it, then approve it again.",
+                              proposal.id));
+  }
   for (const ObjectChange& change : proposal.objects) {
     auto now = newest.object(change.kind, change.name);
     if (!now) return std::unexpected(refusal_of(now.error()));

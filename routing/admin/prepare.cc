@@ -156,6 +156,24 @@ std::vector<std::string> roles_needed(const std::vector<ObjectChange>& changes, 
   return needed_approvals(changes, objects).roles;
 }
 
+// The rules may ask for more than they did when the change was proposed.
+std::optional<Refusal> check_given(const ChangeRequest& request, const std::vector<std::string>& required) {
+  if (request.approvals != ChangeRequest::Approvals::given) return std::nullopt;
+  auto approval = request.approved_by.begin();
+  for (const std::string& wanted : required) {
+    const Role role = parse_role(wanted).value_or(Role::admin);
+    approval = std::find_if(approval, request.approved_by.end(), [&](const Actor& actor) {
+      return parse_role(actor.role).value_or(Role::viewer) >= role;
+    });
+    if (approval == request.approved_by.end()) {
+      return Refusal{.kind = Refusal::Kind::stale_proposal,
+                     .message = "The rules for approvals have changed; the proposal is void, propose anew."};
+    }
+    ++approval;
+  }
+  return std::nullopt;
+}
+
 // A proposal that a change is to take the place of must be the caller's and open.
 std::optional<Refusal> check_proposal(const ChangeRequest& request, const Newest& newest) {
   if (request.proposal == 0 || request.approvals != ChangeRequest::Approvals::needed) return std::nullopt;
@@ -199,6 +217,7 @@ std::expected<Prepared, Refusal> prepare(const ChangeRequest& request, const New
     if (auto refusal = check_frozen(prepared.changes, newest.wall_now_ns))
       return std::unexpected(*std::move(refusal));
     prepared.required = roles_needed(prepared.changes, newest);
+    if (auto refusal = check_given(request, prepared.required)) return std::unexpected(*std::move(refusal));
   }
 
   if (!plan->document && only_tenants(prepared.changes)) {

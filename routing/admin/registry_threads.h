@@ -1,8 +1,8 @@
 // The registry and the threads that wait for its disk.
 //
-//   writing   Registry: commits, kills, labels, proposals, in the order they are asked for. Never behind long
-//   reading reading   a reader: history, exports, verification planner   a reader for the compile worker:
-//   what a change starts from
+//   writing   Registry: commits, kills, labels, proposals, as they are asked for; never behind long reading
+//   reading   a reader: history, exports, verification
+//   planner   a reader for the compile worker: what a change starts from
 //
 // Destroy after the ControlThread: jobs that are under way end first.
 #pragma once

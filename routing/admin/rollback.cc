@@ -65,6 +65,9 @@ std::vector<Name> references(ObjectKind kind, const std::string& text) {
   switch (kind) {
     case ObjectKind::model:
       add(ObjectKind::provider, text_at(body, "provider"));
+      if (body.is_object() && body.contains("providers") && body["providers"].is_object()) {
+        for (const auto& [provider, weight] : body["providers"].items()) add(ObjectKind::provider, provider);
+      }
       break;
     case ObjectKind::unit:
       add(ObjectKind::model, text_at(body, "model"));
@@ -102,6 +105,17 @@ std::vector<Name> references(ObjectKind kind, const std::string& text) {
   return names;
 }
 
+// `then` under the rules for approvals of `now`: a rollback waits for nobody, so it must not take them away.
+std::string with_rules_of(const std::optional<std::string>& now, const std::string& then) {
+  if (!now) return then;
+  const json rules = parse(*now);
+  json body = parse(then);
+  if (!rules.is_object() || !body.is_object() || !rules.contains("approvals")) return then;
+  if (body.contains("approvals") && body["approvals"] == rules["approvals"]) return then;
+  body["approvals"] = rules["approvals"];
+  return canonical_text(body.dump(-1, ' ', false, json::error_handler_t::replace)).value_or(then);
+}
+
 // What is meant by the scope.
 class Meant {
  public:
@@ -132,7 +146,9 @@ class Meant {
     const bool meant =
         rollback_.scope == Scope::all || (kind == ObjectKind::flag && flags_.contains(name)) ||
         (kind == ObjectKind::scenario && rollback_.scope == Scope::scenario && name == rollback_.name);
-    return meant ? then : std::nullopt;
+    if (!meant || !then) return std::nullopt;
+    if (kind == ObjectKind::flag || kind == ObjectKind::scenario) return with_rules_of(now, *then);
+    return then;
   }
 
   // Pages of the log that may hold changes of the scope.

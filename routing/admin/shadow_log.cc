@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/assert.h"
 #include "core/strong.h"
@@ -23,25 +26,47 @@ std::string_view string_at(const Json& object, const char* key) {
   return found->get_ref<const std::string&>();
 }
 
+int64_t number_at(const Json& object, const char* key, int64_t otherwise) {
+  if (!object.is_object()) return otherwise;
+  const auto found = object.find(key);
+  return found == object.end() || !found->is_number_integer() ? otherwise : found->get<int64_t>();
+}
+
+// What is said, by choice (or item) and within it: 0 = its text, from 1 on its tool calls. Events of a stream
+// take turns, and what must be masked is only seen when the pieces of each are together.
+using Parts = std::map<std::pair<int64_t, int64_t>, std::string>;
+
 // Appends what one JSON document says: a whole answer, or one event of a stream.
-void append_said(const Json& said, std::string& text) {
+void append_said(const Json& said, Parts& parts) {
   if (!said.is_object()) return;
   if (const auto choices = said.find("choices"); choices != said.end() && choices->is_array()) {
+    int64_t position = 0;
     for (const Json& choice : *choices) {
+      const int64_t index = number_at(choice, "index", position++);
+      std::string& text = parts[{index, 0}];
       text += string_at(choice, "text");
       for (const char* part : {"message", "delta"}) {
-        if (!choice.is_object() || !choice.contains(part)) continue;
+        if (!choice.is_object() || !choice.contains(part) || !choice[part].is_object()) continue;
         text += string_at(choice[part], "content");
         text += string_at(choice[part], "refusal");
-        if (choice[part].is_object() && choice[part].contains("tool_calls"))
-          text += choice[part]["tool_calls"].dump();
+        const auto calls = choice[part].find("tool_calls");
+        if (calls == choice[part].end() || !calls->is_array()) continue;
+        int64_t place = 0;
+        for (const Json& call : *calls) {
+          std::string& called = parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
+          if (!call.is_object() || !call.contains("function")) continue;
+          called += string_at(call["function"], "name");
+          called += string_at(call["function"], "arguments");
+        }
       }
     }
   }
   const std::string_view type = string_at(said, "type");
-  if (type.ends_with(".delta")) text += string_at(said, "delta");
+  if (type.ends_with(".delta")) parts[{number_at(said, "output_index", 0), 0}] += string_at(said, "delta");
   if (const auto output = said.find("output"); output != said.end() && output->is_array()) {
+    int64_t position = 0;
     for (const Json& item : *output) {
+      std::string& text = parts[{position++, 0}];
       if (!item.is_object() || !item.contains("content") || !item["content"].is_array()) continue;
       for (const Json& part : item["content"]) {
         text += string_at(part, "text");
@@ -49,6 +74,15 @@ void append_said(const Json& said, std::string& text) {
       }
     }
   }
+}
+
+std::string joined(const Parts& parts) {
+  std::string text;
+  for (const auto& [place, part] : parts) {
+    if (!text.empty() && !part.empty()) text += '\n';
+    text += part;
+  }
+  return text;
 }
 
 std::string sha256_hex(std::string_view text) {
@@ -93,13 +127,13 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
 }  // namespace
 
 std::optional<std::string> answer_text(Endpoint endpoint, bool streamed, std::string_view body) {
-  std::string text;
+  Parts parts;
   if (endpoint == Endpoint::embeddings) return std::nullopt;  // vectors say nothing to a reader
   if (!streamed) {
     const Json whole = Json::parse(body, nullptr, false);
     if (!whole.is_object()) return std::nullopt;
-    append_said(whole, text);
-    return text;
+    append_said(whole, parts);
+    return joined(parts);
   }
   bool any = false;
   while (!body.empty()) {
@@ -111,10 +145,10 @@ std::optional<std::string> answer_text(Endpoint endpoint, bool streamed, std::st
     if (!line.starts_with("data:")) continue;
     const Json event = Json::parse(line.substr(5), nullptr, false);
     any |= event.is_object();
-    append_said(event, text);
+    append_said(event, parts);
   }
   if (!any) return std::nullopt;
-  return text;
+  return joined(parts);
 }
 
 std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom) {

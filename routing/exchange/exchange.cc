@@ -151,7 +151,6 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   record_.response_bytes = 0;
   plain_length_ = 0;
   upstream_retry_after_ns_ = 0;
-  if (shadow_pair_ != nullptr) shadow_pair_->primary.size = 0;
   retry_after_ns_ = 0;
   if (auto chosen = choose_provider(); !chosen) {
     fail_attempt(chosen.error(), 0);
@@ -274,6 +273,7 @@ void Exchange::send_request(const Inspection& inspection) {
 
   UpstreamRequest rendered;
   if (auto made = render_request(unit_, ProviderIndex{record_.provider}, inspection, rendered); !made) {
+    report(made.error(), 0);  // or a probe would keep its breaker half open
     end_attempt(Reuse::yes);  // nothing was sent on it
     return answer_error(made.error());
   }
@@ -368,7 +368,10 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   // A candidate that is too slow is not given the time twice.
   if (cause == FallbackCause::timeout && stable_may_answer()) failure.retries_left = 0;
   // What this attempt has cost already is spent; another one must fit beside it.
-  if (failure.retries_left > 0 && attempt_cost() > 0 && !affords(unit_)) failure.retries_left = 0;
+  if ((failure.retries_left > 0 || failure.other_provider) && attempt_cost() > 0 && !affords(unit_)) {
+    failure.retries_left = 0;
+    failure.other_provider = false;
+  }
 
   // Looked for only when it is wanted: what a hop may cost is reserved on the way.
   std::optional<NextHop> hop;

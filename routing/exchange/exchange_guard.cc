@@ -78,6 +78,10 @@ void Exchange::write_off_attempt() {
   usage_ = UsageReader(facts_.endpoint);
   content_events_ = 0;
   record_.upstream_status = 0;
+  if (shadow_pair_ != nullptr) {
+    shadow_pair_->primary.size = 0;
+    shadow_pair_->primary.truncated = false;
+  }
 }
 
 // What token limits are charged on admission.

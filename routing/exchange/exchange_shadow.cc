@@ -20,13 +20,17 @@ void Exchange::start_shadow(const Inspection& inspection) {
   // The copy pins the shard's table, which may be newer by now.
   if (&table() != &shard_.table()) return metrics.shadow_dropped.add();
   const Unit& candidate = (*table().body)[choice.unit];
+  // Copies go to the model's first provider, which may be killed while the others are not.
+  const ProviderIndex provider = (*table().body)[candidate.model].provider;
+  if (table().kills.any && table().kills.providers[static_cast<size_t>(provider)]) {
+    return metrics.shadow_dropped.add();
+  }
   if (view(plan->breaker(candidate.model), shard_.loop().now_ns()).state == BreakerState::open) {
     return metrics.shadow_dropped.add();
   }
   UpstreamRequest request;
   if (!shard_.has_room_for_shadow() ||
-      !render_request(choice.unit, (*table().body)[candidate.model].provider, inspection, request)
-           .has_value()) {
+      !render_request(choice.unit, provider, inspection, request).has_value()) {
     return metrics.shadow_dropped.add();
   }
   uint64_t size = request.head_size;

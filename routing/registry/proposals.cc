@@ -91,6 +91,10 @@ RegistryResult<void> Registry::update_proposal(const Proposal& changed, const De
   auto there = proposal(changed.id);
   if (!there) return std::unexpected(std::move(there.error()));
   if (!*there) return db.refused(Kind::not_found, "there is no " + shown(changed.id));
+  if ((*there)->state != Proposal::State::open) {
+    return db.refused(Kind::stale, shown(changed.id) + " is not open any more: it is " +
+                                       std::string(to_string((*there)->state)));
+  }
   auto written = db.write(log_row(deed, shown(changed.id)),
                           [&](Database::Entry& entry) { return db.store_proposal(changed, entry); });
   if (!written) return std::unexpected(std::move(written.error()));

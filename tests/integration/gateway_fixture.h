@@ -142,7 +142,7 @@ class BlockingClient {
     }
     return true;
   }
-  // The next answer with a Content-Length; status 0 when the connection ends first.
+  // The next answer; of a chunked one the body is as it came. Status 0 when the connection ends first.
   Answer receive() {
     Answer answer;
     size_t head_end;
@@ -151,7 +151,15 @@ class BlockingClient {
     }
     answer.head = buffer_.substr(0, head_end + 2);
     const std::string length(between(answer.head, "content-length: ", "\r\n"));
-    const size_t size = length.empty() ? 0 : std::stoul(length);
+    size_t size = length.empty() ? 0 : std::stoul(length);
+    if (answer.head.find("transfer-encoding: chunked") != std::string::npos) {
+      constexpr std::string_view kLast = "\r\n0\r\n\r\n";
+      size_t last;
+      while ((last = buffer_.find(kLast, head_end)) == std::string::npos) {
+        if (!fill()) return answer;
+      }
+      size = last + kLast.size() - (head_end + 4);
+    }
     while (buffer_.size() < head_end + 4 + size) {
       if (!fill()) return answer;
     }

@@ -40,10 +40,10 @@ bool SwarmChecks::check(bool good, const Asked& asked, const std::string& what) 
                       r.status, r.attempts, routing::token(r.reason), routing::token(r.arm), r.decided_unit,
                       settled->revision, r.error ? core::describe(*r.error).token : "none");
     }
-    journal_.findings.add(fmt::format("{} ({} {}, end {}, status {}, unit {}, arm {}, reason {}, id {};{})",
-                                      what, tag_of(asked.number), asked.path, static_cast<int>(asked.end),
-                                      asked.answer.status, asked.answer.unit, asked.answer.arm,
-                                      asked.answer.reason, asked.answer.request_id, line));
+    journal_.findings.add(fmt::format(
+        "{} ({} {}, end {}, status {}, unit {}, arm {}, reason {}, id {}, body {:.60};{})", what,
+        tag_of(asked.number), asked.path, static_cast<int>(asked.end), asked.answer.status, asked.answer.unit,
+        asked.answer.arm, asked.answer.reason, asked.answer.request_id, asked.answer.body, line));
   }
   return good;
 }
@@ -306,6 +306,9 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
     check(shaped || asked.kind == Asked::Kind::probe, asked, "an error is not in the shape of errors");
     return;
   }
+  // An answer that nobody had asked for, behind another on its connection, is taken for the next one's if
+  // that is on its way by then: nothing in HTTP/1.1 tells them apart.
+  if (answer.body == kStrayBody && journal_.strayed) return;
   check(answer.stream == asked.stream, asked, "a stream and a plain answer are mixed up");
   if (asked.stream) check(answer.done, asked, "a stream ended cleanly without its end mark");
   if (answer.unit.empty()) {
@@ -314,9 +317,6 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
   }
   if (answer.body.find("\"usage\"") != std::string::npos)
     check(!asked.stream, asked, "usage was not asked for");
-  // An answer that nobody had asked for, behind another on its connection, is taken for the next one's if
-  // that is on its way by then: nothing in HTTP/1.1 tells them apart.
-  if (answer.body == kStrayBody && journal_.strayed) return;
   if (const auto reached = attempts_.find(asked.number);
       reached != attempts_.end() && reached->second.back()->contentless) {
     return;

@@ -97,7 +97,7 @@ SwarmProvider::Script SwarmProvider::script_for(net::ServerSession& session, Att
     const size_t kept = 1 + dice_.below(script.steps.size());
     script.steps.resize(kept);
     Step& last = script.steps.back();
-    const bool framed = stream && !last.whole && kept > 1;
+    const bool framed = script.chunked_stream && !last.whole && kept > 1;
     if (last.whole || script.until_close) last.bytes.resize(dice_.below(last.bytes.size()));
     static constexpr End kEnds[] = {End::close, End::abort, End::reset};
     last.end = script.until_close ? End::reset : dice_.pick(kEnds);
@@ -154,6 +154,7 @@ void SwarmProvider::answer_plain(Script& script, const Attempt& attempt, bool ch
 }
 
 void SwarmProvider::answer_stream(Script& script, const Attempt& attempt, bool chat) {
+  script.chunked_stream = true;
   const bool odd = dice_.chance(config_.provider.odd_stream);
   const std::string line = odd && dice_.one_in(3) ? "\r\n" : "\n";
   const auto event = [&](const std::string& data) { return chunk("data: " + data + line + line); };

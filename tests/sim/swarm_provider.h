@@ -38,6 +38,7 @@ class SwarmProvider final : public net::RequestHandler {
     size_t attempt;
     std::deque<Step> steps;
     bool until_close = false;  // its end is the connection's
+    bool chunked_stream = false;
   };
 
   Script script_for(net::ServerSession& session, Attempt& attempt, bool stream, bool chat);

@@ -47,8 +47,8 @@ TEST_F(Weirctl, ShowsTheStatusToPeople) {
   EXPECT_EQ(result.output,
             "weir 0.1.0  ready  revision 42  up 1h2m  2 shards  12 connections  1 exchange in flight\n"
             "pid      7\n"
-            "table    published 2026-12-01T09:00:00Z: 2 tenants, 1 scenario, 1 flag, 2 units, 2 keys\n"
-            "killed   unit support-41 since 2026-12-01T10:00:00Z: incident 311\n");
+            "table    published 2026-12-01 09:00Z: 2 tenants, 1 scenario, 1 flag, 2 units, 2 keys\n"
+            "killed   unit support-41 since 2026-12-01 10:00Z: incident 311\n");
 }
 
 TEST_F(Weirctl, CountsTheTablesThatAreStillInUseBesideTheCurrentOne) {
@@ -69,7 +69,7 @@ TEST_F(Weirctl, SaysThatWeirCannotBeReached) {
   EXPECT_EQ(result.exit_code, kExitUnreachable);
   EXPECT_THAT(result.errors,
               StartsWith("cannot reach weir at " + folder.file("none.sock") + ": No such file or directory"));
-  EXPECT_EQ(weirctl({"--socket", folder.file("none.sock"), "top", "--once"}).exit_code, kExitUnreachable);
+  EXPECT_EQ(weirctl({"--socket", folder.file("none.sock"), "watch", "--once"}).exit_code, kExitUnreachable);
   EXPECT_EQ(weirctl({"--socket", "/" + std::string(200, 'x'), "status"}).exit_code, kExitUnreachable);
 }
 
@@ -81,18 +81,23 @@ TEST_F(Weirctl, RefusesBadArgumentsWithoutCalling) {
   EXPECT_EQ(weirctl({"kill", "unit", "--reason", "r"}).exit_code, kExitBadInput) << "a name is required";
   EXPECT_EQ(weirctl({"kill", "global", "all", "--reason", "r"}).exit_code, kExitBadInput);
   EXPECT_EQ(weirctl({"explain", "--tenant", "t", "--attr", "plan"}).exit_code, kExitBadInput);
-  EXPECT_EQ(weirctl({"apply", folder.file("none.yaml")}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"apply", folder.file("none.yaml"), "--reason", "r"}).exit_code, kExitBadInput);
+  EXPECT_EQ(weirctl({"apply", "-"}).exit_code, kExitBadInput) << "a reason is required";
+  EXPECT_EQ(weirctl({"apply", "--reason", "r"}).exit_code, kExitBadInput) << "a file is required";
   EXPECT_EQ(weirctl({"validate", folder.path()}).exit_code, kExitBadInput);
   EXPECT_THAT(admin.requests(), IsEmpty());
 }
 
 TEST_F(Weirctl, AppliesATableOnTheRevisionThatServes) {
   admin.answer("GET", "/v1/status", 200, kStatus);
-  admin.answer("PUT", "/v1/table", 200, R"({"revision":43,"changed":4,"durable_in_ms":0.75,"live_in_ms":1.25})");
+  admin.answer("PUT", "/v1/table", 200,
+               R"({"revision":43,"changed":2,"durable_in_ms":0.84,"live_in_ms":1.25,"commit_ms":0.5})");
   RunResult result =
       weirctl({"apply", folder.write("table.yaml", "tenants: {}\n"), "--reason", "5 % → 25 %"});
   EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
-  EXPECT_EQ(result.output, "revision 43 answers on every shard, after 1.25 ms\n");
+  EXPECT_EQ(
+      result.output,
+      "revision 43 answers on every shard: 2 objects changed; on disk after 0.8 ms, live after 1.2 ms\n");
   ASSERT_THAT(admin.requests(), SizeIs(2));
   FakeAdmin::Request put = admin.requests()[1];
   EXPECT_EQ(put.method, "PUT");
@@ -105,18 +110,20 @@ TEST_F(Weirctl, AppliesATableOnTheRevisionThatServes) {
 TEST_F(Weirctl, AppliesOnTheRevisionItWasToldWithoutAsking) {
   admin.answer(
       "PUT", "/v1/table", 409,
-      R"({"error":{"message":"Revision 42 serves now, not 40.","type":"x","param":null,"code":null}})");
-  RunResult result = weirctl({"apply", folder.write("table.json", "{}"), "--revision", "40"});
-  EXPECT_EQ(result.exit_code, kExitFailure);
-  EXPECT_EQ(result.errors, "Revision 42 serves now, not 40.\n");
+      R"({"error":{"message":"Revision 42 serves now, not 40.","type":"x","param":null,"code":"lost_update"},"revision":42})");
+  RunResult result =
+      weirctl({"apply", folder.write("table.json", "{}"), "--revision", "40", "--reason", "r"});
+  EXPECT_EQ(result.exit_code, kExitConflict);
+  EXPECT_EQ(result.errors, "Revision 42 serves now, not 40.\nwhat has changed:\n  weirctl diff 40 42\n");
   ASSERT_THAT(admin.requests(), SizeIs(1));
   EXPECT_EQ(admin.requests()[0].headers["if-match"], "\"40\"");
   EXPECT_EQ(admin.requests()[0].headers["content-type"], "application/json");
-  EXPECT_EQ(admin.requests()[0].target, "/v1/table");
+  EXPECT_EQ(admin.requests()[0].target, "/v1/table?reason=r");
 }
 
 TEST_F(Weirctl, PrintsEveryProblemOfARefusedTable) {
   admin.answer("POST", "/v1/table:validate", 422, kProblems);
+  admin.answer("PUT", "/v1/table", 422, kProblems);
   for (std::vector<std::string> command :
        {std::vector<std::string>{"validate", "-"}, {"apply", "-", "--dry-run"}}) {
     RunResult result = weirctl(command, "  {\"units\": {}}");
@@ -135,11 +142,12 @@ TEST_F(Weirctl, SaysThatATableIsValid) {
 }
 
 TEST_F(Weirctl, KillsAndUnkills) {
-  admin.answer("POST", "/v1/kill", 200, R"({"revision":44})");
+  admin.answer("POST", "/v1/kill", 200, R"({"revision":44,"live_in_ms":1.01})");
   admin.answer("POST", "/v1/unkill", 200, R"({"revision":45})");
   EXPECT_EQ(weirctl({"kill", "unit", "support-41", "--reason", "incident \"311\""}).output,
-            "unit support-41 is switched off as of revision 44\n");
-  EXPECT_EQ(weirctl({"unkill", "global", "--reason", "over"}).output, "global is back as of revision 45\n");
+            "unit support-41 is switched off on every shard, after 1.0 ms; revision 44\n"
+            "back on:\n  weirctl unkill unit support-41 --reason '...'\n");
+  EXPECT_EQ(weirctl({"unkill", "global", "--reason", "over"}).output, "global is back; revision 45\n");
   ASSERT_THAT(admin.requests(), SizeIs(2));
   EXPECT_EQ(nlohmann::json::parse(admin.requests()[0].body),
             nlohmann::json({{"scope", "unit"}, {"name", "support-41"}, {"reason", "incident \"311\""}}));
@@ -180,13 +188,13 @@ TEST_F(Weirctl, ShowsWhatGuardsHaveCounted) {
                R"({"breakers":[{"model":"m","provider":"p","state":"open","open_ms":900,)"
                R"("consecutive_failures":10,"opened":1,"kept_away":7}]})");
   EXPECT_EQ(weirctl({"limits", "--tenant", "bank-17"}).output,
-            "SCOPE   NAME     FLAG  LIMIT  RATE  LEFT  RESET_MS  IN_FLIGHT  USED  REFUSED\n"
-            "tenant  bank-17  -     rpm     600    12      5000          -     -        3\n"
+            "SCOPE   NAME     LIMIT  RATE  LEFT  RESET_MS  REFUSED\n"
+            "tenant  bank-17  rpm     600    12      5000        3\n"
             "and more: ask for one with --tenant\n");
   EXPECT_EQ(admin.requests()[0].target, "/v1/limits?tenant=bank-17");
   EXPECT_EQ(weirctl({"budgets"}).output,
-            "SCOPE   NAME  WINDOW     USD  SPENT  RESERVED  ON_EXCEED  OPEN   TRIPS  REFUSED  ENDS_IN_S\n"
-            "global  -     1d      2000.0   12.5      0.25  kill       false      0        0         60\n");
+            "SCOPE   WINDOW     USD  SPENT  RESERVED  ON_EXCEED  OPEN   TRIPS  REFUSED  ENDS_IN_S\n"
+            "global  1d      2000.0   12.5      0.25  kill       false      0        0         60\n");
   EXPECT_EQ(weirctl({"breakers"}).output,
             "MODEL  PROVIDER  STATE  OPEN_MS  FAILED_IN_A_ROW  OPENED  KEPT_AWAY\n"
             "m      p         open       900               10       1          7\n");
@@ -217,7 +225,7 @@ TEST_F(Weirctl, SurvivesAnAnswerThatIsNotJson) {
 
 TEST_F(Weirctl, KeepsControlCharactersOffTheTerminal) {
   admin.answer("GET", "/v1/status", 200, R"({"version":"0\u001b[2J"})");
-  EXPECT_THAT(weirctl({"status"}).output, StartsWith("weir 0?[2J"));
+  EXPECT_THAT(weirctl({"status"}).output, StartsWith("weir 0\\x1b[2J"));
 }
 
 TEST_F(Weirctl, SaysWhyAnUpgradeCameToNothing) {
@@ -249,14 +257,17 @@ TEST_F(Weirctl, ShowsSharesOnceAndAgainUntilTheInputEnds) {
                "weir_exchanges_total{scenario=\"s\",unit=\"a\",arm=\"stable\",status=\"200\"} 95\n"
                "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\",status=\"200\"} 4\n"
                "weir_exchanges_total{scenario=\"s\",unit=\"b\",arm=\"candidate\",status=\"502\"} 1\n");
-  RunResult once = weirctl({"top", "--once"});
+  RunResult once = weirctl({"watch", "--once"});
   EXPECT_EQ(once.exit_code, kExitOk) << once.errors;
-  EXPECT_THAT(once.output, HasSubstr("s         a     stable           95  95.0%    0.0%"));
-  EXPECT_THAT(once.output, HasSubstr("s         b     candidate         5   5.0%   20.0%"));
+  EXPECT_THAT(once.output, HasSubstr("KILLED unit support-41: incident 311\n"));
+  EXPECT_THAT(once.output, HasSubstr("a     stable           95  95.0%    0.0%"));
+  EXPECT_THAT(once.output, HasSubstr("b     candidate         5   5.0%   20.0%"));
   EXPECT_THAT(once.output, Not(HasSubstr("\x1b")));
-  RunResult live = weirctl({"top"}, "q");
+  RunResult live = weirctl({"watch"}, "q");
   EXPECT_EQ(live.exit_code, kExitOk);
   EXPECT_THAT(live.output, HasSubstr("totals since the start"));
+  EXPECT_EQ(nlohmann::json::parse(weirctl({"watch", "--once", "--json"}).output)["units"][1]["errors"], 0.2);
+  EXPECT_EQ(weirctl({"top", "--once"}).output, once.output) << "the name it had";
 }
 
 }  // namespace

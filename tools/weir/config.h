@@ -8,12 +8,12 @@
 //       - { cert: tls/gw.pem, key: tls/gw.key }
 //   shards: auto                                # or a number; auto = one per CPU this process may use
 //   table: table.yaml                           # required; JSON or YAML; read when the registry is empty
-//   registry: /var/lib/weir/registry.db         # every table there ever was, the log; none = lost with the
-//   process key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME admin:
+//   registry: /var/lib/weir/registry.db         # all tables and the log; none = in memory only
+//   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
+//   admin:
 //     socket: /run/weir/admin.sock
 //     mode: "0660"
-//     roles:                                    # who may what (routing/admin/roles.h); the highest role
-//     counts
+//     roles:                                    # who may what (routing/admin/roles.h); the highest counts
 //       admin: ["user:root"]                    # user:NAME, uid:N, group:NAME, gid:N, or * for everybody
 //       operator: ["group:oncall"]
 //     tcp:                                      # optional: the admin API over TLS, with tokens
@@ -28,8 +28,7 @@
 //   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //   sandbox: on                                 # or off: see tools/weir/sandbox.h
-//   readable: [/opt/pki]                        # what a table may name outside of the folders of files named
-//   here
+//   readable: [/opt/pki]                        # what else a table may name files in
 //
 // Rules
 //   1. Text and numbers may hold ${NAME} (durations may not); a variable that is not set is a problem.

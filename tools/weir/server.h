@@ -1,7 +1,7 @@
 // The running gateway of `weir serve`: what there is while it starts, serves, is replaced and ends.
 //
-//   take_sockets ─▶ sandbox ─▶ loops, certificates, log, registry, table, ports ─▶ serve ─▶ ready
-//   server_start.cc signals and the admin API: reload, hand over, drain ─▶ finish serve.cc
+//   take_sockets ─▶ sandbox ─▶ loops, certificates, log, registry, table, ports   server_start.cc
+//   ─▶ serve ─▶ ready; signals and the admin API: reload, hand over, drain ─▶ finish   serve.cc
 //
 // Thread: the main one, which carries the control loop.
 #pragma once

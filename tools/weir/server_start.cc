@@ -1,5 +1,6 @@
 // Start-up: every problem is collected, and reported with all others.
 #include <fmt/format.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -247,7 +248,8 @@ auto Server::patiently(Open open) {
   while (true) {
     auto opened = open();
     if (opened || loop_ == nullptr || core::monotonic_now_ns() >= deadline_ns) return opened;
-    loop_->turn(core::milliseconds(kStartTurnMs));
+    // Not a turn of the loop: a signal that comes now is for when there is something to end.
+    ::poll(nullptr, 0, static_cast<int>(kStartTurnMs));
   }
 }
 

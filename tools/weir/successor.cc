@@ -243,6 +243,8 @@ void Launcher::start(const SocketsToPass& sockets, std::function<void(Started)> 
 }
 
 void Launcher::cancel() {
+  const std::scoped_lock lock(order_);
+  is_cancelled_ = true;
   send_message(channel_, kCancel);
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = ::write(cancelled_, &one, sizeof one);
@@ -252,11 +254,17 @@ Launcher::Started Launcher::run(const SocketsToPass& sockets) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return std::unexpected(std::strerror(errno));
+  std::unique_lock lock(order_);  // a cancel() that came before it would be of nothing
+  if (is_cancelled_) {
+    for (const int end : ends) ::close(end);
+    return std::unexpected("cancelled");
+  }
   bool sent = true;
   for (const SocketsToPass::Socket& socket : sockets.list())
     sent = sent && send_message(channel_, socket.name, socket.descriptor);
   sent = sent && send_message(channel_, kStart, ends[1]);
   const int error = errno;
+  lock.unlock();
   ::close(ends[1]);
   Started started = sent ? wait_for(ends[0])
                          : std::unexpected(std::string("the launcher is gone: ") + std::strerror(error));

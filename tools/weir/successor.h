@@ -32,6 +32,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -88,6 +89,8 @@ class Launcher {
 
   int channel_;
   int cancelled_ = -1;  // eventfd
+  std::mutex order_;  // of what start() and cancel() say to the launcher
+  bool is_cancelled_ = false;
   std::thread waiting_;
 };
 

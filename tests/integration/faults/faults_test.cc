@@ -20,10 +20,12 @@ namespace limits = core::limits;
 
 constexpr GatewayHow kOneShard{.shards = 1};
 
-std::string table(uint16_t provider) {
+// `patience`: with the provider, between two pieces of an answer.
+std::string table(uint16_t provider, const std::string& patience = "20s") {
   return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
          R"(/v1"}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
-    "units":{"u":{"model":"m","retries":0,"timeouts":{"connect":"2s","first_token":"300ms","idle":"300ms","total":"60s"}}},
+    "units":{"u":{"model":"m","retries":0,"timeouts":{"connect":"2s","first_token":")" +
+         patience + R"(","idle":")" + patience + R"(","total":"60s"}}},
     "scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},
     "keys":[{"id":"k","tenant":"t","hash":")" +
          key_hash() + R"("}]})";
@@ -81,7 +83,7 @@ TEST_P(BrokenProvider, NeverMakesAPlainAnswerLookWhole) {
     if (good) return void(peer.send(kGood));
     break_off(peer, kPlain, at, GetParam());
   });
-  Gateway gateway(table(provider.port()), "", kOneShard);
+  Gateway gateway(table(provider.port(), GetParam() == Break::stall ? "1s" : "20s"), "", kOneShard);
   ShardProbe probe(gateway);
   const size_t step = GetParam() == Break::stall ? 29 : 5;
   for (at = 0; at < kPlain.size(); at += step) {
@@ -107,7 +109,7 @@ TEST_P(BrokenProvider, NeverMakesAStreamLookWhole) {
     if (good) return void(peer.send(kGood));
     break_off(peer, kStream, at, GetParam());
   });
-  Gateway gateway(table(provider.port()), "", kOneShard);
+  Gateway gateway(table(provider.port(), GetParam() == Break::stall ? "1s" : "20s"), "", kOneShard);
   ShardProbe probe(gateway);
   const size_t done = kStream.find("data: [DONE]\n\n") + std::string("data: [DONE]\n\n").size();
   const size_t step = GetParam() == Break::stall ? 31 : 5;

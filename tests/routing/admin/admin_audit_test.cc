@@ -127,6 +127,14 @@ TEST_F(AdminAudit, ExplainSaysWhoSetItAndWhatTurnsItOff) {
   }
 }
 
+TEST_F(AdminAudit, ExplainDoesNotTurnOffAFlagThatIsOff) {
+  const json explained = weir.get("/v1/explain?tenant=acme&scenario=chat&attr.plan=pro").json();
+  ASSERT_EQ(explained["unit"], "mini");
+  ASSERT_EQ(explained["reason"], "killed");
+  ASSERT_EQ(explained["turns_off"].size(), 1u) << explained;
+  EXPECT_EQ(explained["turns_off"][0]["body"]["scope"], "unit");
+}
+
 TEST_F(AdminAudit, ListsForgottenLaunches) {
   ASSERT_EQ(weir.put("/v1/units/spare?reason=r", {{"model", "m-1"}}).status, 200);
   const json found = weir.get("/v1/flags?problem=unused_unit").json();

@@ -50,6 +50,7 @@ constexpr auto kMatrix = std::to_array<Expected>({
     {"POST", "/v1/proposals/1:approve", kOperator, Scope::approve},
     {"POST", "/v1/proposals/1:withdraw", kOperator, Scope::approve},
     {"POST", "/v1/upgrade", kAdmin, Scope::deploy},
+    {"GET", "/v1/flags/v2/tenants", kViewer, Scope::read},
     {"POST", "/v1/flags/v2/tenants/acme", kOperator, Scope::change},
     {"GET", "/v1/flags", kViewer, Scope::read},
     {"GET", "/v1/flags/v2", kViewer, Scope::read},

@@ -1,4 +1,4 @@
-#include "tools/weirctl/top.h"
+#include "tools/weirctl/watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 
 #include "tools/weirctl/prometheus.h"
 #include "tools/weirctl/render.h"
+#include "tools/weirctl/terminal_text.h"
 
 namespace weir::tools {
 namespace {
@@ -35,7 +36,7 @@ TEST(Prometheus, PassesOverWhatItDoesNotUnderstand) {
   }
 }
 
-TEST(Top, AddsUpWhatItDoesNotTellApart) {
+TEST(Watch, AddsUpWhatItDoesNotTellApart) {
   Totals totals = read_totals(
       "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"a\",status=\"200\"} 3\n"
       "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"b\",status=\"404\"} 1\n"
@@ -54,7 +55,7 @@ TEST(Top, AddsUpWhatItDoesNotTellApart) {
   EXPECT_EQ(unit.duration, (Buckets{{0.5, 4}, {kInfinity, 6}}));
 }
 
-TEST(Top, InterpolatesQuantilesInsideTheirBucket) {
+TEST(Watch, InterpolatesQuantilesInsideTheirBucket) {
   const Buckets buckets{{1, 50}, {2, 100}, {kInfinity, 100}};
   EXPECT_DOUBLE_EQ(quantile_of(buckets, 0.25), 0.5);
   EXPECT_DOUBLE_EQ(quantile_of(buckets, 0.5), 1);
@@ -64,7 +65,7 @@ TEST(Top, InterpolatesQuantilesInsideTheirBucket) {
   EXPECT_LT(quantile_of({{1, 0}, {kInfinity, 0}}, 0.5), 0);
 }
 
-TEST(Top, TakesACounterThatWentDownAsANewProcess) {
+TEST(Watch, TakesACounterThatWentDownAsANewProcess) {
   const UnitKey key{"s", "u", "stable"};
   Totals before{
       {key, {.exchanges = 100, .errors = 5, .cost_usd = 0, .duration = {{1, 100}}, .first_token = {}}}};
@@ -75,24 +76,72 @@ TEST(Top, TakesACounterThatWentDownAsANewProcess) {
   EXPECT_EQ(change[key].duration, (Buckets{{1, 7}}));
 }
 
-TEST(Top, ShowsRatesAndSharesWithinAScenario) {
-  Totals totals;
-  totals[{"s", "a", "stable"}] = {
-      .exchanges = 30, .errors = 0, .cost_usd = 0, .duration = {{0.1, 30}}, .first_token = {}};
-  totals[{"s", "b", "candidate"}] = {
-      .exchanges = 10, .errors = 1, .cost_usd = 0, .duration = {}, .first_token = {}};
-  totals[{"other", "c", "stable"}] = {
-      .exchanges = 0, .errors = 0, .cost_usd = 0, .duration = {}, .first_token = {}};
-  const std::string page = render_units(totals, 10);
-  EXPECT_THAT(page, HasSubstr("REQ/S"));
-  EXPECT_THAT(page, HasSubstr("  3.0  75.0%    0.0%  50.0ms  99.0ms"));
-  EXPECT_THAT(page, HasSubstr("  1.0  25.0%   10.0%       -       -"));
-  EXPECT_THAT(page, HasSubstr("  0.0      -       -"));
+TEST(Watch, LooksAtOneScenarioOrTenant) {
+  const std::string metrics =
+      "weir_exchanges_total{scenario=\"s\",unit=\"u\",arm=\"stable\",tenant=\"a\",status=\"200\"} 3\n"
+      "weir_exchanges_total{scenario=\"r\",unit=\"v\",arm=\"stable\",tenant=\"b\",status=\"200\"} 1\n";
+  EXPECT_EQ(read_totals(metrics, {.scenario = "s", .tenant = {}}).size(), 1u);
+  EXPECT_EQ(read_totals(metrics, {.scenario = {}, .tenant = "b"}).begin()->first.unit, "v");
+  EXPECT_TRUE(read_totals(metrics, {.scenario = "s", .tenant = "b"}).empty());
 }
 
-TEST(Columns, AlignByCodePointsNotBytes) {
-  EXPECT_EQ(columns({"NAME", "N"}, {Align::left, Align::right}, {{"é", "1"}, {"abcdef", "100"}}),
-            "NAME      N\né         1\nabcdef  100\n");
+Totals two_arms() {
+  Totals totals;
+  totals[{"s", "a", "stable"}] = {
+      .exchanges = 30, .errors = 0, .cost_usd = 0.6, .duration = {{0.1, 30}}, .first_token = {}};
+  totals[{"s", "b", "candidate"}] = {
+      .exchanges = 10, .errors = 1, .cost_usd = 1, .duration = {}, .first_token = {}};
+  totals[{"other", "c", "stable"}] = {
+      .exchanges = 0, .errors = 0, .cost_usd = 0, .duration = {}, .first_token = {}};
+  return totals;
+}
+
+TEST(Watch, ShowsRatesSharesAndCostByScenario) {
+  EXPECT_EQ(render_units(two_arms(), 10, 80),
+            "other\n"
+            "UNIT  ARM     REQ/S   USD/H\n"
+            "c     stable    0.0  0.0000\n"
+            "\n"
+            "s\n"
+            "UNIT  ARM        REQ/S  SHARE  ERRORS     P50     P99  USD/H  USD/1K\n"
+            "a     stable       3.0  75.0%    0.0%  50.0ms  99.0ms    216   20.00\n"
+            "b     candidate    1.0  25.0%   10.0%       -       -    360     100\n");
+  EXPECT_THAT(render_units(two_arms(), 0, 80), HasSubstr("REQUESTS"));
+  EXPECT_EQ(render_units({}, 1, 80), "no exchange yet\n");
+}
+
+TEST(Watch, FitsTheTerminalWhateverUnitsAreCalled) {
+  Totals totals;
+  totals[{"a-scenario", std::string(64, 'u'), "candidate"}] = {
+      .exchanges = 123456, .errors = 77, .cost_usd = 1e9, .duration = {{100, 5}}, .first_token = {{100, 5}}};
+  const std::string page = render_units(totals, 1, 80);
+  for (size_t begin = 0; begin < page.size();) {
+    const size_t end = page.find('\n', begin);
+    EXPECT_LE(display_width(page.substr(begin, end - begin)), 80u) << page;
+    begin = end + 1;
+  }
+}
+
+TEST(Watch, LeavesFiguresOutBeforeItBreaksNames) {
+  Totals totals;
+  totals[{"support-chat", "support-large", "candidate"}] = {
+      .exchanges = 1000, .errors = 1, .cost_usd = 1, .duration = {{0.1, 1000}}, .first_token = {{0.1, 1000}}};
+  const std::string narrow = render_units(totals, 10, 80);
+  EXPECT_THAT(narrow, HasSubstr("support-large  candidate  100.0"));
+  EXPECT_THAT(narrow, HasSubstr("USD/1K"));
+  EXPECT_THAT(narrow, ::testing::Not(HasSubstr("USD/H")));
+  EXPECT_THAT(render_units(totals, 10, 100), HasSubstr("USD/H"));
+}
+
+TEST(Watch, TellsMachinesWhatItShows) {
+  const nlohmann::json view = units_json(two_arms(), 10);
+  ASSERT_EQ(view["units"].size(), 3u);
+  EXPECT_EQ(view["seconds"], 10);
+  EXPECT_EQ(view["units"][0]["share"], nullptr);
+  EXPECT_EQ(view["units"][1]["unit"], "a");
+  EXPECT_EQ(view["units"][1]["share"], 0.75);
+  EXPECT_EQ(view["units"][2]["errors"], 0.1);
+  EXPECT_EQ(view["units"][2]["p99_s"], nullptr);
 }
 
 TEST(Uptime, ShowsTheTwoLargestUnits) {
