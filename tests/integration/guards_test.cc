@@ -87,14 +87,25 @@ TEST(GuardsOfAProcess, OfAThousandClientsAtOnceExactlyTheLimitIsAdmittedWhatever
       });
     }
     for (std::thread& sender : senders) sender.join();
-    int admitted = 0, refused = 0;
-    for (auto& client : clients) {
-      const int status = client->receive().status;
-      admitted += status == 200;
-      refused += status == 429;
+    // On a machine that is busy with others a shard may shed some (503): they took no place, and ask again.
+    int admitted = 0, refused = 0, lost = 0;
+    constexpr int kRounds = 100;
+    for (int round = 0; round < kRounds && !clients.empty(); ++round) {
+      std::vector<std::unique_ptr<BlockingClient>> shed;
+      for (auto& client : clients) {
+        const int status = client->receive().status;
+        admitted += status == 200;
+        refused += status == 429;
+        lost += status != 200 && status != 429 && status != 503;
+        if (status != 503) continue;
+        shed.push_back(std::make_unique<BlockingClient>(gateway.port()));
+        shed.back()->send(chat_request());
+      }
+      clients = std::move(shed);
     }
     EXPECT_EQ(admitted, kLimit) << shards << " shards";
     EXPECT_EQ(refused, kClients - kLimit) << shards << " shards";
+    EXPECT_EQ(lost, 0) << shards << " shards";
     EXPECT_EQ(provider.requests() - before, static_cast<uint64_t>(kLimit)) << shards << " shards";
   }
 }
