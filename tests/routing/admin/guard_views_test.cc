@@ -48,8 +48,8 @@ TEST(LimitsView, ShowsWhatRemains) {
 
 TEST(LimitsView, ShowsOneTenantsWhenAsked) {
   World world;
-  for (const auto& each : limits_view(world.table, {.tenant = "t1"}, world.now)["limits"])
-    EXPECT_NE(each["scope"], "global");
+  const auto view = limits_view(world.table, {.tenant = "t1"}, world.now);
+  for (const auto& each : view["limits"]) EXPECT_NE(each["scope"], "global");
   EXPECT_TRUE(limits_view(world.table, {.tenant = "t2"}, world.now)["limits"].empty());
 }
 
