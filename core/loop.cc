@@ -32,12 +32,10 @@ void TurnTaskList::add(TurnTask& task) {
   sentinel_.previous_ = &task;
 }
 
-void TurnTaskList::run_first(uint32_t count) {
-  for (; count > 0 && !empty(); --count) {
-    TurnTask& task = *sentinel_.next_;
-    task.unlink();
-    task.run_(task);
-  }
+void TurnTaskList::run_next() {
+  TurnTask& task = *sentinel_.next_;
+  task.unlink();
+  task.run_(task);
 }
 
 void TurnTaskList::run_all() {
@@ -49,11 +47,7 @@ void TurnTaskList::run_all() {
   batch.sentinel_.next_->previous_ = &batch.sentinel_;
   batch.sentinel_.previous_->next_ = &batch.sentinel_;
   sentinel_.next_ = sentinel_.previous_ = &sentinel_;
-  while (!batch.empty()) {
-    TurnTask& task = *batch.sentinel_.next_;
-    task.unlink();
-    task.run_(task);
-  }
+  while (!batch.empty()) batch.run_next();
 }
 
 Loop::Loop() : now_ns_(monotonic_now_ns()), wall_now_ns_(core::wall_now_ns()), timers_(now_ns_) {}
@@ -91,7 +85,7 @@ void Loop::turn(uint64_t max_wait_ns) {
   }
   // A few at a time: a thousand that wake for the memory of ten find nothing. Who finds none waits behind
   // starved_end_ until memory comes back again, or the loop would never rest.
-  if (starved_end_.queued()) starved_.run_first(kStarvedPerTurn);
+  for (uint32_t count = 0; count < kStarvedPerTurn && starved_end_.queued(); ++count) starved_.run_next();
 }
 
 void Loop::post(std::function<void()> work) {

@@ -59,8 +59,8 @@ class TurnTaskList {
   bool empty() const { return sentinel_.next_ == &sentinel_; }
   // Runs those queued when called, in order; what they add waits for the next call.
   void run_all();
-  // Runs the first ones in order, `count` at most (what they add counts too).
-  void run_first(uint32_t count);
+  // Runs the first one; there must be one.
+  void run_next();
 
  private:
   TurnTask sentinel_;

@@ -1,9 +1,13 @@
 #include "core/loop.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -63,6 +67,57 @@ TEST_F(LoopTest, ForgetsATaskThatIsDestroyed) {
   }
   loop->turn(0);
   EXPECT_EQ(seen, std::vector<int>{1});
+}
+
+// Waits for receive memory again each time it is told that some has come back.
+struct Starving {
+  explicit Starving(Loop& on) : loop(on), task(run, this) { loop.when_buffers_return(task); }
+  static void run(TurnTask& task) {
+    auto& self = task.owner<Starving>();
+    ++self.runs;
+    self.loop.when_buffers_return(task);
+  }
+  Loop& loop;
+  int runs = 0;
+  TurnTask task;
+};
+
+TEST(LoopMemory, TellsEachWhoStarvesOnceThatMemoryIsBackAndThenRests) {
+  const auto memory = Loop::create({.incremental_block_bytes = 4096,
+                                    .incremental_blocks = 1,
+                                    .whole_block_bytes = 4096,
+                                    .whole_blocks = 1,
+                                    .max_receive_bytes = 4096});
+  Loop& loop = **memory;
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  std::vector<Slice> held;
+  Operation receive(&held, [](void* list, Completion& completion) {
+    if (completion.result > 0) static_cast<std::vector<Slice>*>(list)->push_back(std::move(completion.data));
+  });
+  const std::string bytes(8192, 'x');
+  ASSERT_EQ(write(pair[0], bytes.data(), bytes.size()), 8192);
+  loop.io().receive(receive, pair[1]);
+  for (int i = 0; i < 100 && receive.armed(); ++i) loop.turn(1'000'000);
+  ASSERT_FALSE(receive.armed()) << "all memory is held";
+  std::vector<std::unique_ptr<Starving>> starving;
+  for (int i = 0; i < 100; ++i) starving.push_back(std::make_unique<Starving>(loop));
+  const auto runs_of_each = [&](int runs) {
+    for (const auto& each : starving) EXPECT_EQ(each->runs, runs);
+  };
+  for (int i = 0; i < 20; ++i) loop.turn(0);
+  runs_of_each(0);
+  held.clear();
+  for (int i = 0; i < 20; ++i) loop.turn(0);
+  runs_of_each(1);
+  close(pair[0]);
+  close(pair[1]);
+}
+
+TEST_F(LoopTest, SaysWhatIsWorthCopyingOutOfReceiveMemory) {
+  const uint32_t half = IoOptions{}.incremental_block_bytes / 2;
+  EXPECT_TRUE(loop->worth_copying_out(half - 1));
+  EXPECT_FALSE(loop->worth_copying_out(half)) << "there is memory left, and the copy would be as large";
 }
 
 TEST_F(LoopTest, LetsATaskDestroyItself) {
