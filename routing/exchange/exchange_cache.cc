@@ -130,7 +130,7 @@ void Exchange::begin_capture(uint16_t status) {
 }
 
 void Exchange::capture(std::span<const uint8_t> bytes) {
-  if (draft_.collecting()) shard_.gateway().cache.append(draft_, bytes);
+  if (draft_.collecting()) shard_.gateway().cache.append(draft_, bytes, shard_.loop().now_ns());
   if (shadow_pair_ != nullptr) shadow_pair_->primary.append(bytes);
 }
 

@@ -107,14 +107,14 @@ void AnswerCache::begin(Draft& draft) {
   draft.collecting_ = true;
 }
 
-void AnswerCache::append(Draft& draft, std::span<const uint8_t> bytes) {
+void AnswerCache::append(Draft& draft, std::span<const uint8_t> bytes, uint64_t now_ns) {
   if (!draft.collecting_) return;
   if (bytes.size() > core::limits::kMaxCacheEntryBytes - draft.size_) return drop(draft);
   while (!bytes.empty()) {
     uint32_t used = draft.size_ % kChunkBytes;
     if (used == 0) {
       uint32_t taken = take_chunk();
-      if (taken == 0 && make_room(0)) taken = take_chunk();
+      if (taken == 0 && make_room(now_ns)) taken = take_chunk();
       if (taken == 0) return drop(draft);
       if (draft.last_ != 0) next_[draft.last_ - 1].store(taken, std::memory_order_relaxed);
       if (draft.first_ == 0) draft.first_ = taken;

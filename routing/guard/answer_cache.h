@@ -79,7 +79,7 @@ class AnswerCache {
   };
   void begin(Draft& draft);
   // Adds bytes; without memory, or past the largest entry, the draft is dropped and collects no more.
-  void append(Draft& draft, std::span<const uint8_t> bytes);
+  void append(Draft& draft, std::span<const uint8_t> bytes, uint64_t now_ns);
   void drop(Draft& draft);
   // Makes the draft the entry of `key`. Without effect if one is being read there, or if memory's index is
   // busy.

@@ -77,7 +77,7 @@ TEST(AdminApi, PurgesTheCache) {
   AnswerCache& cache = host.gateway.cache;
   AnswerCache::Draft draft;
   cache.begin(draft);
-  cache.append(draft, std::array<uint8_t, 3>{1, 2, 3});
+  cache.append(draft, std::array<uint8_t, 3>{1, 2, 3}, 1);
   cache.store(draft, {.low = 1, .high = 2}, {.tenant = hash_name("acme")}, UINT64_MAX / 2,
               host.loop->now_ns());
   EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "tenant"}, {"name", "solo"}}).json()["purged"], 0);

@@ -26,7 +26,7 @@ void put(AnswerCache& cache, uint64_t number, const std::string& text, const Cac
   AnswerCache::Draft draft;
   cache.begin(draft);
   for (size_t at = 0; at < text.size(); at += 1000)
-    cache.append(draft, bytes_of(text).subspan(at, std::min<size_t>(1000, text.size() - at)));
+    cache.append(draft, bytes_of(text).subspan(at, std::min<size_t>(1000, text.size() - at)), now);
   cache.store(draft, key_of(number), labels, kTtl, now);
   EXPECT_FALSE(draft.collecting());
 }
@@ -94,10 +94,21 @@ TEST(AnswerCache, AnAnswerLargerThanKMaxCacheEntryBytesIsNotKept) {
   EXPECT_EQ(get(cache, 1).size(), kMaxCacheEntryBytes);
   AnswerCache::Draft draft;
   cache.begin(draft);
-  cache.append(draft, bytes_of(pattern(2, kMaxCacheEntryBytes)));
-  cache.append(draft, bytes_of("x"));
+  cache.append(draft, bytes_of(pattern(2, kMaxCacheEntryBytes)), kNow);
+  cache.append(draft, bytes_of("x"), kNow);
   EXPECT_FALSE(draft.collecting());
   EXPECT_EQ(cache.free_chunks(), cache.chunks() - AnswerCache::kMaxChunks);
+}
+
+TEST(AnswerCache, WhatHasExpiredGoesFirstAsARule) {
+  AnswerCache cache(kMemory);
+  const uint64_t later = kNow + kTtl;
+  uint64_t count = 0;  // odd ones live on; as many as there is room for
+  for (; cache.free_chunks() > 8; ++count) put(cache, count, pattern(count, 10'000), {}, count % 2 ? later : kNow);
+  for (uint64_t i = 0; i < count / 8; ++i) put(cache, 1'000'000 + i, pattern(i, 10'000), {}, later);
+  uint64_t kept = 0;
+  for (uint64_t i = 1; i < count; i += 2) kept += !get(cache, i, later).empty();
+  EXPECT_GE(kept, count / 2 - count / 32) << "of what made room, at most a quarter lived";
 }
 
 TEST(AnswerCache, StaysInItsMemoryAndMakesRoom) {
@@ -142,7 +153,7 @@ TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
           AnswerCache::Draft draft;
           cache.begin(draft);
           const std::string text = pattern(number, size);
-          cache.append(draft, bytes_of(text));
+          cache.append(draft, bytes_of(text), kNow);
           random() % 8 == 0 ? cache.drop(draft)
                             : cache.store(draft, key_of(number), {.tenant = number % 7 + 1}, kTtl, kNow);
           if (random() % 100 == 0) cache.purge(&CacheLine::tenant, random() % 7 + 1);
