@@ -130,8 +130,12 @@ struct Registry::Database {
   sqlite::Statement put_proposal{connection, "INSERT OR REPLACE INTO proposal VALUES (?, ?, ?)"};
   sqlite::Statement find_proposal{connection, "SELECT record FROM proposal WHERE id = ?"};
   sqlite::Statement last_proposal{connection, "SELECT max(id) FROM proposal"};
-  sqlite::Statement all_proposals{connection, "SELECT record FROM proposal ORDER BY id"};
-  sqlite::Statement open_proposals{connection, "SELECT record FROM proposal WHERE state = 0 ORDER BY id"};
+  // The newest, in order.
+  sqlite::Statement all_proposals{
+      connection, "SELECT record FROM (SELECT id, record FROM proposal ORDER BY id DESC LIMIT ?) ORDER BY id"};
+  sqlite::Statement open_proposals{connection,
+                                   "SELECT record FROM (SELECT id, record FROM proposal WHERE state = 0 "
+                                   "ORDER BY id DESC LIMIT ?) ORDER BY id"};
 };
 
 // A view of the registry that does not move while it is read: others may commit meanwhile. Holds nobody up.

@@ -114,7 +114,7 @@ RegistryResult<std::optional<Proposal>> Registry::proposal(uint64_t id) const {
 
 RegistryResult<std::vector<Proposal>> Registry::proposals(bool open_only) const {
   std::vector<Proposal> proposals;
-  auto rows = (open_only ? database_->open_proposals : database_->all_proposals).with();
+  auto rows = (open_only ? database_->open_proposals : database_->all_proposals).with(core::limits::kMaxAuditRows);
   while (rows.next()) {
     auto proposal = parse_proposal(rows.text(0));
     if (!proposal) return database_->damaged("a proposal cannot be read");

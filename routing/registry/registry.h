@@ -220,7 +220,7 @@ class Registry {
   // Puts `proposal` in the place of the one with its id.
   RegistryResult<void> update_proposal(const Proposal& proposal, const Deed& deed);
   RegistryResult<std::optional<Proposal>> proposal(uint64_t id) const;
-  // By id.
+  // The newest limits::kMaxAuditRows, by id.
   RegistryResult<std::vector<Proposal>> proposals(bool open_only) const;
 
   struct Database;  // the inside, for the sources of routing/registry

@@ -213,6 +213,17 @@ Proposal proposing(std::vector<ObjectChange> objects) {
           .required = {"approver", "admin"}};
 }
 
+TEST_F(RegistryTest, ListsNoMoreThanTheNewestKMaxAuditRowsOfProposals) {
+  using core::limits::kMaxAuditRows;
+  for (uint32_t i = 0; i <= kMaxAuditRows; ++i) ASSERT_TRUE(registry->add_proposal(proposing({}), deed("propose")));
+  for (const bool open_only : {false, true}) {
+    const std::vector<Proposal> listed = registry->proposals(open_only).value();
+    ASSERT_EQ(listed.size(), kMaxAuditRows);
+    EXPECT_EQ(listed.front().id, 2u);
+    EXPECT_EQ(listed.back().id, kMaxAuditRows + 1);
+  }
+}
+
 TEST_F(RegistryTest, AProposalWaitsUntilItIsApplied) {
   commit({set(ObjectKind::tenant, "a", "1")});
   ObjectChange wider = set(ObjectKind::tenant, "a", R"({"x":"2"})");
