@@ -102,7 +102,9 @@ void Server::open_api() {
 
 void Server::begin_serving() {
   inherited_.close_rest();
-  open_api();
+  // What a successor is asked to change would be answered as live while its predecessor still serves: not before that
+  // has been told. Until then the question waits in the socket's queue.
+  if (!predecessor_.waits()) open_api();
   for (size_t i = 0; i < shards_.size(); ++i) {
     shards_[i]->serve(*gateway_, std::exchange(listeners_[i], {}),
                       [this] { loop_->post([this] { ++shards_ended_; }); });
@@ -142,8 +144,10 @@ void Server::wait_until_ready() {
   print_ready_line();
   manager_.ready();
   control_->compare_with_file(config_.table_path);
+  if (api_ != nullptr) return;
   // It drains from now on. One that is gone has said so to its clients; there is nothing to wait for.
-  if (predecessor_.waits() && !predecessor_.tell_ready()) core::log_warning("predecessor_gone");
+  if (!predecessor_.tell_ready()) core::log_warning("predecessor_gone");
+  open_api();
 }
 
 void Server::print_ready_line() const {
