@@ -86,6 +86,7 @@ void Loop::turn(uint64_t max_wait_ns) {
   // A few at a time: a thousand that wake for the memory of ten find nothing. Who finds none waits behind
   // starved_end_ until memory comes back again, or the loop would never rest.
   for (uint32_t count = 0; count < kStarvedPerTurn && starved_end_.queued(); ++count) starved_.run_next();
+  last_turn_ns_ = monotonic_now_ns() - now_ns_;
 }
 
 void Loop::post(std::function<void()> work) {

@@ -82,6 +82,7 @@ class Loop {
   BufferPool& buffers() { return buffers_; }
   TimerWheel& timers() { return timers_; }
   uint64_t turns() const { return turns_; }
+  uint64_t last_turn_ns() const { return last_turn_ns_; }  // what the last turn took, waiting not counted
 
   // Runs `task` at the end of this turn (or the next, when added by an end-of-turn task).
   void at_end_of_turn(TurnTask& task) { end_of_turn_.add(task); }
@@ -118,6 +119,7 @@ class Loop {
   TurnTask starved_end_{[](TurnTask&) {}, nullptr};  // in starved_, behind those who are still to be told of memory
   TurnTaskList holders_;
   uint64_t turns_ = 0;
+  uint64_t last_turn_ns_ = 0;
   void (*turn_hook_)(void*) = nullptr;
   void* turn_hook_context_ = nullptr;
   std::atomic<bool> has_posted_{false};   // relaxed look, then the lock

@@ -65,8 +65,7 @@ std::optional<Alert> alert_of(const Record& record, const GuardTime& now) {
   if (record.opened_breaker != Record::kNone) {
     const TableBody& body = *record.table->body;
     const Model& model = body[ModelIndex{record.opened_breaker}];
-    const ProviderIndex provider =
-        model.hosts.empty() ? model.provider : model.hosts[record.opened_host].provider;
+    const ProviderIndex provider = model.provider_at(record.opened_host);
     Json details{{"model", model.name}, {"provider", body[provider].name}};
     if (record.table->guards != nullptr) {
       const BreakerView seen = view(

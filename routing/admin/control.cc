@@ -26,7 +26,7 @@ constexpr uint64_t kBusyTickMs = 10;  // the longest while there is traffic
 constexpr uint64_t kIdleTickMs = 50;
 constexpr uint64_t kFullPercent = 25;
 
-constexpr uint64_t kWaitTickMs = 1;
+constexpr uint64_t kWaitTickMs = 10;  // a shard that takes a table says so; this is for one that hangs
 
 constinit core::RateLimitedLog publish_log(5);
 
@@ -72,10 +72,13 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
       wait_(on_wait, this) {
+  gateway_.control = &loop_;
+  loop_.on_turn(on_turn, this);
   loop_.timers().schedule(tick_, core::deadline_after(loop_.now_ns(), core::milliseconds(tick_ms_)));
 }
 
 ControlThread::~ControlThread() {
+  loop_.on_turn(nullptr, nullptr);
   flush();
 }
 
@@ -256,13 +259,18 @@ bool ControlThread::answer_if_live(Waiting& item) {
   return true;
 }
 
-void ControlThread::on_wait(core::Timer& timer) {
-  auto& self = timer.owner<ControlThread>();
-  std::vector<Waiting> waiting = std::exchange(self.waiting_, {});
+// A shard that has taken a table wakes this loop.
+void ControlThread::on_turn(void* self_pointer) {
+  auto& self = *static_cast<ControlThread*>(self_pointer);
+  if (!self.waiting_.empty()) self.answer_waiting();
+}
+
+void ControlThread::answer_waiting() {
+  std::vector<Waiting> waiting = std::exchange(waiting_, {});
   for (Waiting& item : waiting) {
-    if (self.answer_if_live(item)) continue;
-    if (self.loop_.now_ns() < item.deadline_ns) {
-      self.waiting_.push_back(std::move(item));
+    if (answer_if_live(item)) continue;
+    if (loop_.now_ns() < item.deadline_ns) {
+      waiting_.push_back(std::move(item));
       continue;
     }
     item.done(std::unexpected(Refusal{
@@ -271,6 +279,11 @@ void ControlThread::on_wait(core::Timer& timer) {
                                item.outcome.revision),
         .revision = item.outcome.revision}));
   }
+}
+
+void ControlThread::on_wait(core::Timer& timer) {
+  auto& self = timer.owner<ControlThread>();
+  self.answer_waiting();
   if (self.waiting_.empty()) return;
   self.loop_.timers().schedule(timer,
                                core::deadline_after(self.loop_.now_ns(), core::milliseconds(kWaitTickMs)));
@@ -313,8 +326,8 @@ uint64_t ControlThread::drain_records() {
 
 void ControlThread::reclaim() {
   if (gateway_.tables.live_versions() > 1) gateway_.tables.reclaim([this] { drain_records(); });
-  // While an exchange is on an earlier table, its hosts stay in the book.
-  if (!hosts_dirty_ || loads_under_way_ != 0 || gateway_.tables.live_versions() > 1) return;
+  // While an exchange is on an earlier table, or a change is on its way, their hosts stay in the book.
+  if (!hosts_dirty_ || !changes_.empty() || gateway_.tables.live_versions() > 1) return;
   hosts_dirty_ = false;
   addresses_.set_hosts(current_.hosts);
 }

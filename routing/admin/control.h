@@ -221,7 +221,9 @@ class ControlThread {
     });
   }
   static void on_tick(core::Timer& timer);
+  static void on_turn(void* self);
   static void on_wait(core::Timer& timer);
+  void answer_waiting();
 
   // control_changes.cc: the steps of a change, in this order.
   void begin_next_change();
@@ -253,15 +255,14 @@ class ControlThread {
     std::shared_ptr<bool> overtaken;
   };
   std::vector<Unkilling> unkilling_;
-  uint64_t revision_ = 0;                                       // of the newest publish
-  uint64_t table_revision_ = 0;                                 // the newest that changed an object
-  std::deque<Queued> changes_;                                  // the first is under way
+  uint64_t revision_ = 0;        // of the newest publish
+  uint64_t table_revision_ = 0;  // the newest that changed an object
+  std::deque<Queued> changes_;   // the first is under way
   const TenantImages images_;
   uint64_t changed_since_image_ = 0;  // objects; a start has as many to catch up with
   bool image_under_way_ = false;
   uint64_t records_drained_ = 0;
   uint64_t tick_ms_;
-  uint32_t loads_under_way_ = 0;
   uint32_t in_background_ = 0;  // jobs whose results are not in
   uint64_t trust_reloads_ = 0;
   bool hosts_dirty_ = false;  // the address book may hold hosts that no table names any more

@@ -64,7 +64,6 @@ void ControlThread::begin_next_change() {
   const std::shared_ptr<const ChangeRequest> request = changes_.front().request;
   // The change before this one may have been another's.
   if (is_stale(request->if_match)) return end_change(std::unexpected(lost_update()));
-  ++loads_under_way_;
   in_background(
       worker_,
       [request, current = current_, revision = table_revision_, wall_now_ns = loop_.wall_now_ns(),
@@ -78,8 +77,6 @@ void ControlThread::begin_next_change() {
         return prepared;
       },
       [this, reloads = trust_reloads_](std::expected<Prepared, Refusal> prepared) {
-        --loads_under_way_;
-        hosts_dirty_ = true;
         if (prepared) prepared->trust_is_old = reloads != trust_reloads_;
         on_prepared(std::move(prepared));
       });
@@ -186,6 +183,7 @@ void ControlThread::commit(Prepared prepared) {
 void ControlThread::end_change(ChangeResult result) {
   const Queued ended = std::move(changes_.front());
   changes_.pop_front();
+  hosts_dirty_ = true;
   begin_next_change();  // first: whoever hears the answer may ask for another change at once
   if (result && result->kind == ChangeOutcome::Kind::made) {
     when_everyone_uses(gateway_.tables.newest_version(), *std::move(result), ended.request->began_ns,

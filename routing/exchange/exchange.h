@@ -29,6 +29,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "core/limits.h"
@@ -45,6 +46,7 @@
 #include "routing/exchange/shadow_pair.h"
 #include "routing/guard/admission.h"
 #include "routing/guard/answer_cache.h"
+#include "routing/guard/balance.h"
 #include "routing/inspect/inspect.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
@@ -52,6 +54,7 @@
 namespace weir::routing {
 
 class Shard;
+enum class PoolUse : uint8_t;
 
 // What of the request head the exchange still needs when it is under way; fixed copies, since the head's
 // parser serves the next connection by then.
@@ -148,6 +151,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint64_t expected_tokens(const Inspection& inspection) const;
   AnswerContext answer_context();
   BreakerLine* breaker() const;
+  std::span<HostLoad> host_loads(ModelIndex model, PoolUse use, std::span<HostLoad> room);
   core::Result<void> choose_provider();
   BreakerLine* soonest_breaker() const;
   core::Result<void> refuse_by(const BreakerLine& line);
@@ -237,7 +241,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<uint32_t> failed_host_;  // of the same model, in the attempt before
   uint32_t next_hop_ = 0;
   uint32_t retries_left_ = 0;
-  uint32_t other_providers_ = 0;         // of the same model, that a request may go on to
+  uint32_t other_providers_ = 0;  // of the same model, that a request may go on to
   uint32_t input_bytes_ = 0;
   uint32_t media_bytes_ = 0;
   uint32_t retries_made_ = 0;  // on this hop

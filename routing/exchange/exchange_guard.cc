@@ -110,6 +110,25 @@ BreakerLine* Exchange::breaker() const {
   return table().guards == nullptr ? nullptr : &table().guards->breaker(unit().model, host_);
 }
 
+// What is known of each of a model's providers, in their order. `room` holds kMaxModelHosts.
+std::span<HostLoad> Exchange::host_loads(ModelIndex index, PoolUse use, std::span<HostLoad> room) {
+  const Table& now_table = table();
+  const Model& model = (*now_table.body)[index];
+  const uint64_t now_ns = shard_.loop().now_ns();
+  const std::span<HostLoad> loads = room.first(std::max<size_t>(model.hosts.size(), 1));
+  for (uint32_t i = 0; i < loads.size(); ++i) {
+    const ProviderIndex provider = model.provider_at(i);
+    const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, provider, use).machine();
+    const bool killed = now_table.kills.any && now_table.kills.providers[static_cast<size_t>(provider)];
+    const uint32_t share =
+        now_table.guards == nullptr ? 1000 : share_permille(now_table.guards->breaker(index, i), now_ns);
+    loads[i] = {.weight = (model.hosts.empty() ? 1 : model.hosts[i].weight) * share,
+                .in_flight = pool.busy() + pool.waiting(),
+                .usable = !killed && share > 0};
+  }
+  return loads;
+}
+
 // Which of the model's providers this attempt asks: the less loaded of two, by weight and by what its breaker
 // lets through. Error: none may be asked now.
 core::Result<void> Exchange::choose_provider() {
@@ -118,8 +137,7 @@ core::Result<void> Exchange::choose_provider() {
   const uint64_t now_ns = shard_.loop().now_ns();
   const auto take = [&](uint32_t host) {
     host_ = host;
-    record_.provider =
-        static_cast<uint32_t>(model.hosts.empty() ? model.provider : model.hosts[host].provider);
+    record_.provider = static_cast<uint32_t>(model.provider_at(host));
   };
   take(0);
   if (model.hosts.empty()) {
@@ -131,18 +149,7 @@ core::Result<void> Exchange::choose_provider() {
     return pass_ != Pass::no ? core::Result<void>() : refuse_by(*line);
   }
   std::array<HostLoad, core::limits::kMaxModelHosts> room;
-  const std::span loads = std::span(room).first(model.hosts.size());
-  for (uint32_t i = 0; i < loads.size(); ++i) {
-    const ModelHost& host = model.hosts[i];
-    const net::UpstreamPoolMachine& pool = shard_.pool_for(now_table, host.provider).machine();
-    const bool killed = now_table.kills.any && now_table.kills.providers[static_cast<size_t>(host.provider)];
-    const uint32_t share = now_table.guards == nullptr
-                               ? 1000
-                               : share_permille(now_table.guards->breaker(unit().model, i), now_ns);
-    loads[i] = {.weight = host.weight * share,
-                .in_flight = pool.busy() + pool.waiting(),
-                .usable = !killed && share > 0};
-  }
+  const std::span loads = host_loads(unit().model, PoolUse::answers, room);
   // Another shard may take the one probe that a breaker lets through: then the next one is asked.
   while (const auto chosen = choose_host(loads, shard_.dice(), failed_host_)) {
     take(*chosen);

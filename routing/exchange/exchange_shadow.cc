@@ -1,6 +1,7 @@
 // The copy of a request that goes to a candidate (shadow_call.h), as far as the exchange has a part in it: it
 // is begun when the request itself has been sent, and the client's answer is noted beside the copy's.
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -20,19 +21,13 @@ void Exchange::start_shadow(const Inspection& inspection) {
   // The copy pins the shard's table, which may be newer by now.
   if (&table() != &shard_.table()) return metrics.shadow_dropped.add();
   const Unit& candidate = (*table().body)[choice.unit];
-  // Copies go to the model's first provider, which may be killed while the others are not.
-  const ProviderIndex provider = (*table().body)[candidate.model].provider;
-  if (table().kills.any && table().kills.providers[static_cast<size_t>(provider)]) {
-    return metrics.shadow_dropped.add();
-  }
-  if (view(plan->breaker(candidate.model), shard_.loop().now_ns()).state == BreakerState::open) {
-    return metrics.shadow_dropped.add();
-  }
+  if (!shard_.has_room_for_shadow()) return metrics.shadow_dropped.add();
+  std::array<HostLoad, core::limits::kMaxModelHosts> room;
+  const auto host = choose_host(host_loads(candidate.model, PoolUse::copies, room), shard_.dice());
+  if (!host) return metrics.shadow_dropped.add();
+  const ProviderIndex provider = (*table().body)[candidate.model].provider_at(*host);
   UpstreamRequest request;
-  if (!shard_.has_room_for_shadow() ||
-      !render_request(choice.unit, provider, inspection, request).has_value()) {
-    return metrics.shadow_dropped.add();
-  }
+  if (!render_request(choice.unit, provider, inspection, request)) return metrics.shadow_dropped.add();
   uint64_t size = request.head_size;
   for (const Piece& piece : request.pieces.pieces()) size += piece.size;
   core::Slice copy;
@@ -71,7 +66,7 @@ void Exchange::start_shadow(const Inspection& inspection) {
   WEIR_ASSERT(call != nullptr);  // as above
   shadow_pair_ = pair;
   metrics.shadow_started.add();
-  call->start(std::move(copy));
+  call->start(std::move(copy), provider);
 }
 
 // In settle(): what the client was answered, and what that took.

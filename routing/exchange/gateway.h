@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/limits.h"
+#include "core/loop.h"
 #include "core/snapshot.h"
 #include "core/spsc_queue.h"
 #include "net/upstream_pool.h"
@@ -71,6 +72,7 @@ struct Gateway {
   std::vector<std::unique_ptr<core::SpscQueue<Record>>> records;   // by shard
   std::vector<std::unique_ptr<ShadowPairs>> shadows;               // by shard
   std::vector<std::unique_ptr<ShardMetrics>> metrics;              // by shard
+  core::Loop* control = nullptr;          // woken by a shard that has taken a new table; set before shards start
   std::atomic<bool> ready{false};         // /readyz; relaxed: nothing else depends on it
   std::atomic<bool> draining{false};
 };

@@ -30,12 +30,12 @@ const Unit& ShadowCall::unit() const {
   return (*pair_.table->body)[UnitIndex{side_.unit}];
 }
 
-void ShadowCall::start(core::Slice request) {
+void ShadowCall::start(core::Slice request, ProviderIndex provider) {
   request_bytes_ = request.size();
   request_ = std::move(request);
   const Timeouts& timeouts = unit().timeouts;
   shard_.loop().timers().schedule(timer_, core::deadline_after(started_ns_, timeouts.total_ns));
-  pool_ = &shard_.shadow_pool_for(*pair_.table, (*pair_.table->body)[unit().model].provider);
+  pool_ = &shard_.pool_for(*pair_.table, provider, PoolUse::copies);
   core::Result<void> outcome;
   const auto connect_ms =
       static_cast<uint32_t>(std::min<uint64_t>(timeouts.connect_ns / core::kNsPerMs, UINT32_MAX));

@@ -11,7 +11,7 @@
 //     (routing/guard/shadow_gate.h)
 //   - its own connections: it never stands before a client in a pool's queue
 //   - its own budget, reserved at its worst case, settled at what it cost; the tenant's is not touched
-//   - health: a candidate whose breaker is open is not asked, and what happens here opens none
+//   - health: a provider whose breaker is open is not asked, and what happens here opens none
 //
 // Thread: its shard's.
 #pragma once
@@ -38,8 +38,8 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   ShadowCall(const ShadowCall&) = delete;
   ShadowCall& operator=(const ShadowCall&) = delete;
 
-  // Sends `request`, head and body, to the unit of its side of the pair.
-  void start(core::Slice request);
+  // Sends `request`, head and body, to `provider`, one of those of the unit of its side of the pair.
+  void start(core::Slice request, ProviderIndex provider);
   // Ends it for shutdown.
   void abandon();
 

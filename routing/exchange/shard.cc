@@ -41,7 +41,6 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
       shadow_calls_(core::limits::kMaxShadowCalls),
       data_plane_(std::make_unique<DataPlane>(*this)),
       server_(loop, *data_plane_, gateway.options.max_connections_per_shard),
-      turn_over_task_(on_turn_over, this),
       calm_timer_(on_calm, this),
       index_(index),
       next_id_{gateway.options.process_seed + 0x632be59bd9b4e019u * (index + 1),
@@ -70,10 +69,11 @@ void Shard::listen(int listener, const net::TlsServerContextHolder* tls) {
 void Shard::on_turn(void* self_pointer) {
   auto& self = *static_cast<Shard*>(self_pointer);
   if (self.reader_.refresh()) {
-    self.pool_of_provider_.clear();
+    for (auto& pools : self.pool_of_provider_) pools.clear();
     self.data_plane_->on_new_table();
+    if (self.gateway_.control != nullptr) self.gateway_.control->wake();
   }
-  self.loop_.at_end_of_turn(self.turn_over_task_);
+  self.observe_load();
   ShardMetrics& metrics = self.metrics_;
   metrics.turns.add();
   const core::IoStats& io = self.loop_.io().stats();
@@ -90,39 +90,39 @@ void Shard::on_turn(void* self_pointer) {
   metrics.exchanges.set(self.exchanges_.live());
 }
 
-net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider) {
+net::UpstreamPool& Shard::pool_for(const Table& of, ProviderIndex provider, PoolUse use) {
   // An exchange that began on an earlier table has other indices; it looks its pool up by name.
-  if (&of != &table()) return find_pool(of, provider);
+  if (&of != &table()) return find_pool(of, provider, use);
   const auto at = static_cast<uint32_t>(provider);
-  if (pool_of_provider_.empty()) pool_of_provider_.resize(of.body->providers.size(), nullptr);
-  if (pool_of_provider_[at] == nullptr) pool_of_provider_[at] = &find_pool(of, provider);
-  return *pool_of_provider_[at];
+  std::vector<net::UpstreamPool*>& pools = pool_of_provider_[static_cast<size_t>(use)];
+  if (pools.empty()) pools.resize(of.body->providers.size(), nullptr);
+  if (pools[at] == nullptr) pools[at] = &find_pool(of, provider, use);
+  return *pools[at];
 }
 
 void Shard::on_calm(core::Timer&) {}  // a turn is all that is wanted
 
-// How long the turn took, and how much is in use: once per turn.
-void Shard::on_turn_over(core::TurnTask& task) {
-  auto& self = task.owner<Shard>();
+// How long the last turn took, and how much is in use: once per turn.
+void Shard::observe_load() {
   // A bound set low on purpose is meant to be reached; it says nothing of load.
   constexpr uint32_t kFewExchanges = 64;
-  const uint32_t most = self.gateway_.options.max_exchanges_per_shard;
-  const uint64_t in_use = most > kFewExchanges ? uint64_t{self.exchanges_.live()} * 1000 / most : 0;
+  const uint32_t most = gateway_.options.max_exchanges_per_shard;
+  const uint64_t in_use = most > kFewExchanges ? uint64_t{exchanges_.live()} * 1000 / most : 0;
   const LoadFacts facts{
-      .turn_ns = core::monotonic_now_ns() - self.loop_.now_ns(),
+      .turn_ns = loop_.last_turn_ns(),
       .exchanges_permille = static_cast<uint32_t>(in_use),
       .memory_permille = static_cast<uint32_t>(
-          std::max(self.loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
-                   self.loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
-  self.metrics_.turn_ns.record(facts.turn_ns);
-  const Rung rung = self.ladder_.observe(facts, self.loop_.now_ns());
-  self.server_.settings().thinning = self.ladder_.ends_connections();
+          std::max(loop_.io().stats().receive_bytes * 1000 / core::IoOptions{}.max_receive_bytes,
+                   loop_.buffers().allocated_bytes() * 1000 / core::limits::kMaxBufferBytesPerShard))};
+  metrics_.turn_ns.record(facts.turn_ns);
+  const Rung rung = ladder_.observe(facts, loop_.now_ns());
+  server_.settings().thinning = ladder_.ends_connections();
   // Nothing may happen any more, above all when nobody is let in: it comes down all the same.
   if (rung != Rung::normal) {
-    self.loop_.timers().schedule(self.calm_timer_, self.loop_.now_ns() + OverloadLadder::kCalmNs / 4);
+    loop_.timers().schedule(calm_timer_, loop_.now_ns() + OverloadLadder::kCalmNs / 4);
   }
-  self.server_.pause_accepting(rung == Rung::no_accept);
-  self.metrics_.overload_rung.set(static_cast<int64_t>(rung));
+  server_.pause_accepting(rung == Rung::no_accept);
+  metrics_.overload_rung.set(static_cast<int64_t>(rung));
 }
 
 bool Shard::has_room_for_shadow() {
@@ -130,15 +130,11 @@ bool Shard::has_room_for_shadow() {
          shadow_gate_.admits(loop_.now_ns());
 }
 
-net::UpstreamPool& Shard::shadow_pool_for(const Table& of, ProviderIndex provider) {
-  return find_pool(of, provider, "|shadow");
-}
-
-net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, std::string_view purpose) {
+net::UpstreamPool& Shard::find_pool(const Table& of, ProviderIndex index, PoolUse use) {
   const Provider& provider = (*of.body)[index];
   std::string name = (provider.tls ? "https://" : "http://") + provider.host + ":" +
                      std::to_string(provider.port) + "|" + provider.ca_file;
-  name += purpose;
+  if (use == PoolUse::copies) name += "|shadow";
   Pool& entry = pools_[std::move(name)];
   const auto at = static_cast<uint32_t>(index);
   const bool has_trust = provider.tls && at < of.trust.size();

@@ -4,6 +4,7 @@
 // Thread: made and run on the shard's own thread. begin_drain() and the like go there with Loop::post().
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ namespace weir::routing {
 class DataPlane;
 class Exchange;
 class ShadowCall;
+
+enum class PoolUse : uint8_t { answers, copies };  // copies have connections of their own
 
 class Shard {
  public:
@@ -63,10 +66,8 @@ class Shard {
   ShadowPairs& shadow_pairs() { return *gateway_.shadows[index_]; }
   bool has_room_for_shadow();
   ShadowGate& shadow_gate() { return shadow_gate_; }
-  // As pool_for(), of connections that only copies use.
-  net::UpstreamPool& shadow_pool_for(const Table& of, ProviderIndex provider);
   Rung rung() const { return ladder_.rung(); }
-  net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider);
+  net::UpstreamPool& pool_for(const Table& of, ProviderIndex provider, PoolUse use = PoolUse::answers);
   RequestId next_request_id();
   RetryBudget& retries() { return retries_; }
   uint32_t dice() { return static_cast<uint32_t>(next_request_id().low >> 32); }
@@ -77,9 +78,9 @@ class Shard {
 
  private:
   static void on_turn(void* self);
-  static void on_turn_over(core::TurnTask& task);
   static void on_calm(core::Timer& timer);
-  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider, std::string_view purpose = {});
+  void observe_load();
+  net::UpstreamPool& find_pool(const Table& of, ProviderIndex provider, PoolUse use);
 
   core::Loop& loop_;
   Gateway& gateway_;
@@ -97,14 +98,14 @@ class Shard {
     std::unique_ptr<net::UpstreamPool> pool;
     std::shared_ptr<net::TlsClientContext> trust;  // the prototype its context was made from
   };
-  std::unordered_map<std::string, Pool> pools_;       // by scheme, host, port, trust
-  std::vector<net::UpstreamPool*> pool_of_provider_;  // of the current table; null = not looked up yet
+  std::unordered_map<std::string, Pool> pools_;  // by scheme, host, port, trust
+  // By PoolUse and provider of the current table; null = not looked up yet.
+  std::array<std::vector<net::UpstreamPool*>, 2> pool_of_provider_;
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
   CalendarClock calendar_;
   OverloadLadder ladder_;
   ShadowGate shadow_gate_;
-  core::TurnTask turn_over_task_;
   core::Timer calm_timer_;  // so that a ladder without turns comes down
   const uint32_t index_;
   bool draining_ = false;

@@ -80,6 +80,9 @@ struct Model {
   Tier tier = Tier::standard;
   Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
+
+  // `host`: into `hosts`; 0 when there are none.
+  ProviderIndex provider_at(size_t host) const { return hosts.empty() ? provider : hosts[host].provider; }
 };
 
 // Relative times in nanoseconds; 0 is never stored: absent ones get their documented default.

@@ -132,7 +132,7 @@ class GuardsInAnExchange : public ::testing::Test {
                                           port + R"(/v1" })" + providers_ + R"( }
 models:
   dear: { )" + dear_ + R"(, tier: premium, price: { input: 0, output: 1000 } }
-  cheap: { provider: p, tier: economy, price: { input: 0, output: 100 } }
+  cheap: { )" + cheap_ + R"(, tier: economy, price: { input: 0, output: 100 } }
 units:
   best: { model: dear, params: { max_tokens: 1000 } )" +
                                           unit_ + R"( }
@@ -231,6 +231,7 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
   std::string keys_;                  // beside k
   std::string bearer_ = "sk-sim";
   std::string dear_ = "provider: p";  // who serves it
+  std::string cheap_ = "provider: p";
   uint64_t revision_ = 0;
 };
 

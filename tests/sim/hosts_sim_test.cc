@@ -8,7 +8,7 @@ namespace {
 
 class Hosts : public GuardsInAnExchange {
  protected:
-  Hosts() {
+  explicit Hosts(const routing::GatewayOptions& options = {}) : GuardsInAnExchange(options) {
     second_listener_ = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
     second_.server.settings().idle_timeout_ms = 100'000'000;
     second_.server.listen(second_listener_);
@@ -33,6 +33,23 @@ class Hosts : public GuardsInAnExchange {
     for (auto& client : clients_) client->connection.close();
     settle();
     clients_.clear();
+  }
+
+  void kill_first_provider() {
+    auto table = std::make_unique<routing::Table>();
+    const routing::Table& now = shard_->table();
+    table->revision = ++revision_;
+    table->body = now.body;
+    table->tenants = now.tenants;
+    table->guards = now.guards;
+    table->kills = routing::Kills{.any = true,
+                                  .providers = {true, false},
+                                  .units = std::vector<bool>(now.body->units.size()),
+                                  .scenarios = {false},
+                                  .flags = std::vector<bool>(now.body->flags.size()),
+                                  .tenants = {}};
+    gateway_->tables.publish(std::move(table));
+    settle();
   }
 
   GuardProvider second_{*loop_};
@@ -125,23 +142,44 @@ TEST_F(Hosts, WhenAllHaveSaid429TheSoonestIsQuoted) {
 
 TEST_F(Hosts, AKilledProviderIsLeftOutAndTheOtherAnswers) {
   publish("", "");
-  auto table = std::make_unique<routing::Table>();
-  const routing::Table& now = shard_->table();
-  table->revision = ++revision_;
-  table->body = now.body;
-  table->tenants = now.tenants;
-  table->guards = now.guards;
-  table->kills = routing::Kills{.any = true,
-                                .providers = {true, false},
-                                .units = std::vector<bool>(now.body->units.size()),
-                                .scenarios = {false},
-                                .flags = {},
-                                .tenants = {}};
-  gateway_->tables.publish(std::move(table));
-  settle();
+  kill_first_provider();
   for (int i = 0; i < 10; ++i) expect_ok(ask());
   EXPECT_EQ(provider_.requests, 0);
   EXPECT_EQ(second_.requests, 10);
+}
+
+// Of a candidate, to whom copies go.
+class CandidatesHosts : public Hosts {
+ protected:
+  CandidatesHosts() : Hosts({.shadow = true}) { cheap_ = dear_; }
+  void publish_shadow() {
+    publish("", "",
+            "flags: { f: { scenario: chat, candidate: { unit: mini }, shadow: { percent: 100, budget_usd: "
+            "100000 } } }\n");
+  }
+  void ask_and_drain(int count) {
+    for (int i = 0; i < count; ++i) {
+      ask_many(1);
+      gateway_->shadows[0]->drain([](const routing::ShadowPair&) {});
+    }
+  }
+};
+
+TEST_F(CandidatesHosts, SharesFollowTheWeights) {
+  dear_ = "provider: p";
+  publish_shadow();
+  ask_and_drain(400);
+  EXPECT_EQ(provider_.requests + second_.requests, 800);
+  EXPECT_GT(second_.requests, 40);
+  EXPECT_LT(second_.requests, 200);
+}
+
+TEST_F(CandidatesHosts, AKilledProviderIsLeftOut) {
+  publish_shadow();
+  kill_first_provider();
+  ask_and_drain(10);
+  EXPECT_EQ(provider_.requests, 0);
+  EXPECT_EQ(second_.requests, 20) << "ten requests and their copies";
 }
 
 }  // namespace

@@ -215,6 +215,7 @@ void SimulatedDisk::fail_at(uint64_t first, uint64_t count, int code) {
 }
 
 int SimulatedDisk::operate() {
+  const std::lock_guard guard(stalled_);
   operations_++;
   if (operations_ == cut_at_) powered_ = false;
   if (!powered_) return SQLITE_IOERR;

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -42,6 +43,8 @@ class SimulatedDisk {
   void fail_at(uint64_t first, uint64_t count, int code);
   void cut_power_at(uint64_t operation) { cut_at_ = operation; }
   bool has_power() const { return powered_; }
+  // While the lock is held, operations of other threads wait.
+  [[nodiscard]] std::unique_lock<std::mutex> stall() { return std::unique_lock(stalled_); }
   // Open files are closed by then.
   void restore_power();
 
@@ -77,6 +80,7 @@ class SimulatedDisk {
   int fail_code_ = SQLITE_OK;
   uint64_t cut_at_ = 0;
   bool powered_ = true;
+  std::mutex stalled_;
 };
 
 }  // namespace weir::testing

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/routing/admin/admin_fixture.h"
+#include "tests/support/simulated_disk.h"
 #include "tests/support/test_certificates.h"
 
 namespace weir::routing {
@@ -149,6 +150,28 @@ TEST_F(ControlTest, AChangeIsAnsweredOnceItsNamesAreKnown) {
   ASSERT_EQ(weir.put_table(with_provider(R"({ dialect: openai, base_url: "http://gone.test/v1" })")).status,
             200);
   EXPECT_EQ(weir.status()["unresolved"], json::parse(R"([{"host":"gone.test","reason":"no gone.test"}])"));
+}
+
+TEST_F(ControlTest, ASlowDiskDoesNotForgetTheNamesOfAChange) {
+  testing::SimulatedDisk disk(7);
+  AdminHost weir({.registry = "registry.db",
+                  .registry_vfs = disk.name(),
+                  .resolve = [](const std::string&, uint16_t port) {
+                    return std::expected<std::vector<core::SocketAddress>, std::string>(
+                        std::vector{*core::SocketAddress::parse("10.0.0.1:" + std::to_string(port))});
+                  }});
+  auto stalled = disk.stall();
+  AdminClient client(*weir.loop, weir.socket_path());
+  client.send(AdminHost::request("PUT", "/v1/table?reason=a%20test",
+                                 with_provider(R"({ dialect: openai, base_url: "http://api.test:81/v1" })"),
+                                 "content-type: application/yaml\r\n"));
+  ASSERT_TRUE(tests::run_until(*weir.loop, [&] { return address_count(weir, "api.test", 81) == 1; }));
+  tests::run_for(*weir.loop, std::chrono::milliseconds(120));  // the table before it is tended meanwhile
+  EXPECT_EQ(address_count(weir, "api.test", 81), 1u);
+  stalled.unlock();
+  const Reply reply = client.read();
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_EQ(address_count(weir, "api.test", 81), 1u);
 }
 
 TEST_F(ControlTest, EachTlsProviderHasItsTrust) {
