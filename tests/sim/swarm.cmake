@@ -81,9 +81,9 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ)
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n"
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n    if (part_count_ > 2) routing::settle(line, spec, 0, cost_nano_usd);\n")
   weir_mutant(torn_swap routing/exchange/shard.cc
-              "    self.pool_of_provider_.clear();\n" "")
+              "    for (auto& pools : self.pool_of_provider_) pools.clear();\n" "")
   weir_mutant(torn_exchange routing/exchange/shard.cc
-              "  if (&of != &table()) return find_pool(of, provider);\n" "")
+              "  if (&of != &table()) return find_pool(of, provider, use);\n" "")
   weir_mutant(off_by_one routing/guard/admission.cc
               "(std::memory_order_relaxed) <= specs.concurrency" "(std::memory_order_relaxed) <= specs.concurrency + 1")
   weir_mutant(off_by_one_in_all routing/guard/admission.cc
