@@ -76,6 +76,8 @@
   X(body_not_utf8, client, no, 400, "invalid_request_error", "", "The body is not valid UTF-8.")              \
   X(body_has_bom, client, no, 400, "invalid_request_error", "", "The body must not start with a byte order mark.") \
   X(body_too_deep, client, no, 400, "invalid_request_error", "", "The body is nested too deeply.")            \
+  X(body_too_complex, client, no, 400, "invalid_request_error", "",                                          \
+    "The body has more JSON values than accepted.")                                                          \
   X(duplicate_field, client, no, 400, "invalid_request_error", "", "A field was sent more than once.")        \
   X(ambiguous_field, client, no, 400, "invalid_request_error", "",                                           \
     "A field name differs from the real one only in case.")                                                  \

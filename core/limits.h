@@ -15,6 +15,7 @@ inline constexpr uint32_t kMaxChunkLineBytes = 256;        // bad_chunk: size di
 inline constexpr uint32_t kMaxBodyBytes = 32 * 1024 * 1024;  // body_too_large
 inline constexpr uint32_t kMinBodyBytesPerSecond = 1024;     // body_timeout: on average, kBodyGraceMs apart
 inline constexpr uint32_t kMaxJsonDepth = 128;               // body_too_deep
+inline constexpr uint32_t kMaxJsonTokens = 4 * 1024 * 1024;  // body_too_complex: what one request may hold a shard up
 inline constexpr uint32_t kMaxTopLevelFields = 256;          // body_not_json is not it: field_too_long
 inline constexpr uint32_t kMaxRewrittenBytes = 48 * 1024 * 1024;  // rewrite_too_large
 inline constexpr uint32_t kMaxKeyBytes = 256;                // field_too_long: a top-level key

@@ -133,7 +133,7 @@ class Inspector {
   Inspector& operator=(const Inspector&) = delete;
 
   // Reads a whole request body in place. The result is owned by the Inspector and holds until the next call.
-  // body_not_json, body_not_object, body_not_utf8, body_has_bom, body_too_deep, body_too_large,
+  // body_not_json, body_not_object, body_not_utf8, body_has_bom, body_too_deep, body_too_complex, body_too_large,
   // duplicate_field, ambiguous_field, bad_field_type, missing_field (messages), field_too_long; those about
   // one field carry its name.
   core::Result<const Inspection*> inspect(Endpoint endpoint, std::span<const uint8_t> body);

@@ -9,6 +9,7 @@ namespace weir::routing {
 
 using core::ErrorCode;
 using core::limits::kMaxJsonDepth;
+using core::limits::kMaxJsonTokens;
 
 namespace {
 
@@ -38,6 +39,8 @@ JsonCursor::JsonCursor(std::span<const uint8_t> document) : document_(document),
 bool JsonCursor::refill() {
   const auto keep = static_cast<uint32_t>(batch_end_ - token_);
   if (failed_ || token_ > batch_end_ || !index_.next_batch(keep)) return fail();
+  tokens_ += index_.count() - keep;
+  if (tokens_ > kMaxJsonTokens) return fail(ErrorCode::body_too_complex);
   token_ = index_.positions();
   batch_end_ = token_ + index_.count();
   safe_end_ = index_.at_end() ? batch_end_ : batch_end_ - TokenIndex::kLookAhead;

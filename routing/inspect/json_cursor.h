@@ -7,7 +7,8 @@
 // (bench/inspect_bench.cc). Its DOM parser is the oracle of the tests.
 //
 // Grammar: RFC 8259, one document, nothing after it; strings without control characters, with well-formed
-// escapes and paired surrogates; numbers of any size; at most limits::kMaxJsonDepth containers deep.
+// escapes and paired surrogates; numbers of any size; at most limits::kMaxJsonDepth containers deep;
+// at most limits::kMaxJsonTokens brackets, colons, commas, scalars and quotes.
 //
 //   JsonCursor cursor(document);
 //   if (!cursor.open_object()) return cursor.error();
@@ -177,6 +178,7 @@ class JsonCursor {
   const uint32_t* token_ = nullptr;     // the next one
   const uint32_t* safe_end_ = nullptr;  // before it ensure() holds
   const uint32_t* batch_end_ = nullptr;
+  uint32_t tokens_ = 0;  // up to batch_end_
   uint32_t last_end_ = 0;
   uint32_t depth_ = 0;
   uint32_t media_bytes_ = 0;

@@ -17,6 +17,7 @@ std::string_view openfeature_code(ErrorCode code) {
     case ErrorCode::body_not_utf8:
     case ErrorCode::body_has_bom:
     case ErrorCode::body_too_deep:
+    case ErrorCode::body_too_complex:
     case ErrorCode::duplicate_field:
       return "PARSE_ERROR";
     default:

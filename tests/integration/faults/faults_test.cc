@@ -377,13 +377,27 @@ std::vector<Costly> costly_refusals(size_t size) {
            std::string(kClientKey) + "\r\n" + std::string(headers) +
            "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   };
-  std::string numbers = "[";
-  while (numbers.size() < size) numbers += "0,";
+  const auto repeated = [size](std::string_view piece) {
+    std::string text;
+    while (text.size() < size) text += piece;
+    return text;
+  };
+  // As many tokens as are looked at, and then long strings.
+  std::string scalars = "[";
+  for (uint32_t i = 0; i < core::limits::kMaxJsonTokens / 2 - 32; ++i) scalars += "0,";
   return {
       {"not JSON", request("", std::string(size, 'x'))},
       {"JSON that is cut off",
        request("", R"({"model":"chat","messages":[],"padding":")" + std::string(size, 'x'))},
-      {"JSON of nothing but structure", request("", R"({"model":"chat","x":)" + numbers + "!]}")},
+      {"JSON of nothing but structure", request("", R"({"model":"chat","x":[)" + repeated("0,") + "!]}")},
+      {"as much structure as is accepted",
+       request("", R"({"model":"chat","x":)" + scalars + '"' +
+                       std::string(size - std::min(size, scalars.size()), 'x') + "\"!]}")},
+      {"a string of escapes", request("", R"({"model":"chat","x":")" + repeated("\\n") + "\"!}")},
+      {"a string of Unicode escapes",
+       request("", R"({"model":"chat","x":")" + repeated("\\ud83d\\ude00") + "\"!}")},
+      {"a string of long characters",
+       request("", R"({"model":"chat","x":")" + repeated("\xf0\x9f\x98\x80") + "\"!}")},
       {"deep JSON", request("", R"({"model":"chat","x":)" + std::string(size, '['))},
       {"an unknown scenario", request("x-weir-scenario: none\r\n",
                                       R"({"model":"none","padding":")" + std::string(size, 'x') + "\"}")},

@@ -261,6 +261,9 @@ TEST_F(InspectorTest, RefusesWhatIsNoJsonObject) {
   EXPECT_EQ(refused_member("\"x\":\"\xff\""), "body_not_utf8");
   EXPECT_EQ(refused_member(R"("x":"\ud800")"), "body_not_json");
   EXPECT_EQ(refused_member("\"x\":" + std::string(200, '[') + std::string(200, ']')), "body_too_deep");
+  std::string numbers = "\"x\":[0";
+  for (uint32_t i = 0; i < limits::kMaxJsonTokens / 2; ++i) numbers += ",0";
+  EXPECT_EQ(refused_member(numbers + "]"), "body_too_complex");
 }
 
 TEST_F(InspectorTest, RefusesABodyLargerThanKMaxBodyBytes) {

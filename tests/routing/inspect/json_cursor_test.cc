@@ -10,6 +10,7 @@ namespace {
 
 using core::ErrorCode;
 using core::limits::kMaxJsonDepth;
+using core::limits::kMaxJsonTokens;
 
 bool accepts(std::string_view text) {
   const PaddedDocument document(text);
@@ -176,6 +177,18 @@ TEST_P(JsonCursorTest, GoesAsDeepAsKMaxJsonDepth) {
     EXPECT_EQ(refusal(nested(kMaxJsonDepth - own + 1)), ErrorCode::body_too_deep) << open;
     EXPECT_EQ(refusal(nested(5000)), ErrorCode::body_too_deep) << open;
   }
+}
+
+TEST_P(JsonCursorTest, RefusesMoreTokensThanKMaxJsonTokens) {
+  // Two brackets; each number is followed by a comma, but for the last.
+  const auto numbers = [](uint32_t count) {
+    std::string text = "[0";
+    for (uint32_t i = 1; i < count; ++i) text += ",0";
+    return text + "]";
+  };
+  const uint32_t most = (kMaxJsonTokens - 2) / 2;
+  EXPECT_TRUE(accepts(numbers(most)));
+  EXPECT_EQ(refusal(numbers(most + 1)), ErrorCode::body_too_complex);
 }
 
 TEST_P(JsonCursorTest, JudgesARunOfBackslashesByItsLengthAtEveryOffset) {
