@@ -55,6 +55,8 @@ TEST(Config, FillsInSafeDefaults) {
   EXPECT_FALSE(config.shards);
   EXPECT_EQ(config.table_path, "/etc/weir/table.yaml");
   EXPECT_EQ(config.key_hash_secret, kSecret);
+  EXPECT_EQ(config.registry_path, "/var/lib/weir/registry.db");
+  EXPECT_EQ(config.guard_state_path, "/var/lib/weir/registry.db-guards");
   EXPECT_EQ(config.admin_socket, "/run/weir/admin.sock");
   EXPECT_EQ(config.admin_socket_mode, 0660u);
   EXPECT_EQ(config.access_log, AccessLog::standard_output);
@@ -104,6 +106,12 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.limits.write_stall_timeout_ms, 3'000u);
   EXPECT_EQ(config.limits.upstream_idle_ms, 3'600'000u);
   EXPECT_EQ(config.limits.drain_timeout_ms, 600'000u);
+}
+
+TEST(Config, KeepsWhatWasSpentWhereItKeepsTheTable) {
+  EXPECT_EQ(accept("registry: my.db\n").guard_state_path, "/etc/weir/my.db-guards");
+  EXPECT_EQ(accept("registry: none\n").guard_state_path, "");
+  EXPECT_EQ(accept("guard_state: none\n").guard_state_path, "");
 }
 
 TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {

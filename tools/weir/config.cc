@@ -62,7 +62,7 @@ class ConfigReader {
     if (object.has(admin)) read_admin(object.at(admin), object[admin]);
     config_.access.token_secret = config_.key_hash_secret;
     if (object.has(access_log)) read_access_log(object.at(access_log), object[access_log]);
-    config_.guard_state_path = read_file_path(object, guard_state);
+    read_guard_state(object);
     if (object.has(alerts)) read_alerts(object.at(alerts), object[alerts]);
     if (object.has(shadow)) read_shadow(object.at(shadow), object[shadow]);
     if (object.has(limits)) read_limits(object.at(limits), object[limits]);
@@ -156,6 +156,17 @@ class ConfigReader {
       problems_.add(object.at(property),
                     "lists no certificate; write at least one { cert: file, key: file }");
     }
+  }
+
+  // What is kept of the table is kept of what was spent under it too.
+  void read_guard_state(const Object<ConfigProperty>& object) {
+    using enum ConfigProperty;
+    if (!object.has(guard_state)) {
+      if (config_.registry_path != ":memory:") config_.guard_state_path = config_.registry_path + "-guards";
+      return;
+    }
+    const auto text = read_string(object.at(guard_state), object[guard_state]);
+    if (text && *text != "none") config_.guard_state_path = resolve_path(folder_, *text);
   }
 
   void read_registry(const Path& path, Element element) {

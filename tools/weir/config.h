@@ -23,7 +23,7 @@
 //       origins: ["https://console.internal"]   # web pages that may call; none when left out
 //       tokens: [ { id: ci, hash: "hmac-sha256:…", role: admin, scopes: [read, deploy] } ]   # weir hash-key
 //   access_log: stdout                          # or a path, or none
-//   guard_state: guards.state                   # where spend outlives the process; default: it does not
+//   guard_state: guards.state                   # where spend outlives the process; default: beside the registry
 //   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
 //   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
