@@ -9,6 +9,7 @@
 
 #include "core/assert.h"
 #include "core/log.h"
+#include "routing/admin/alert.h"
 
 namespace weir::routing {
 namespace {
@@ -46,9 +47,12 @@ AlertSender::~AlertSender() {
 }
 
 void AlertSender::see(const Record& record) {
-  auto alert = alert_of(record, calendar_.at(loop_.now_ns(), loop_.wall_now_ns()));
-  if (alert && queue_.add(*std::move(alert), next_id_, loop_.now_ns())) {
-    ++next_id_;
+  const uint64_t now_ns = loop_.now_ns();
+  for (AlertCause& cause : alert_causes(record)) {
+    if (!queue_.wants(cause.key, cause.pages, now_ns)) continue;
+    std::string body = alert_body(cause, record, calendar_.at(now_ns, loop_.wall_now_ns()));
+    const bool pages = cause.pages;
+    queue_.add({.key = std::move(cause.key), .body = std::move(body), .pages = pages}, next_id_++, now_ns);
     send_next();
   }
 }

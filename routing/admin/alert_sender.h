@@ -20,6 +20,7 @@
 #include "core/loop.h"
 #include "routing/admin/alert_queue.h"
 #include "routing/admin/worker.h"
+#include "routing/exchange/record.h"
 #include "routing/guard/guard_time.h"
 
 namespace weir::routing {

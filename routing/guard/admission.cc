@@ -49,13 +49,16 @@ constexpr int strength(BudgetAction action) {
 }
 
 // A limit or budget that is used up has something to say.
-void act(Verdict& verdict, BudgetAction action, GuardScope scope, LimitKind limit, uint64_t retry_after_ns) {
-  if (verdict.kind == Verdict::Kind::acts && strength(action) <= strength(verdict.action)) return;
+void act(Verdict& verdict, const Verdict& said) {
+  if (verdict.kind == Verdict::Kind::acts && strength(said.action) <= strength(verdict.action)) return;
+  verdict = said;
   verdict.kind = Verdict::Kind::acts;
-  verdict.action = action;
-  verdict.scope = scope;
-  verdict.limit = limit;
-  verdict.retry_after_ns = retry_after_ns;
+}
+
+uint8_t place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
+  uint8_t at = 0;
+  while (&guard.budgets[at].spec != &spec) ++at;
+  return at;
 }
 
 // The part of a rate that must be free again before its action ends.
@@ -129,13 +132,18 @@ bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
   const auto exceeds = [&](LimitKind kind, const RateOutcome& outcome) {
     line.refused.fetch_add(1, std::memory_order_relaxed);
     if (soft) {
-      act(verdict, part.guard->on_exceed, part.guard->scope, kind, outcome.retry_after_ns);
+      act(verdict, {.action = part.guard->on_exceed,
+                    .scope = part.guard->scope,
+                    .limit = kind,
+                    .retry_after_ns = outcome.retry_after_ns,
+                    .open = outcome.kind == RateOutcome::Kind::refused});
       return true;
     }
-    verdict.kind = outcome.kind == RateOutcome::Kind::never ? Verdict::Kind::never : Verdict::Kind::refused;
-    verdict.scope = part.guard->scope;
-    verdict.limit = kind;
-    verdict.retry_after_ns = outcome.retry_after_ns;
+    const bool never = outcome.kind == RateOutcome::Kind::never;
+    verdict = {.kind = never ? Verdict::Kind::never : Verdict::Kind::refused,
+               .scope = part.guard->scope,
+               .limit = kind,
+               .retry_after_ns = outcome.retry_after_ns};
     if (kind != LimitKind::concurrency) {
       const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
       const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
@@ -212,10 +220,13 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
       ++reserved;
       return true;
     }
-    act(verdict, spec.action, guard.scope, LimitKind::budget,
-        static_cast<uint64_t>(
-            std::max<int64_t>(window_at(spec.window_ns, now).end_wall_ns - now.wall_ns, 0)));
-    verdict.opened |= fit == Fit::opened;
+    const int64_t ends_in_ns = window_at(spec.window_ns, now).end_wall_ns - now.wall_ns;
+    act(verdict, {.action = spec.action,
+                  .scope = guard.scope,
+                  .limit = LimitKind::budget,
+                  .retry_after_ns = static_cast<uint64_t>(std::max<int64_t>(ends_in_ns, 0)),
+                  .rule = place_of(spec, guard),
+                  .open = fit == Fit::open});
     if (!spec.soft()) return false;
     ++reserved;
     return true;

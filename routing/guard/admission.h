@@ -78,8 +78,9 @@ struct Verdict {
   GuardScope scope = GuardScope::global;  // of the guard that decided
   LimitKind limit = LimitKind::rpm;
   uint64_t retry_after_ns = 0;
-  RateFacts facts;                        // of the rate that refused
-  bool opened = false;  // a breaker of a budget opened
+  RateFacts facts{};                      // of the rate that refused
+  uint8_t rule = 0;   // which of the guard's budgets decided
+  bool open = false;  // `action` applies to whoever comes under it, not to this request alone
 };
 
 // What a request has taken. Empty = nothing.
