@@ -1,17 +1,16 @@
 #include "routing/admin/shadow_log.h"
 
-#include <fmt/format.h>
-#include <openssl/evp.h>
+#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/assert.h"
 #include "core/strong.h"
 #include "core/timestamp.h"
 #include "routing/guard/pii_mask.h"
+#include "routing/registry/sha256.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -85,18 +84,25 @@ std::string joined(const Parts& parts) {
   return text;
 }
 
-std::string sha256_hex(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  const int done = EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  WEIR_ASSERT(done == 1);
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+// Client keys are hashed with the same secret: they hold no line feed, so none is hashed to the same.
+constexpr std::string_view kKeyLabel = "shadow-log\n";
+
+std::string_view bytes_of(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
+// Owns a secret for as long as it takes to hash with it.
+struct DerivedKey {
+  explicit DerivedKey(std::string_view secret) : bytes(KeyHasher(secret).hash(kKeyLabel)) {}
+  DerivedKey(const DerivedKey&) = delete;
+  DerivedKey& operator=(const DerivedKey&) = delete;
+  ~DerivedKey() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
+
+  Digest bytes;
+};
+
 Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
-             const std::vector<std::string>& custom) {
+             const std::vector<std::string>& custom, const ShadowDigest& digest) {
   const TableBody& body = *pair.table->body;
   const Unit& unit = body[UnitIndex{side.unit}];
   Json json{
@@ -114,7 +120,7 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
   const bool answered = side.status >= 200 && side.status < 300;
   const auto text = answered ? answer_text(pair.endpoint, pair.streamed, side.body()) : std::nullopt;
   if (!text) return json;
-  json["sha256"] = sha256_hex(*text);
+  json["digest"] = digest.of(*text);
   if (how == ShadowText::digest) return json;
   PiiMask mask(custom);
   std::string masked;
@@ -151,7 +157,15 @@ std::optional<std::string> answer_text(Endpoint endpoint, bool streamed, std::st
   return joined(parts);
 }
 
-std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom) {
+ShadowDigest::ShadowDigest(std::string_view key_hash_secret)
+    : hasher_(bytes_of(DerivedKey(key_hash_secret).bytes)) {}
+
+std::string ShadowDigest::of(std::string_view text) const {
+  return to_hex(bytes_of(hasher_.hash(text)));
+}
+
+std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom,
+                        const ShadowDigest& digest) {
   static constexpr std::string_view kEndpoints[] = {"chat_completions", "completions", "embeddings",
                                                     "responses"};
   const TableBody& body = *pair.table->body;
@@ -165,8 +179,8 @@ std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vect
   line["revision"] = pair.table->revision;
   line["endpoint"] = kEndpoints[static_cast<size_t>(pair.endpoint)];
   line["streamed"] = pair.streamed;
-  line["primary"] = side_of(pair, pair.primary, text, custom);
-  line["shadow"] = side_of(pair, pair.shadow, text, custom);
+  line["primary"] = side_of(pair, pair.primary, text, custom, digest);
+  line["shadow"] = side_of(pair, pair.shadow, text, custom, digest);
   // What a provider sends need not be UTF-8.
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
