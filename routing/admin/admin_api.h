@@ -32,6 +32,7 @@
 #include "routing/admin/admin_views.h"
 #include "routing/admin/calls.h"
 #include "routing/admin/control.h"
+#include "routing/admin/guard_views.h"
 #include "routing/admin/query.h"
 #include "routing/guard/guard_time.h"
 
@@ -131,6 +132,8 @@ class AdminApi final : private net::RequestHandler {
   void list_problems(const Ticket& ticket, const Call& call);
   const GuardTime& guard_time();
 
+  using GuardsView = Json(const Table& table, const GuardFilter& filter, const GuardTime& now);
+  void show_guards(const Ticket& ticket, const Call& call, GuardsView* view);
   ControlThread& control_;
   const About about_;
   const Access access_;

@@ -14,12 +14,24 @@ const GuardTime& AdminApi::guard_time() {
   return calendar_.at(control_.loop().now_ns(), control_.loop().wall_now_ns());
 }
 
+void AdminApi::show_guards(const Ticket& ticket, const Call& call, GuardsView* view) {
+  const std::string_view sort = call.target["sort"];
+  const GuardFilter filter{.tenant = call.target["tenant"],
+                           .user = call.target["user"],
+                           .users = &control_.gateway().users,
+                           .closest_first = sort == "used"};
+  if (!sort.empty() && !filter.closest_first) return refuse(ticket, "sort", "They can be sorted by: used.");
+  if (!filter.user.empty() && filter.tenant.empty())
+    return refuse(ticket, "tenant", "Whose user? Name the tenant, too.");
+  answer_json(ticket, view(control_.table(), filter, guard_time()));
+}
+
 void AdminApi::get_limits(const Ticket& ticket, const Call& call) {
-  answer_json(ticket, limits_view(control_.table(), {.tenant = call.target["tenant"]}, guard_time()));
+  show_guards(ticket, call, limits_view);
 }
 
 void AdminApi::get_budgets(const Ticket& ticket, const Call& call) {
-  answer_json(ticket, budgets_view(control_.table(), {.tenant = call.target["tenant"]}, guard_time()));
+  show_guards(ticket, call, budgets_view);
 }
 
 void AdminApi::get_breakers(const Ticket& ticket, const Call&) {

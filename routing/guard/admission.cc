@@ -31,6 +31,11 @@ uint64_t user_tag(core::SipKey key, std::string_view tenant, std::string_view us
   return core::siphash64({hash.low, hash.high}, user);
 }
 
+// A line per rule: its window is part of the tag, for two rules of one user are two sums.
+uint64_t rule_tag(uint64_t user, const BudgetSpec& spec, size_t at) {
+  return nonzero(user ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu);
+}
+
 // Of several budgets that act the strongest action wins.
 constexpr int strength(BudgetAction action) {
   switch (action) {
@@ -70,6 +75,21 @@ const char* limit_token(GuardScope scope, LimitKind kind) {
   return kTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
 }
 
+UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users)
+    : users_(users) {
+  const uint64_t tag = user_tag(users.key, tenant_id, user);
+  if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
+  for (size_t at = 0; at < guard.budgets.size(); ++at)
+    budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets[at].spec, at));
+}
+
+UserLook::~UserLook() {
+  if (limits_ != nullptr) users_.limits.release(*limits_);
+  for (BudgetLine* line : budgets_) {
+    if (line != nullptr) users_.budgets.release(*line);
+  }
+}
+
 GuardHold::~GuardHold() {
   WEIR_ASSERT(!holds());
 }
@@ -106,10 +126,8 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
   const auto budgets = guard->budgets;
   for (size_t at = 0; at < budgets.size(); ++at) {
     const BudgetSpec& spec = budgets[at].spec;
-    // A line per rule: its window is part of the tag, for two rules of one user are two sums.
-    const uint64_t rule = tag ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu;
     const uint64_t window = window_at(spec.window_ns, now).number;
-    BudgetLine* line = users.budgets.acquire(nonzero(rule), [&](const BudgetLine& held) {
+    BudgetLine* line = users.budgets.acquire(rule_tag(tag, spec, at), [&](const BudgetLine& held) {
       return held.idle(window) ? uint64_t{0} : held.window.load(std::memory_order_relaxed) + 1;
     });
     if (line == nullptr) return false;

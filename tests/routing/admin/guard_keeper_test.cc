@@ -70,6 +70,10 @@ TEST(AdminApi, ShowsLimitsBudgetsAndBreakers) {
   EXPECT_EQ(host.get("/v1/limits").json()["limits"][0]["rate"], 600);
   EXPECT_EQ(host.get("/v1/limits?tenant=acme").json()["limits"].size(), 0u);
   EXPECT_EQ(host.get("/v1/breakers").json()["breakers"].size(), 2u);
+  EXPECT_EQ(host.get("/v1/limits?sort=used").json()["limits"].size(), 1u);
+  EXPECT_EQ(host.get("/v1/limits?sort=name").status, 400);
+  EXPECT_EQ(host.get("/v1/limits?user=anna").status, 400) << "whose?";
+  EXPECT_EQ(host.get("/v1/budgets?tenant=acme&user=anna").status, 200);
 }
 
 TEST(AdminApi, PurgesTheCache) {
