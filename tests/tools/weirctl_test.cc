@@ -205,9 +205,10 @@ TEST_F(Weirctl, ShowsWhatGuardsHaveCounted) {
 
 TEST_F(Weirctl, PurgesTheCache) {
   admin.answer("POST", "/v1/cache:purge", 200, R"({"purged":17})");
-  EXPECT_EQ(weirctl({"purge", "unit", "support-41"}).output, "17 answers are not given again\n");
+  EXPECT_EQ(weirctl({"purge", "unit", "support-41", "--reason", "wrong"}).output, "17 answers are not given again\n");
+  EXPECT_EQ(weirctl({"purge", "unit", "support-41"}).exit_code, kExitBadInput) << "a reason is missing";
   EXPECT_EQ(nlohmann::json::parse(admin.requests()[0].body),
-            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}}));
+            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}, {"reason", "wrong"}}));
   EXPECT_EQ(weirctl({"purge", "key", "k"}).exit_code, kExitBadInput);
 }
 

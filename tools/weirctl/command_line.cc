@@ -403,12 +403,16 @@ void CommandLine::add_tools() {
       [](Commands& commands, AdminClient&) { return commands.upgrade(); });
 
   CLI::App* purge = add(app_, "purge", "cached answers are not given again", kTools,
-                        "  weirctl purge unit support-41\n  weirctl purge tenant bank-17",
-                        [this](Commands& commands, AdminClient&) { return commands.purge(scope_, name_); });
+                        "  weirctl purge unit support-41 --reason 'wrong answers'\n"
+                        "  weirctl purge tenant bank-17 --reason 'their wish'",
+                        [this](Commands& commands, AdminClient&) {
+                          return commands.purge(scope_, name_, change_);
+                        });
   purge->add_option("scope", scope_, "tenant, unit or scenario")
       ->required()
       ->check(CLI::IsMember({"tenant", "unit", "scenario"}));
   purge->add_option("name", name_, "of it")->required();
+  purge->add_option("--reason", change_.reason, "why; kept in the log");
 
   add(app_, "metrics", "prints /metrics, as Prometheus reads it", kTools,
       "  weirctl metrics | grep weir_kills",

@@ -308,11 +308,14 @@ int Commands::breakers() {
                  [this](const json& answer) { return render_breakers(answer, output_.width); });
 }
 
-int Commands::purge(const std::string& scope, const std::string& name) {
+int Commands::purge(const std::string& scope, const std::string& name, const ChangeOptions& options) {
+  if (!has_reason(options)) return kExitBadInput;
+  const json body{{"scope", scope}, {"name", name}, {"reason", options.reason}};
   return perform(
-      {.method = "POST", .path = "/v1/cache:purge", .body = to_text(json{{"scope", scope}, {"name", name}})},
-      [](const json& answer) {
-        return fmt::format("{} answers are not given again\n", field(answer, "purged"));
+      {.method = "POST", .path = "/v1/cache:purge", .body = to_text(body)}, [](const json& answer) {
+        const bool logged = member(answer, "logged") != false;
+        return fmt::format("{} answers are not given again\n{}", field(answer, "purged"),
+                           logged ? "" : "the audit log could not be written: this is not in it\n");
       });
 }
 

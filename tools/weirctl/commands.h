@@ -97,7 +97,7 @@ class Commands {
   int budgets(const GuardOptions& which);
   int breakers();
   // Answers of a tenant, unit or scenario are not given from the cache again.
-  int purge(const std::string& scope, const std::string& name);
+  int purge(const std::string& scope, const std::string& name, const ChangeOptions& options);
 
  private:
   // A successful answer; else what went wrong has been printed and this is the exit code.
