@@ -52,7 +52,8 @@ void append_said(const Json& said, Parts& parts) {
         if (calls == choice[part].end() || !calls->is_array()) continue;
         int64_t place = 0;
         for (const Json& call : *calls) {
-          std::string& called = parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
+          std::string& called =
+              parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
           if (!call.is_object() || !call.contains("function")) continue;
           called += string_at(call["function"], "name");
           called += string_at(call["function"], "arguments");
@@ -101,8 +102,8 @@ struct DerivedKey {
   Digest bytes;
 };
 
-Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
-             const std::vector<std::string>& custom, const ShadowDigest& digest) {
+Json side_of(const ShadowPair& pair, const ShadowSide& side, const ShadowPolicy& policy,
+             const ShadowDigest& digest) {
   const TableBody& body = *pair.table->body;
   const Unit& unit = body[UnitIndex{side.unit}];
   Json json{
@@ -119,10 +120,10 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
       {"truncated", side.truncated}};
   const bool answered = side.status >= 200 && side.status < 300;
   const auto text = answered ? answer_text(pair.endpoint, pair.streamed, side.body()) : std::nullopt;
-  if (!text) return json;
+  if (!text || policy.text == ShadowText::none) return json;
   json["digest"] = digest.of(*text);
-  if (how == ShadowText::digest) return json;
-  PiiMask mask(custom);
+  if (policy.text == ShadowText::digest) return json;
+  PiiMask mask(policy.mask);
   std::string masked;
   mask.feed(*text, masked);
   mask.finish(masked);
@@ -164,8 +165,7 @@ std::string ShadowDigest::of(std::string_view text) const {
   return to_hex(bytes_of(hasher_.hash(text)));
 }
 
-std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom,
-                        const ShadowDigest& digest) {
+std::string shadow_line(const ShadowPair& pair, const ShadowPolicies& policies, const ShadowDigest& digest) {
   static constexpr std::string_view kEndpoints[] = {"chat_completions", "completions", "embeddings",
                                                     "responses"};
   const TableBody& body = *pair.table->body;
@@ -173,14 +173,16 @@ std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vect
   Json line;
   line["time"] = core::timestamp(pair.wall_ns).view();
   line["request_id"] = std::string_view(id.data(), id.size());
-  line["tenant"] = (*pair.table)[TenantIndex{pair.tenant}].id();
+  const std::string_view tenant = (*pair.table)[TenantIndex{pair.tenant}].id();
+  const ShadowPolicy& policy = policies.of(tenant);
+  line["tenant"] = tenant;
   line["scenario"] = body[ScenarioIndex{pair.scenario}].name;
   line["flag"] = body[FlagIndex{pair.flag}].name;
   line["revision"] = pair.table->revision;
   line["endpoint"] = kEndpoints[static_cast<size_t>(pair.endpoint)];
   line["streamed"] = pair.streamed;
-  line["primary"] = side_of(pair, pair.primary, text, custom, digest);
-  line["shadow"] = side_of(pair, pair.shadow, text, custom, digest);
+  line["primary"] = side_of(pair, pair.primary, policy, digest);
+  line["shadow"] = side_of(pair, pair.shadow, policy, digest);
   // What a provider sends need not be UTF-8.
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

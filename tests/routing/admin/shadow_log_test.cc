@@ -32,7 +32,8 @@ struct World {
   }
   nlohmann::json line(ShadowText text = ShadowText::masked,
                       const std::vector<std::string>& custom = {}) const {
-    const std::string line = shadow_line(pair, text, custom, ShadowDigest(secret));
+    const ShadowPolicies policies{.standard = {.text = text, .mask = custom}, .tenants = tenants};
+    const std::string line = shadow_line(pair, policies, ShadowDigest(secret));
     EXPECT_TRUE(line.ends_with("}\n"));
     return nlohmann::json::parse(line);
   }
@@ -40,6 +41,7 @@ struct World {
     side.append({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   }
   std::string_view secret = "a secret of this weir";
+  std::map<std::string, ShadowPolicy, std::less<>> tenants = {};
   Table table;
   ShadowPair pair;
   uint8_t primary[core::limits::kMaxShadowTextBytes];
@@ -103,6 +105,20 @@ TEST(ShadowLog, WordsOfTheOperatorAreMaskedToo) {
   World::say(world->pair.primary, R"({"choices":[{"message":{"content":"Project Falcon begins"}}]})");
   EXPECT_EQ(world->line(ShadowText::masked, {"Falcon"})["primary"]["text"].get<std::string>().find("Falcon"),
             std::string::npos);
+}
+
+TEST(ShadowLog, EachTenantHasItsOwnPolicy) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, R"({"choices":[{"message":{"content":"Project Falcon begins"}}]})");
+  world->tenants = {{"t1", {.text = ShadowText::masked, .mask = {"Falcon"}}},
+                    {"t2", {.text = ShadowText::none}}};
+  EXPECT_EQ(world->line(ShadowText::digest)["primary"]["text"], "Project [custom] begins");
+  world->pair.tenant = 1;
+  EXPECT_FALSE(world->line()["primary"].contains("text"));
+  EXPECT_FALSE(world->line()["primary"].contains("digest"));
+  EXPECT_TRUE(world->line()["primary"].contains("output_tokens"));
+  world->tenants.erase("t2");
+  EXPECT_EQ(world->line()["primary"]["text"], "Project Falcon begins");
 }
 
 // What cannot be read is not written down: cut JSON, bytes that are none, errors of a provider.
