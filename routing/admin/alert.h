@@ -4,12 +4,13 @@
 // (routing/exchange/record.h) as they are drained, so that the data path does nothing for it.
 //
 //   {"id","time","type":"budget|breaker|runaway|overload|limit","severity":"page|warn","tenant","key","scenario",
-//    "model","flag","limit","state":"open|exceeded|filling","window","on_exceed",
+//    "model","flag","limit","state":"open|exceeded|filling|closed","window","on_exceed",
 //    "budgets":[{"window","usd","spent_usd","reserved_usd","on_exceed","open"}],"open_ms"}
 //
 //   open      the action of a rule applies to whoever comes under it
 //   exceeded  this request did not fit; what is smaller may
 //   filling   `warn_at` percent are used
+//   closed    what was told to be open is not any more (open_rule.h)
 //
 // Members that do not apply are left out. Never in it: prompts, answers, users, credentials.
 //

@@ -10,6 +10,7 @@
 
 #include "routing/admin/alert_queue.h"
 #include "routing/admin/alert_sender.h"
+#include "routing/admin/open_rule.h"
 #include "routing/guard/admission.h"
 #include "tests/net/net_fixture.h"
 #include "tests/routing/guard/guard_fixture.h"
@@ -285,6 +286,70 @@ TEST(AlertSender, PagesForAKillThoughALesserRuleHasJustBeenTold) {
   EXPECT_EQ(
       std::ranges::count_if(bodies, [](const std::string& body) { return body.find("page") != body.npos; }),
       1);
+}
+
+TEST(OpenRule, IsFoundInTheNextTableAndClosesWithItsBreaker) {
+  World world(tests::compiled(tests::guarded_text(std::string(kEconomyThenKill), "", "", "")));
+  const BudgetGuard& budget = world.table.guards->global()->budgets[0];
+  reserve(*budget.line, budget.spec, kUsd, world.now);
+  reserve(*budget.line, budget.spec, kUsd, world.now);
+  world.decided_by(GuardScope::global, LimitKind::budget);
+  const auto rule = open_rule_of(alert_causes(world.record).at(0), world.record);
+  ASSERT_TRUE(rule.has_value());
+  EXPECT_TRUE(is_open(*rule, world.table, world.now));
+  const auto body = nlohmann::json::parse(closed_body(*rule, world.now));
+  EXPECT_EQ(body["state"], "closed");
+  EXPECT_EQ(body["limit"], "global.budget");
+  EXPECT_EQ(body["window"], "1h");
+  GuardTime later = world.now;
+  later.wall_ns += 3'600'000'000'000;
+  EXPECT_FALSE(is_open(*rule, world.table, later)) << "the next hour";
+  const World without;
+  EXPECT_FALSE(is_open(*rule, without.table, world.now)) << "the rule is gone";
+  world.decided_by(GuardScope::global, LimitKind::budget, 0, false);
+  EXPECT_FALSE(open_rule_of(alert_causes(world.record).at(0), world.record).has_value());
+}
+
+TEST(OpenRule, OfALimitClosesWhenRequestsPassAgain) {
+  World world(tests::compiled(tests::guarded_text("", "", ", limits: { rpm: 5, on_exceed: cached }", "")));
+  UserGuards users(1 << 16, {.low = 1, .high = 2});
+  const AdmitRequest request{
+      .plan = world.table.guards.get(), .scenario = ScenarioIndex{0}, .tenant_id = "t1", .user = ""};
+  const auto ask = [&](const GuardTime& now) {
+    GuardHold hold;
+    const Verdict verdict = hold.admit(request, users, now);
+    hold.settle(0, 0, users, now);
+    return verdict;
+  };
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(ask(world.now).kind, Verdict::Kind::admitted);
+  EXPECT_TRUE(ask(world.now).open);
+  world.decided_by(GuardScope::tenant, LimitKind::rpm);
+  const auto rule = open_rule_of(alert_causes(world.record).at(0), world.record);
+  ASSERT_TRUE(rule.has_value());
+  EXPECT_EQ(rule->holder, "t1");
+  EXPECT_TRUE(is_open(*rule, world.table, world.now));
+  GuardTime later = world.now;
+  later.now_ns += 60 * kSecond;
+  EXPECT_EQ(ask(later).kind, Verdict::Kind::admitted);
+  EXPECT_FALSE(is_open(*rule, world.table, later));
+}
+
+TEST(AlertSender, TellsWhenWhatWasOpenIsClosedAgain) {
+  World world(tests::compiled(tests::guarded_text(std::string(kEconomyThenKill), "", "", "")));
+  world.decided_by(GuardScope::global, LimitKind::budget);  // and by now it has closed again
+  const auto loop = weir::tests::make_loop();
+  std::vector<std::string> bodies;
+  AlertSender sender(
+      *loop, "secret", 7,
+      [&](const WebhookRequest& request, const std::stop_token&) {
+        bodies.push_back(request.body);
+        return true;
+      },
+      [&]() -> const Table& { return world.table; });
+  sender.see(world.record);
+  ASSERT_TRUE(weir::tests::run_until(*loop, [&] { return sender.delivered() == 2; }));
+  EXPECT_NE(bodies[0].find("\"state\":\"open\""), std::string::npos) << bodies[0];
+  EXPECT_NE(bodies[1].find("\"state\":\"closed\""), std::string::npos) << bodies[1];
 }
 
 TEST(AlertSender, DeliversOnceWhatManyRecordsSay) {
