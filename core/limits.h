@@ -75,6 +75,7 @@ inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one cha
 // ---- guards, for all shards -----------------------------------------------------------------------------
 inline constexpr uint32_t kMaxModelHosts = 8;                 // providers of one model
 inline constexpr uint32_t kMaxAlerts = 256;                    // that wait; the oldest is dropped
+inline constexpr uint32_t kMaxBudgetSeries = 1000;            // budgets with metrics; the rest is counted
 inline constexpr uint32_t kMaxShadowCalls = 16;               // copies under way, per shard; then none is made
 inline constexpr uint32_t kMaxShadowPairs = 32;               // with those not written down yet; a power of two
 inline constexpr uint32_t kMaxShadowRequestBytes = 256 * 1024;  // a longer request is not copied

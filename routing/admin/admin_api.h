@@ -32,6 +32,7 @@
 #include "routing/admin/admin_views.h"
 #include "routing/admin/calls.h"
 #include "routing/admin/control.h"
+#include "routing/admin/guard_views.h"
 #include "routing/admin/query.h"
 #include "routing/guard/guard_time.h"
 
@@ -46,6 +47,8 @@ class AdminApi final : private net::RequestHandler {
     // empty.
     std::function<std::string()> upgrade = {};
     std::string upgrade_failure = {};  // why the last attempt came to nothing; empty = there was none
+    // Appends metrics of what the API does not know.
+    std::function<void(std::string&)> append_metrics = {};
   };
   AdminApi(ControlThread& control, About about, AccessRules rules);
   ~AdminApi();
@@ -129,6 +132,8 @@ class AdminApi final : private net::RequestHandler {
   void flip(const Ticket& ticket, const Call& call, bool kills);
   void decide_proposal(const Ticket& ticket, const Call& call, bool approves);
   void list_problems(const Ticket& ticket, const Call& call);
+  using GuardsView = Json(const Table& table, const GuardFilter& filter, const GuardTime& now);
+  void show_guards(const Ticket& ticket, const Call& call, GuardsView* view);
   const GuardTime& guard_time();
 
   ControlThread& control_;

@@ -5,6 +5,7 @@
 
 #include "core/strong.h"
 #include "routing/admin/admin_api.h"
+#include "routing/admin/guard_metrics.h"
 #include "routing/exchange/metrics.h"
 
 namespace weir::routing {
@@ -55,6 +56,8 @@ void AdminApi::get_metrics(const Ticket& ticket, const Call&) {
       control_,
       {.version = about_.version, .uptime_s = seconds_since(about_.started_ns, control_.loop().now_ns())},
       text);
+  append_guard_metrics(control_.gateway(), control_.table(), guard_time(), text);
+  if (about_.append_metrics) about_.append_metrics(text);
   answer(ticket, {.body = std::move(text), .content_type = kPrometheus});
 }
 

@@ -1,13 +1,13 @@
 // Which alert is sent when: each thing once in a while, retried until it is through, never more than a
 // bounded number at a time.
 //
-//   add() ─ the same key within kQuietNs ─▶ counted, told with the next one ("suppressed")
-//       └──▶ waiting ── next() ──▶ on its way ── delivered() ──▶ gone
-//                ▲                        └────── failed() ──┐   1 s, 2 s, 4 s ... 5 min later
-//                └───────────────────────────────────────────┘
+//   wants() ─ the same key within kQuietNs ─▶ counted, told with the next one ("suppressed")
+//       └─ add() ─▶ waiting ── next() ──▶ on its way ── delivered() ──▶ gone
+//                     ▲                        └────── failed() ──┐   1 s, 2 s, 4 s ... 5 min later
+//                     └───────────────────────────────────────────┘
 //
 // A full queue drops its oldest alert and counts it: what is new matters more than what nobody has heard for
-// so long. One delivery at a time, in order, so a target that is down is asked once per pause.
+// so long. Pages go last, and are remembered when there is no room for other keys. One delivery at a time, in order, so a target that is down is asked once per pause.
 //
 // Pure. Thread: its owner's.
 #pragma once
@@ -19,9 +19,14 @@
 #include <unordered_map>
 
 #include "core/limits.h"
-#include "routing/admin/alert.h"
 
 namespace weir::routing {
+
+struct Alert {
+  std::string key;   // two alerts with the same key are about the same thing
+  std::string body;  // a JSON object
+  bool pages = false;
+};
 
 class AlertQueue {
  public:
@@ -29,7 +34,9 @@ class AlertQueue {
   static constexpr uint64_t kFirstPauseNs = 1'000'000'000;
   static constexpr uint64_t kLongestPauseNs = 300'000'000'000;
 
-  // `id` becomes the alert's; false: it is not told (now).
+  // Whether add() would take an alert with this key. False: it is not told (now), which is counted.
+  bool wants(const std::string& key, bool pages, uint64_t now_ns);
+  // `id` becomes the alert's; false: as above.
   bool add(Alert alert, uint64_t id, uint64_t now_ns);
 
   // The alert to be sent now, whose body has its `id` and `suppressed`; nothing while one is on its way, or
@@ -51,15 +58,18 @@ class AlertQueue {
   struct Waiting {
     uint64_t id;
     std::string body;
+    bool pages;
   };
   struct Told {
     uint64_t at_ns = 0;
     uint64_t suppressed = 0;
   };
   void forget_old(uint64_t now_ns);
+  void drop_one();
 
   std::deque<Waiting> waiting_;
   std::unordered_map<std::string, Told> told_;
+  uint64_t forgot_ns_ = 0;
   bool on_its_way_ = false;
   bool front_dropped_ = false;  // the one on its way was dropped from the queue meanwhile
   uint64_t pause_ns_ = 0;

@@ -9,6 +9,7 @@
 
 #include "core/assert.h"
 #include "core/log.h"
+#include "routing/admin/alert.h"
 
 namespace weir::routing {
 namespace {
@@ -30,27 +31,62 @@ std::string sign_webhook(std::string_view secret, int64_t unix_seconds, std::str
   return signature;
 }
 
-AlertSender::AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post)
+AlertSender::AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post,
+                         std::function<const Table&()> newest)
     : loop_(loop),
       secret_(std::move(secret)),
       post_(std::move(post)),
+      newest_(std::move(newest)),
       due_(on_due, this),
+      look_(on_look, this),
       next_id_(first_id),
       alive_(std::make_shared<char>()),
       worker_(std::make_unique<Worker>()) {}
 
 AlertSender::~AlertSender() {
   due_.cancel();
+  look_.cancel();
   stop_.request_stop();
   worker_.reset();
 }
 
 void AlertSender::see(const Record& record) {
-  auto alert = alert_of(record, calendar_.at(loop_.now_ns(), loop_.wall_now_ns()));
-  if (alert && queue_.add(*std::move(alert), next_id_, loop_.now_ns())) {
-    ++next_id_;
-    send_next();
+  const uint64_t now_ns = loop_.now_ns();
+  for (AlertCause& cause : alert_causes(record)) {
+    if (!queue_.wants(cause.key, cause.pages, now_ns)) continue;
+    std::string body = alert_body(cause, record, calendar_.at(now_ns, loop_.wall_now_ns()));
+    if (newest_ && open_.size() < core::limits::kMaxAlerts) {
+      if (auto rule = open_rule_of(cause, record)) {
+        open_.insert_or_assign(cause.key, *std::move(rule));
+        if (!look_.armed()) loop_.timers().schedule(look_, now_ns + kLookEveryNs);
+      }
+    }
+    const bool pages = cause.pages;
+    tell({.key = std::move(cause.key), .body = std::move(body), .pages = pages}, now_ns);
   }
+}
+
+void AlertSender::tell(Alert alert, uint64_t now_ns) {
+  if (queue_.add(std::move(alert), next_id_, now_ns)) ++next_id_;
+  send_next();
+}
+
+void AlertSender::look_at_open_rules() {
+  const uint64_t now_ns = loop_.now_ns();
+  const GuardTime& now = calendar_.at(now_ns, loop_.wall_now_ns());
+  for (auto at = open_.begin(); at != open_.end();) {
+    if (is_open(at->second, newest_(), now)) {
+      ++at;
+      continue;
+    }
+    tell({.key = "closed " + at->first, .body = closed_body(at->second, now)}, now_ns);
+    at = open_.erase(at);
+  }
+  if (!open_.empty()) loop_.timers().schedule(look_, now_ns + kLookEveryNs);
+}
+
+void AlertSender::on_look(core::Timer& timer) {
+  timer.owner<AlertSender>().look_at_open_rules();
 }
 
 void AlertSender::send_next() {

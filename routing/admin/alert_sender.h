@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -19,7 +20,9 @@
 
 #include "core/loop.h"
 #include "routing/admin/alert_queue.h"
+#include "routing/admin/open_rule.h"
 #include "routing/admin/worker.h"
+#include "routing/exchange/record.h"
 #include "routing/guard/guard_time.h"
 
 namespace weir::routing {
@@ -37,7 +40,9 @@ class AlertSender {
  public:
   // True: the target has taken it (2xx). It gives up soon after `stop` is requested.
   using Post = std::function<bool(const WebhookRequest&, std::stop_token stop)>;
-  AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post);
+  // `newest`: the table that serves; with it, it is told when what was told to be open is closed again.
+  AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post,
+              std::function<const Table&()> newest = {});
   ~AlertSender();  // the request that is under way is given up
   AlertSender(const AlertSender&) = delete;
   AlertSender& operator=(const AlertSender&) = delete;
@@ -50,16 +55,23 @@ class AlertSender {
   const AlertQueue& queue() const { return queue_; }
 
  private:
+  static constexpr uint64_t kLookEveryNs = 1'000'000'000;
+
+  void tell(Alert alert, uint64_t now_ns);
   void send_next();
+  void look_at_open_rules();
   static void on_due(core::Timer& timer);
+  static void on_look(core::Timer& timer);
 
   core::Loop& loop_;
   const std::string secret_;
   const Post post_;
+  const std::function<const Table&()> newest_;
   std::stop_source stop_;
   AlertQueue queue_;
   CalendarClock calendar_;
-  core::Timer due_;
+  std::map<std::string, OpenRule> open_;  // by the key it was told with; at most limits::kMaxAlerts
+  core::Timer due_, look_;
   uint64_t next_id_;
   uint64_t delivered_ = 0;
   uint64_t failures_ = 0;

@@ -41,8 +41,8 @@
   X(kill_unkill,       post,    "/v1/kill:unkill",                   json,  "",                                                   operators, kill)     \
   X(upgrade,           post,    "/v1/upgrade",                       none,  "",                                                   admins,    deploy)   \
   X(rollback,          post,    "/v1/rollback",                      json,  "dry_run",                                            operators, rollback) \
-  X(get_limits,        get,     "/v1/limits",                        none,  "tenant",                                             everybody, read)     \
-  X(get_budgets,       get,     "/v1/budgets",                       none,  "tenant",                                             everybody, read)     \
+  X(get_limits,        get,     "/v1/limits",                        none,  "tenant user sort",                                   everybody, read)     \
+  X(get_budgets,       get,     "/v1/budgets",                       none,  "tenant user sort",                                   everybody, read)     \
   X(get_breakers,      get,     "/v1/breakers",                      none,  "",                                                   everybody, read)     \
   X(purge_cache,       post,    "/v1/cache:purge",                   json,  "",                                                   operators, change)   \
   X(get_audit,         get,     "/v1/audit",                         none,  "tenant flag kind name since before limit bodies",    everybody, read)     \

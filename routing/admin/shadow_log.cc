@@ -1,17 +1,16 @@
 #include "routing/admin/shadow_log.h"
 
-#include <fmt/format.h>
-#include <openssl/evp.h>
+#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/assert.h"
 #include "core/strong.h"
 #include "core/timestamp.h"
 #include "routing/guard/pii_mask.h"
+#include "routing/registry/sha256.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -53,7 +52,8 @@ void append_said(const Json& said, Parts& parts) {
         if (calls == choice[part].end() || !calls->is_array()) continue;
         int64_t place = 0;
         for (const Json& call : *calls) {
-          std::string& called = parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
+          std::string& called =
+              parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
           if (!call.is_object() || !call.contains("function")) continue;
           called += string_at(call["function"], "name");
           called += string_at(call["function"], "arguments");
@@ -85,18 +85,25 @@ std::string joined(const Parts& parts) {
   return text;
 }
 
-std::string sha256_hex(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  const int done = EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  WEIR_ASSERT(done == 1);
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+// Client keys are hashed with the same secret: they hold no line feed, so none is hashed to the same.
+constexpr std::string_view kKeyLabel = "shadow-log\n";
+
+std::string_view bytes_of(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
-Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
-             const std::vector<std::string>& custom) {
+// Owns a secret for as long as it takes to hash with it.
+struct DerivedKey {
+  explicit DerivedKey(std::string_view secret) : bytes(KeyHasher(secret).hash(kKeyLabel)) {}
+  DerivedKey(const DerivedKey&) = delete;
+  DerivedKey& operator=(const DerivedKey&) = delete;
+  ~DerivedKey() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
+
+  Digest bytes;
+};
+
+Json side_of(const ShadowPair& pair, const ShadowSide& side, const ShadowPolicy& policy,
+             const ShadowDigest& digest) {
   const TableBody& body = *pair.table->body;
   const Unit& unit = body[UnitIndex{side.unit}];
   Json json{
@@ -113,10 +120,10 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, ShadowText how,
       {"truncated", side.truncated}};
   const bool answered = side.status >= 200 && side.status < 300;
   const auto text = answered ? answer_text(pair.endpoint, pair.streamed, side.body()) : std::nullopt;
-  if (!text) return json;
-  json["sha256"] = sha256_hex(*text);
-  if (how == ShadowText::digest) return json;
-  PiiMask mask(custom);
+  if (!text || policy.text == ShadowText::none) return json;
+  json["digest"] = digest.of(*text);
+  if (policy.text == ShadowText::digest) return json;
+  PiiMask mask(policy.mask);
   std::string masked;
   mask.feed(*text, masked);
   mask.finish(masked);
@@ -151,7 +158,14 @@ std::optional<std::string> answer_text(Endpoint endpoint, bool streamed, std::st
   return joined(parts);
 }
 
-std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vector<std::string>& custom) {
+ShadowDigest::ShadowDigest(std::string_view key_hash_secret)
+    : hasher_(bytes_of(DerivedKey(key_hash_secret).bytes)) {}
+
+std::string ShadowDigest::of(std::string_view text) const {
+  return to_hex(bytes_of(hasher_.hash(text)));
+}
+
+std::string shadow_line(const ShadowPair& pair, const ShadowPolicies& policies, const ShadowDigest& digest) {
   static constexpr std::string_view kEndpoints[] = {"chat_completions", "completions", "embeddings",
                                                     "responses"};
   const TableBody& body = *pair.table->body;
@@ -159,14 +173,16 @@ std::string shadow_line(const ShadowPair& pair, ShadowText text, const std::vect
   Json line;
   line["time"] = core::timestamp(pair.wall_ns).view();
   line["request_id"] = std::string_view(id.data(), id.size());
-  line["tenant"] = (*pair.table)[TenantIndex{pair.tenant}].id();
+  const std::string_view tenant = (*pair.table)[TenantIndex{pair.tenant}].id();
+  const ShadowPolicy& policy = policies.of(tenant);
+  line["tenant"] = tenant;
   line["scenario"] = body[ScenarioIndex{pair.scenario}].name;
   line["flag"] = body[FlagIndex{pair.flag}].name;
   line["revision"] = pair.table->revision;
   line["endpoint"] = kEndpoints[static_cast<size_t>(pair.endpoint)];
   line["streamed"] = pair.streamed;
-  line["primary"] = side_of(pair, pair.primary, text, custom);
-  line["shadow"] = side_of(pair, pair.shadow, text, custom);
+  line["primary"] = side_of(pair, pair.primary, policy, digest);
+  line["shadow"] = side_of(pair, pair.shadow, policy, digest);
   // What a provider sends need not be UTF-8.
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

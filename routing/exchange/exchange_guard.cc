@@ -241,6 +241,8 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   }
   if (verdict.kind == Verdict::Kind::admitted) return true;
   record_.limit = limit_token(verdict.scope, verdict.limit);
+  record_.limit_rule = verdict.rule;
+  record_.limit_open = verdict.open;
   shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
   retry_after_ns_ = verdict.retry_after_ns;
   refused_rate_ = verdict.facts;

@@ -1,10 +1,10 @@
-#include <charconv>
 #include <map>
 #include <span>
 #include <tuple>
 
 #include "core/strong.h"
 #include "routing/exchange/metrics.h"
+#include "routing/exchange/prometheus_text.h"
 
 namespace weir::routing {
 namespace {
@@ -22,84 +22,25 @@ constexpr uint64_t kFirstTokenBounds[] = {250 * kUs, 500 * kUs, 1 * kMs,    5 * 
 constexpr uint64_t kTurnBounds[] = {10 * kUs, 25 * kUs,   50 * kUs, 100 * kUs, 250 * kUs, 500 * kUs,
                                     1 * kMs,  2500 * kUs, 5 * kMs,  10 * kMs,  50 * kMs};
 
-enum class Type : uint8_t { counter, gauge, histogram };
+using Text = MetricsText;
+using Type = MetricsText::Type;
+constexpr auto label = metric_label;
 
-class Text {
- public:
-  explicit Text(std::string& out) : out_(out) {}
-
-  void family(std::string_view name, Type type, std::string_view help) {
-    static constexpr std::string_view kTypes[] = {"counter", "gauge", "histogram"};
-    name_ = name;
-    out_.append("# HELP ").append(name).append(" ").append(help);
-    out_.append("\n# TYPE ").append(name).append(" ").append(kTypes[static_cast<size_t>(type)]).append("\n");
-  }
-
-  // `labels` is what labels() made of them, without braces; may be empty.
-  template <typename Value>
-  void sample(std::string_view suffix, std::string_view labels, std::string_view more, Value value) {
-    out_.append(name_).append(suffix);
-    if (!labels.empty() || !more.empty()) {
-      out_.append("{").append(labels);
-      if (!labels.empty() && !more.empty()) out_.append(",");
-      out_.append(more).append("}");
-    }
-    out_.append(" ");
-    number(value);
-    out_.append("\n");
-  }
-
-  void histogram(const std::string& labels, const core::HistogramSnapshot& snapshot,
-                 std::span<const uint64_t> bounds_ns) {
-    std::array<uint64_t, std::size(kDurationBounds)> counts;
-    static_assert(std::size(kFirstTokenBounds) <= std::size(kDurationBounds) &&
-                  std::size(kTurnBounds) <= std::size(kDurationBounds));
-    snapshot.cumulative(bounds_ns, {counts.data(), bounds_ns.size()});
-    for (size_t i = 0; i < bounds_ns.size(); ++i) {
-      sample("_bucket", labels, "le=\"" + text_of(seconds(bounds_ns[i])) + "\"", counts[i]);
-    }
-    sample("_bucket", labels, "le=\"+Inf\"", snapshot.count());
-    sample("_sum", labels, "", seconds(snapshot.sum()));
-    sample("_count", labels, "", snapshot.count());
-  }
-
-  static double seconds(uint64_t ns) {
+void append_histogram(Text& text, const std::string& labels, const core::HistogramSnapshot& snapshot,
+                      std::span<const uint64_t> bounds_ns) {
+  const auto seconds = [](uint64_t ns) {
     return static_cast<double>(ns) / static_cast<double>(core::kNsPerSecond);
+  };
+  std::array<uint64_t, std::size(kDurationBounds)> counts;
+  static_assert(std::size(kFirstTokenBounds) <= std::size(kDurationBounds) &&
+                std::size(kTurnBounds) <= std::size(kDurationBounds));
+  snapshot.cumulative(bounds_ns, {counts.data(), bounds_ns.size()});
+  for (size_t i = 0; i < bounds_ns.size(); ++i) {
+    text.sample("_bucket", labels, "le=\"" + Text::text_of(seconds(bounds_ns[i])) + "\"", counts[i]);
   }
-
-  template <typename Value>
-  static std::string text_of(Value value) {
-    char room[32];
-    const auto [end, error] = std::to_chars(room, room + sizeof room, value);
-    return {room, end};
-  }
-
- private:
-  template <typename Value>
-  void number(Value value) {
-    char room[32];
-    const auto [end, error] = std::to_chars(room, room + sizeof room, value);
-    out_.append(room, end);
-  }
-
-  std::string& out_;
-  std::string_view name_;
-};
-
-// name="value" with what the format wants escaped: backslash, quote, line feed.
-std::string label(std::string_view name, std::string_view value) {
-  std::string text(name);
-  text += "=\"";
-  for (const char c : value) {
-    if (c == '\n') {
-      text += "\\n";
-      continue;
-    }
-    if (c == '\\' || c == '"') text += '\\';
-    text += c;
-  }
-  text += '"';
-  return text;
+  text.sample("_bucket", labels, "le=\"+Inf\"", snapshot.count());
+  text.sample("_sum", labels, "", seconds(snapshot.sum()));
+  text.sample("_count", labels, "", snapshot.count());
 }
 
 // The series of one label set, one per shard that has seen it.
@@ -203,7 +144,7 @@ void append_series(Text& text, std::span<const Merged> all) {
     for (const Merged& series : all) {
       core::HistogramSnapshot snapshot;
       for (const MetricSeries* part : series.parts) get(*part).merge_into(snapshot);
-      text.histogram(series.labels, snapshot, bounds);
+      append_histogram(text, series.labels, snapshot, bounds);
     }
   };
   durations("gen_ai_server_request_duration_seconds", "From the whole request to the whole answer.",
@@ -280,7 +221,7 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   text.family("weir_loop_turn_seconds", histogram, "Work in one turn of a shard's loop, waiting excluded.");
   core::HistogramSnapshot turns;
   for (const ShardMetrics* shard : shards) shard->turn_ns.merge_into(turns);
-  text.histogram("", turns, kTurnBounds);
+  append_histogram(text, "", turns, kTurnBounds);
 
   text.family("weir_errors_total", counter,
               "Exchanges that ended with an error, by its code and by who caused it.");

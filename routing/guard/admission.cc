@@ -31,6 +31,11 @@ uint64_t user_tag(core::SipKey key, std::string_view tenant, std::string_view us
   return core::siphash64({hash.low, hash.high}, user);
 }
 
+// A line per rule: its window is part of the tag, for two rules of one user are two sums.
+uint64_t rule_tag(uint64_t user, const BudgetSpec& spec, size_t at) {
+  return nonzero(user ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu);
+}
+
 // Of several budgets that act the strongest action wins.
 constexpr int strength(BudgetAction action) {
   switch (action) {
@@ -49,13 +54,16 @@ constexpr int strength(BudgetAction action) {
 }
 
 // A limit or budget that is used up has something to say.
-void act(Verdict& verdict, BudgetAction action, GuardScope scope, LimitKind limit, uint64_t retry_after_ns) {
-  if (verdict.kind == Verdict::Kind::acts && strength(action) <= strength(verdict.action)) return;
+void act(Verdict& verdict, const Verdict& said) {
+  if (verdict.kind == Verdict::Kind::acts && strength(said.action) <= strength(verdict.action)) return;
+  verdict = said;
   verdict.kind = Verdict::Kind::acts;
-  verdict.action = action;
-  verdict.scope = scope;
-  verdict.limit = limit;
-  verdict.retry_after_ns = retry_after_ns;
+}
+
+uint8_t place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
+  uint8_t at = 0;
+  while (&guard.budgets[at].spec != &spec) ++at;
+  return at;
 }
 
 // The part of a rate that must be free again before its action ends.
@@ -65,6 +73,21 @@ constexpr uint64_t kRecoverShare = 5;
 
 const char* limit_token(GuardScope scope, LimitKind kind) {
   return kTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
+}
+
+UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users)
+    : users_(users) {
+  const uint64_t tag = user_tag(users.key, tenant_id, user);
+  if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
+  for (size_t at = 0; at < guard.budgets.size(); ++at)
+    budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets[at].spec, at));
+}
+
+UserLook::~UserLook() {
+  if (limits_ != nullptr) users_.limits.release(*limits_);
+  for (BudgetLine* line : budgets_) {
+    if (line != nullptr) users_.budgets.release(*line);
+  }
 }
 
 GuardHold::~GuardHold() {
@@ -103,10 +126,8 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
   const auto budgets = guard->budgets;
   for (size_t at = 0; at < budgets.size(); ++at) {
     const BudgetSpec& spec = budgets[at].spec;
-    // A line per rule: its window is part of the tag, for two rules of one user are two sums.
-    const uint64_t rule = tag ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu;
     const uint64_t window = window_at(spec.window_ns, now).number;
-    BudgetLine* line = users.budgets.acquire(nonzero(rule), [&](const BudgetLine& held) {
+    BudgetLine* line = users.budgets.acquire(rule_tag(tag, spec, at), [&](const BudgetLine& held) {
       return held.idle(window) ? uint64_t{0} : held.window.load(std::memory_order_relaxed) + 1;
     });
     if (line == nullptr) return false;
@@ -129,13 +150,18 @@ bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
   const auto exceeds = [&](LimitKind kind, const RateOutcome& outcome) {
     line.refused.fetch_add(1, std::memory_order_relaxed);
     if (soft) {
-      act(verdict, part.guard->on_exceed, part.guard->scope, kind, outcome.retry_after_ns);
+      act(verdict, {.action = part.guard->on_exceed,
+                    .scope = part.guard->scope,
+                    .limit = kind,
+                    .retry_after_ns = outcome.retry_after_ns,
+                    .open = outcome.kind == RateOutcome::Kind::refused});
       return true;
     }
-    verdict.kind = outcome.kind == RateOutcome::Kind::never ? Verdict::Kind::never : Verdict::Kind::refused;
-    verdict.scope = part.guard->scope;
-    verdict.limit = kind;
-    verdict.retry_after_ns = outcome.retry_after_ns;
+    const bool never = outcome.kind == RateOutcome::Kind::never;
+    verdict = {.kind = never ? Verdict::Kind::never : Verdict::Kind::refused,
+               .scope = part.guard->scope,
+               .limit = kind,
+               .retry_after_ns = outcome.retry_after_ns};
     if (kind != LimitKind::concurrency) {
       const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
       const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
@@ -212,10 +238,13 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
       ++reserved;
       return true;
     }
-    act(verdict, spec.action, guard.scope, LimitKind::budget,
-        static_cast<uint64_t>(
-            std::max<int64_t>(window_at(spec.window_ns, now).end_wall_ns - now.wall_ns, 0)));
-    verdict.opened |= fit == Fit::opened;
+    const int64_t ends_in_ns = window_at(spec.window_ns, now).end_wall_ns - now.wall_ns;
+    act(verdict, {.action = spec.action,
+                  .scope = guard.scope,
+                  .limit = LimitKind::budget,
+                  .retry_after_ns = static_cast<uint64_t>(std::max<int64_t>(ends_in_ns, 0)),
+                  .rule = place_of(spec, guard),
+                  .open = fit == Fit::open});
     if (!spec.soft()) return false;
     ++reserved;
     return true;

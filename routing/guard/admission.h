@@ -25,6 +25,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/limits.h"
 #include "core/siphash.h"
 #include "routing/guard/guard_plan.h"
 #include "routing/guard/guard_time.h"
@@ -40,6 +41,24 @@ struct UserGuards {
   UserLines<LimitLine> limits;
   UserLines<BudgetLine> budgets;
   const core::SipKey key;
+};
+
+// What is counted of one user, held while it is looked at: meanwhile it counts as one of its requests.
+class UserLook {
+ public:
+  UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users);
+  UserLook(const UserLook&) = delete;
+  UserLook& operator=(const UserLook&) = delete;
+  ~UserLook();
+
+  // Null where nothing is.
+  const LimitLine* limits() const { return limits_; }
+  const BudgetLine* budget(size_t rule) const { return budgets_[rule]; }
+
+ private:
+  UserGuards& users_;
+  LimitLine* limits_ = nullptr;
+  std::array<BudgetLine*, core::limits::kMaxBudgets> budgets_{};
 };
 
 // Which limit said no. Its token names it to clients, records and metrics: "tenant.rpm".
@@ -78,8 +97,9 @@ struct Verdict {
   GuardScope scope = GuardScope::global;  // of the guard that decided
   LimitKind limit = LimitKind::rpm;
   uint64_t retry_after_ns = 0;
-  RateFacts facts;                        // of the rate that refused
-  bool opened = false;  // a breaker of a budget opened
+  RateFacts facts{};                      // of the rate that refused
+  uint8_t rule = 0;   // which of the guard's budgets decided
+  bool open = false;  // `action` applies to whoever comes under it, not to this request alone
 };
 
 // What a request has taken. Empty = nothing.

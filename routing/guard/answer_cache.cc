@@ -95,6 +95,7 @@ bool AnswerCache::make_room(uint64_t now_ns) {
     const bool old = line->expires_ns.load(std::memory_order_relaxed) <= now_ns;
     if (filled && (old || look >= kLooks / 8)) {
       empty(*line);
+      if (!old) evictions_.fetch_add(1, std::memory_order_relaxed);
       made = true;
     }
     lines_.unlock(*line);
@@ -105,6 +106,7 @@ bool AnswerCache::make_room(uint64_t now_ns) {
 void AnswerCache::begin(Draft& draft) {
   drop(draft);
   draft.collecting_ = true;
+  draft.purges_ = purges_.load(std::memory_order_acquire);
 }
 
 void AnswerCache::append(Draft& draft, std::span<const uint8_t> bytes, uint64_t now_ns) {
@@ -132,10 +134,13 @@ void AnswerCache::drop(Draft& draft) {
   draft = {};
 }
 
-void AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labels, uint64_t ttl_ns,
+bool AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labels, uint64_t ttl_ns,
                         uint64_t now_ns) {
   CacheLine* line = draft.size_ == 0 || ttl_ns == 0 ? nullptr : lines_.lock(tag_of(key), busy_until);
-  if (line == nullptr) return drop(draft);
+  if (line == nullptr) {
+    drop(draft);
+    return false;
+  }
   empty(*line);
   line->check.store(key.high, std::memory_order_relaxed);
   line->expires_ns.store(now_ns + ttl_ns, std::memory_order_relaxed);
@@ -143,8 +148,11 @@ void AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labe
   line->tenant.store(labels.tenant, std::memory_order_relaxed);
   line->unit.store(labels.unit, std::memory_order_relaxed);
   line->scenario.store(labels.scenario, std::memory_order_relaxed);
+  const bool stands = purges_.fetch_add(0, std::memory_order_acq_rel) == draft.purges_;
+  if (!stands) empty(*line);
   lines_.unlock(*line);
   draft = {};
+  return stands;
 }
 
 void AnswerCache::look_up(core::Hash128 key, uint64_t now_ns, Hit& hit) {
@@ -174,6 +182,7 @@ void AnswerCache::release(Hit& hit) {
 
 uint64_t AnswerCache::purge(std::atomic<uint64_t> CacheLine::* label, uint64_t value) {
   uint64_t count = 0;
+  purges_.fetch_add(1, std::memory_order_acq_rel);
   for (size_t at = 0; at < lines_.capacity(); ++at) {
     CacheLine& line = lines_.at(at);
     if ((line.*label).load(std::memory_order_relaxed) != value) continue;

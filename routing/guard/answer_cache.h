@@ -20,6 +20,9 @@
 //   3. Every chunk belongs to one entry, one draft, or the stack of free ones. A draft ends by store() or
 //      drop().
 //   4. What has expired or been purged is not given again, though its memory may be taken later.
+//   5. What was being collected when something was purged is not stored: a purge counts itself first and walks
+//      then, who stores fills the line first and asks the count then, by an addition of 0. Of the two additions
+//      one is first: either the walk sees the line, or who stores sees the purge.
 //
 // Ordering: who stores unlocks the line with release, who looks up holds it with acquire. The stack's head
 // carries a count in its upper half, so a head that comes back (ABA) is another value.
@@ -76,14 +79,15 @@ class AnswerCache {
     uint32_t first_ = 0, last_ = 0;  // chunk + 1
     uint32_t size_ = 0;
     bool collecting_ = false;
+    uint64_t purges_ = 0;  // when it began
   };
   void begin(Draft& draft);
   // Adds bytes; without memory, or past the largest entry, the draft is dropped and collects no more.
   void append(Draft& draft, std::span<const uint8_t> bytes, uint64_t now_ns);
   void drop(Draft& draft);
-  // Makes the draft the entry of `key`. Without effect if one is being read there, or if memory's index is
-  // busy.
-  void store(Draft& draft, core::Hash128 key, const CacheLabels& labels, uint64_t ttl_ns, uint64_t now_ns);
+  // Makes the draft the entry of `key`. False, and without effect, if one is being read there, if memory's
+  // index is busy, or if something was purged since the draft began.
+  bool store(Draft& draft, core::Hash128 key, const CacheLabels& labels, uint64_t ttl_ns, uint64_t now_ns);
 
   // An entry that is held. Its parts are valid until release().
   struct Hit {
@@ -100,7 +104,8 @@ class AnswerCache {
   // Entries with this label are not given again. How many there were.
   uint64_t purge(std::atomic<uint64_t> CacheLine::* label, uint64_t value);
 
-  uint64_t evictions() const { return lines_.evictions(); }
+  // Entries that gave way before their time.
+  uint64_t evictions() const { return lines_.evictions() + evictions_.load(std::memory_order_relaxed); }
   uint32_t chunks() const { return chunk_count_; }
   uint32_t free_chunks() const;  // counted one by one: for tests and people
 
@@ -119,6 +124,8 @@ class AnswerCache {
   std::atomic<uint64_t> free_{0};       // count << 32 | chunk + 1
   std::atomic<uint32_t> untouched_{0};  // chunks from here on have never been used
   std::atomic<uint64_t> hand_{0};       // where make_room() looks next
+  std::atomic<uint64_t> purges_{0};     // acq_rel: invariant 5
+  std::atomic<uint64_t> evictions_{0};  // by make_room(), of what had not expired
   UserLines<CacheLine> lines_;
 };
 

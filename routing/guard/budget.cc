@@ -78,22 +78,23 @@ Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const Guard
     if (!recovered) {
       line.refused.fetch_add(1, std::memory_order_relaxed);
       if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
-      return Fit::acts;
+      return Fit::open;
     }
     line.open_in.compare_exchange_strong(open_in, 0, std::memory_order_relaxed);
   }
   if (add_if_fits(line, spec, more)) return Fit::fits;
 
   line.refused.fetch_add(1, std::memory_order_relaxed);
-  bool opened = false;
-  if (spec.action != BudgetAction::reject && committed_now(line) >= part_of(spec.limit, kTripPermille)) {
+  const bool open = committed_now(line) >= part_of(spec.limit, kTripPermille);
+  if (open && spec.action != BudgetAction::reject) {
     open_in = line.open_in.load(std::memory_order_relaxed);
-    opened = open_in != number + 1 &&
-             line.open_in.compare_exchange_strong(open_in, number + 1, std::memory_order_relaxed);
-    if (opened) line.trips.fetch_add(1, std::memory_order_relaxed);
+    if (open_in != number + 1 &&
+        line.open_in.compare_exchange_strong(open_in, number + 1, std::memory_order_relaxed)) {
+      line.trips.fetch_add(1, std::memory_order_relaxed);
+    }
   }
   if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
-  return opened ? Fit::opened : Fit::acts;
+  return open ? Fit::open : Fit::acts;
 }
 
 bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, const GuardTime& now) {

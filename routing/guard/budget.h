@@ -101,9 +101,9 @@ inline constexpr int64_t kMaxSoftReserve = 1'000'000'000'000;  // 1,000 USD: of 
 inline constexpr int64_t kMaxCost = 1'000'000'000'000'000;     // 1,000,000 USD: of one request
 
 enum class Fit : uint8_t {
-  fits,    // reserved
-  acts,    // the rule's action applies. Reserved if it is soft, else not.
-  opened,  // the same, and with this request the breaker opened: worth an alert
+  fits,  // reserved
+  acts,  // the rule's action applies. Reserved if it is soft, else not.
+  open,  // the same, and not for this request alone: the breaker is open, or of `reject` hardly anything is left
 };
 
 // Reserves `worst`, or says that the rule's action applies.

@@ -38,55 +38,66 @@ std::string name_of(const Table& table, const ScopeGuard& guard) {
   return std::string(kNobody);
 }
 
-// Visits every rule whose state the arena keeps, with its name as text: budget(name, line),
-// rate(name, spec, word), total(name, word).
+// Visits every rule whose state the arena keeps: budget(name, line), rate(name, spec, word), total(name, word),
+// where name() is its text. Most rules have counted nothing and need none.
 template <typename Visitor>
 void each_rule(const Table& table, Visitor&& visitor) {
   if (table.guards == nullptr) return;
   for (const ScopeGuard& guard : table.guards->scopes()) {
     if (guard.scope == GuardScope::user) continue;
-    const std::string holder = fmt::format("{} {}", token(guard.scope), name_of(table, guard));
+    const auto holder = [&] { return fmt::format("{} {}", token(guard.scope), name_of(table, guard)); };
     for (size_t i = 0; i < guard.budgets.size(); ++i) {
-      const BudgetSpec& spec = guard.budgets[i].spec;
-      const auto same =
-          std::count_if(guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
-                        [&](const BudgetGuard& other) {
-                          return other.spec.window_ns == spec.window_ns && other.spec.action == spec.action;
-                        });
-      visitor.budget(fmt::format("budget {} {} {} {}", holder, spec.window_ns,
-                                 kBudgetActions[static_cast<size_t>(spec.action)], same),
-                     *guard.budgets[i].line);
+      const auto name = [&] {
+        const BudgetSpec& spec = guard.budgets[i].spec;
+        const auto same =
+            std::count_if(guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
+                          [&](const BudgetGuard& other) {
+                            return other.spec.window_ns == spec.window_ns && other.spec.action == spec.action;
+                          });
+        return fmt::format("budget {} {} {} {}", holder(), spec.window_ns,
+                           kBudgetActions[static_cast<size_t>(spec.action)], same);
+      };
+      visitor.budget(name, *guard.budgets[i].line);
     }
     if (guard.line == nullptr) continue;
-    for (const auto& [kind, name] : kLongRates) {
-      const RateSpec& spec = guard.limits.rates[static_cast<size_t>(kind)];
-      if (spec.any()) {
-        visitor.rate(fmt::format("rate {} {}", holder, name), spec,
-                     guard.line->rates[static_cast<size_t>(kind)]);
-      }
+    for (const auto& rate : kLongRates) {
+      const auto at = static_cast<size_t>(rate.first);
+      const auto name = [&] { return fmt::format("rate {} {}", holder(), rate.second); };
+      if (guard.limits.rates[at].any()) visitor.rate(name, guard.limits.rates[at], guard.line->rates[at]);
     }
-    if (guard.limits.total != 0) visitor.total("total " + holder, guard.line->total);
+    if (guard.limits.total != 0) visitor.total([&] { return "total " + holder(); }, guard.line->total);
   }
+}
+
+// When a rate is unused again is written in whole seconds, rounded up: what has not changed reads the same a
+// second later, though the two clocks drift.
+int64_t whole_seconds(int64_t wall_ns) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  return (wall_ns + kSecond - 1) / kSecond * kSecond;
 }
 
 struct Writer {
   const GuardTime& now;
   std::string text = std::string(kHeader);
 
-  void budget(const std::string& rule, const BudgetLine& line) {
+  template <typename Name>
+  void budget(const Name& rule, const BudgetLine& line) {
     const BudgetState state = snapshot(line);
     if (state == BudgetState{.window = state.window}) return;
-    text += fmt::format("{} {} {} {} {}\n", rule, state.window, state.spent, state.reserved,
+    text += fmt::format("{} {} {} {} {}\n", rule(), state.window, state.spent, state.reserved,
                         state.open ? "open" : "closed");
   }
-  void rate(const std::string& rule, const RateSpec& spec, const std::atomic<uint64_t>& word) {
+  template <typename Name>
+  void rate(const Name& rule, const RateSpec& spec, const std::atomic<uint64_t>& word) {
     const RateView seen = view(word, spec, now.now_ns);
-    if (seen.reset_ns != 0)
-      text += fmt::format("{} {}\n", rule, now.wall_ns + static_cast<int64_t>(seen.reset_ns));
+    if (seen.reset_ns != 0) {
+      text += fmt::format("{} {}\n", rule(), whole_seconds(now.wall_ns + static_cast<int64_t>(seen.reset_ns)));
+    }
   }
-  void total(const std::string& rule, const std::atomic<uint64_t>& word) {
+  template <typename Name>
+  void total(const Name& rule, const std::atomic<uint64_t>& word) {
     if (const uint64_t count = word.load(std::memory_order_relaxed); count != 0) {
-      text += fmt::format("{} {}\n", rule, count);
+      text += fmt::format("{} {}\n", rule(), count);
     }
   }
 };
@@ -125,14 +136,16 @@ struct Reader {
     if (good) budgets[line] = state;
   }
 
-  void budget(const std::string& rule, BudgetLine& line) {
-    const auto state = budgets.find(rule);
+  template <typename Name>
+  void budget(const Name& rule, BudgetLine& line) {
+    const auto state = budgets.find(rule());
     if (state == budgets.end() || line.committed.load(std::memory_order_relaxed) != 0) return;
     restore(line, state->second);
     ++found;
   }
-  void rate(const std::string& rule, const RateSpec& spec, std::atomic<uint64_t>& word) {
-    const auto until = numbers.find(rule);
+  template <typename Name>
+  void rate(const Name& rule, const RateSpec& spec, std::atomic<uint64_t>& word) {
+    const auto until = numbers.find(rule());
     if (until == numbers.end() || word.load(std::memory_order_relaxed) != 0) return;
     const auto left_ns = static_cast<int64_t>(std::min<uint64_t>(until->second, INT64_MAX)) - now.wall_ns;
     if (left_ns <= 0) return;
@@ -141,8 +154,9 @@ struct Reader {
     word.store(now.now_ns * kTicksPerNs + ticks, std::memory_order_relaxed);
     ++found;
   }
-  void total(const std::string& rule, std::atomic<uint64_t>& word) {
-    const auto count = numbers.find(rule);
+  template <typename Name>
+  void total(const Name& rule, std::atomic<uint64_t>& word) {
+    const auto count = numbers.find(rule());
     if (count == numbers.end() || word.load(std::memory_order_relaxed) != 0) return;
     word.store(count->second, std::memory_order_relaxed);
     ++found;

@@ -7,7 +7,7 @@
 //   total pilot bank-17/support-v2 4711
 //
 //   budget scope name window action n   window-number spent reserved breaker
-//   rate   scope name kind              when it is unused again, Unix nanoseconds
+//   rate   scope name kind              when it is unused again, Unix nanoseconds, in whole seconds
 //   total  scope name                   how many there have been
 //
 // A line names its rule as a table does (n counts rules of the same window and action), so it finds its place

@@ -1,4 +1,4 @@
-// Labels and proposals: what is kept beside the table. Their log rows hold what they were set to, a
+// Labels, proposals and deeds: what is kept beside the table. Their log rows hold what they were set to, a
 // proposal's as the digest of its text, which verify() holds them to.
 #include "routing/registry/database.h"
 
@@ -29,6 +29,19 @@ RegistryResult<void> Registry::set_label(std::string_view name, uint64_t revisio
   change.detail = write_label(name, *at);
   auto written = db.write(std::move(change), [&](Database::Entry&) -> RegistryResult<void> {
     return db.put_label.with(name, *at).run() ? RegistryResult<void>() : db.failed();
+  });
+  if (!written) return std::unexpected(std::move(written.error()));
+  return {};
+}
+
+RegistryResult<void> Registry::log(ObjectKind kind, std::string_view name, std::string detail,
+                                   const Deed& deed) {
+  Database& db = *database_;
+  Change change = log_row(deed, std::string(to_string(kind)) + " " + std::string(name));
+  change.detail = std::move(detail);
+  auto written = db.write(std::move(change), [&](Database::Entry& entry) -> RegistryResult<void> {
+    entry.mentions.emplace(kind, name);
+    return {};
   });
   if (!written) return std::unexpected(std::move(written.error()));
   return {};

@@ -93,7 +93,7 @@ struct Commit {
 // A row of the log.
 struct Change {
   uint64_t sequence = 0;  // from 1, no gaps
-  uint64_t revision = 0;  // that it made; 0 = none: a label, an event of a proposal
+  uint64_t revision = 0;  // that it made; 0 = none: a label, an event of a proposal, a purge
   int64_t wall_ns = 0;
   Actor actor = {};
   std::string action = {};  // of Commit; or label, propose, approve, withdraw, ... (update_proposal())
@@ -146,10 +146,10 @@ struct Proposal {
 };
 std::string_view to_string(Proposal::State state);
 
-// Who did something to a label or proposal, and why: it becomes a row of the log.
+// Who did something that changes no object, and why: it becomes a row of the log.
 struct Deed {
   Actor actor;
-  std::string action;  // propose, approve, withdraw, edit, ...
+  std::string action;  // label, propose, approve, withdraw, edit, purge, ...
   std::string reason;
   int64_t wall_ns = 0;
 };
@@ -211,6 +211,10 @@ class Registry {
   RegistryResult<std::vector<Change>> audit(const AuditQuery& query) const;
   // Long work: `progress` (may be empty) hears rows done of all.
   RegistryResult<Verification> verify(const std::function<void(uint64_t done, uint64_t all)>& progress) const;
+
+  // A row of the log about something that was done with an object's name and is kept nowhere else: audit()
+  // finds it by that. `detail` as in Commit. It makes no revision.
+  RegistryResult<void> log(ObjectKind kind, std::string_view name, std::string detail, const Deed& deed);
 
   // ---- labels, proposals; each change of one is a row of the log, and makes no revision ----
   RegistryResult<void> set_label(std::string_view name, uint64_t revision, const Deed& deed);

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/integration/gateway_fixture.h"
@@ -75,8 +77,57 @@ size_t lines_in(const std::string& text) {
   return static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
+// What operators see: nothing of it may hold a credential, also when somebody writes one where none belongs.
+std::string ask_as_operator(tools::AdminClient& admin) {
+  std::string said;
+  const auto call = [&](const tools::AdminRequest& request, int status) {
+    const auto answer = admin.call(request);
+    ASSERT_TRUE(answer.has_value()) << request.path;
+    EXPECT_EQ(answer->status, status) << request.path << answer->body;
+    said += answer->body;
+  };
+  const std::pair<std::string, std::string> reason{"reason", "a test"};
+  call({.method = "PUT",
+        .path = "/v1/providers/q",
+        .query = {reason},
+        .body = R"({"dialect":"openai","base_url":"http://127.0.0.1:1/v1","api_key":")" + kToken + "\"}"},
+       422);
+  call({.method = "PUT",
+        .path = "/v1/keys/l",
+        .query = {reason},
+        .body = R"({"tenant":"t","scenario":"chat","hash":")" + std::string(kClientKey) + "\"}"},
+       422);
+  call({.method = "PUT",
+        .path = "/v1/providers/q",
+        .query = {reason},
+        .body = R"({"dialect":"openai","base_url":"http://127.0.0.1:1/v1","api_key":"env:MOCK_KEY"})"},
+       200);
+  call({.method = "POST",
+        .path = "/v1/cache:purge",
+        .body = R"({"scope":"tenant","name":"t","reason":"a test"})"},
+       200);
+  for (const char* path : {"/v1/status", "/v1/table", "/v1/limits", "/v1/budgets", "/v1/breakers",
+                           "/v1/audit", "/v1/changes/2", "/v1/proposals", "/v1/flags", "/metrics"}) {
+    call({.path = path}, 200);
+  }
+  EXPECT_NE(said.find("\"purge\""), std::string::npos) << "the log is there";
+  return said;
+}
+
 TEST(Secrets, PlantedAnywhereAreInNoLogRecordMetricOrAdminAnswer) {
   LyingProvider provider(say_secrets);
+  std::mutex mutex;
+  std::string heard;  // by the webhook
+  LyingProvider target([&](LyingProvider::Peer& peer) {
+    const std::string request = peer.receive();
+    const std::lock_guard lock(mutex);
+    heard += request;
+    peer.send("HTTP/1.1 204 Taken\r\n\r\n");
+  });
+  const auto alerts_heard = [&] {
+    const std::lock_guard lock(mutex);
+    return heard;
+  };
   const std::string table =
       R"({"providers":{"p":{"dialect":"openai","api_key":"env:MOCK_KEY","base_url":"http://127.0.0.1:)" +
       std::to_string(provider.port()) + R"(/v1"}},
@@ -87,9 +138,11 @@ TEST(Secrets, PlantedAnywhereAreInNoLogRecordMetricOrAdminAnswer) {
     "flags":{"f":{"scenario":"chat","candidate":{"unit":"v"},"shadow":{"percent":100,"budget_usd":10}}},
     "tenants":{"t":{"limits":{"rpm":600},"budgets":[{"window":"1h","usd":10}],
                     "user_limits":{"rph":100},"user_budgets":[{"window":"1d","usd":1}]}},
-    "keys":[{"id":"k","tenant":"t","scenario":"chat","hash":")" +
+    "keys":[{"id":"k","tenant":"t","scenario":"chat","budgets":[{"window":"1h","usd":0.02}],"hash":")" +
       key_hash() + R"("}]})";
-  Gateway gateway(table, "guard_state: guards.state\nshadow: { log: shadow.jsonl, mask: [" + kWord + "] }\n");
+  Gateway gateway(table, "guard_state: guards.state\nshadow: { log: shadow.jsonl, mask: [" + kWord +
+                             "] }\nalerts: { url: \"http://127.0.0.1:" + std::to_string(target.port()) +
+                             "/hook\", secret: \"${KEY_SECRET}\" }\n");
   ASSERT_NE(gateway.port(), 0);
 
   BlockingClient client(gateway.port());
@@ -103,25 +156,20 @@ TEST(Secrets, PlantedAnywhereAreInNoLogRecordMetricOrAdminAnswer) {
   EXPECT_EQ(ask("please fail").status, 500);
   EXPECT_EQ(ask("say it", R"(,"max_tokens":-1)").status, 400);
   EXPECT_EQ(ask("say it", R"(,"seed":")" + kToken + '"').status, 200);
+  EXPECT_EQ(ask("much of it", R"(,"n":128)").status, 429) << "it costs more than the key may spend";
   BlockingClient stranger(gateway.port());
   stranger.send("POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + kToken +
                 "\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}");
   EXPECT_EQ(stranger.receive().status, 401);
 
   // Whatever the admin API says.
-  std::string said;
   tools::AdminClient admin(gateway.admin_socket());
-  for (const char* path :
-       {"/v1/status", "/v1/table", "/v1/limits", "/v1/budgets", "/v1/breakers", "/metrics"}) {
-    const auto answer = admin.call({.path = path});
-    ASSERT_TRUE(answer.has_value()) << path;
-    EXPECT_EQ(answer->status, 200) << path;
-    said += answer->body;
-  }
+  std::string said = ask_as_operator(admin);
   // Pairs are written as they are finished: one for each request that went out.
   const std::string pairs = gateway.folder_file("shadow.jsonl");
   const auto deadline = std::chrono::steady_clock::now() + weir::testing::Process::kPatience;
-  while (lines_in(text_of(pairs)) < 4 && std::chrono::steady_clock::now() < deadline) {
+  while ((lines_in(text_of(pairs)) < 4 || alerts_heard().empty()) &&
+         std::chrono::steady_clock::now() < deadline) {
     admin.call({.path = "/v1/status"});
   }
   gateway.process().stop();
@@ -130,7 +178,12 @@ TEST(Secrets, PlantedAnywhereAreInNoLogRecordMetricOrAdminAnswer) {
       << "the answers are there, but for what must not be";
   EXPECT_GE(lines_in(gateway.access_log()), 7u);
   EXPECT_FALSE(text_of(gateway.folder_file("guards.state")).empty());
+  EXPECT_NE(alerts_heard().find("key.budget"), std::string::npos) << alerts_heard();
+  const std::string registry =
+      text_of(gateway.folder_file("registry.db")) + text_of(gateway.folder_file("registry.db-wal"));
+  EXPECT_FALSE(registry.empty());
 
+  said += alerts_heard() + registry;
   said += gateway.access_log() + text_of(pairs) + text_of(gateway.folder_file("guards.state")) +
           gateway.process().output() + gateway.process().errors();
   std::string compact;  // a card number is one in any grouping

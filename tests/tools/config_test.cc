@@ -72,7 +72,7 @@ shards: 3
 admin: { socket: admin.sock, mode: "0600" }
 access_log: access.jsonl
 guard_state: guards.state
-shadow: { log: shadow.jsonl, text: digest, mask: [Falcon] }
+shadow: { log: shadow.jsonl, text: digest, mask: [Falcon], tenants: { b: { text: none }, c: { mask: [Heron] } } }
 alerts: { url: "https://ops.example/weir", secret: "${SECRET}" }
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
           body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h,
@@ -82,8 +82,12 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
   EXPECT_EQ(config.listen[1].to_string(), "[::1]:8080");
   EXPECT_EQ(config.shadow_log_path, "/etc/weir/shadow.jsonl");
-  EXPECT_FALSE(config.shadow_text);
-  EXPECT_THAT(config.shadow_mask, ElementsAre("Falcon"));
+  EXPECT_EQ(config.shadow_policies.of("a").text, routing::ShadowText::digest);
+  EXPECT_THAT(config.shadow_policies.of("a").mask, ElementsAre("Falcon"));
+  EXPECT_EQ(config.shadow_policies.of("b").text, routing::ShadowText::none);
+  EXPECT_THAT(config.shadow_policies.of("b").mask, ElementsAre("Falcon"));
+  EXPECT_EQ(config.shadow_policies.of("c").text, routing::ShadowText::digest);
+  EXPECT_THAT(config.shadow_policies.of("c").mask, ElementsAre("Falcon", "Heron"));
   EXPECT_EQ(config.alert_url, "https://ops.example/weir");
   EXPECT_EQ(config.alert_secret, kSecret);
   EXPECT_EQ(config.guard_state_path, "/etc/weir/guards.state");

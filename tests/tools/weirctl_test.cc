@@ -178,33 +178,37 @@ TEST_F(Weirctl, ExplainsADecisionRuleByRule) {
 
 TEST_F(Weirctl, ShowsWhatGuardsHaveCounted) {
   admin.answer("GET", "/v1/limits", 200,
-               R"({"limits":[{"scope":"tenant","name":"bank-17","limit":"rpm","rate":600,"remaining":12,)"
+               R"({"limits":[{"scope":"tenant","name":"bank-17","limit":"rpm","rate":600,"on_exceed":"cached","remaining":12,)"
                R"("reset_ms":5000,"refused":3}],"more":true})");
   admin.answer(
       "GET", "/v1/budgets", 200,
       R"({"budgets":[{"scope":"global","window":"1d","usd":2000.0,"on_exceed":"kill","spent_usd":12.5,)"
       R"("reserved_usd":0.25,"open":false,"trips":0,"refused":0,"ends_in_s":60}],"more":false})");
   admin.answer("GET", "/v1/breakers", 200,
-               R"({"breakers":[{"model":"m","provider":"p","state":"open","open_ms":900,)"
+               R"({"breakers":[{"model":"m","provider":"p","state":"open","open_ms":900,"limited":true,)"
                R"("consecutive_failures":10,"opened":1,"kept_away":7}]})");
   EXPECT_EQ(weirctl({"limits", "--tenant", "bank-17"}).output,
-            "SCOPE   NAME     LIMIT  RATE  LEFT  RESET_MS  REFUSED\n"
-            "tenant  bank-17  rpm     600    12      5000        3\n"
+            "SCOPE   NAME     LIMIT  RATE  ON_EXCEED  LEFT  RESET_MS  REFUSED\n"
+            "tenant  bank-17  rpm     600  cached       12      5000        3\n"
             "and more: ask for one with --tenant\n");
   EXPECT_EQ(admin.requests()[0].target, "/v1/limits?tenant=bank-17");
+  weirctl({"limits", "--tenant", "bank-17", "--user", "u 7", "--closest"});
+  EXPECT_EQ(admin.requests()[1].target, "/v1/limits?tenant=bank-17&user=u%207&sort=used");
+  EXPECT_EQ(weirctl({"limits", "--user", "u-7"}).exit_code, kExitBadInput) << "whose?";
   EXPECT_EQ(weirctl({"budgets"}).output,
             "SCOPE   WINDOW     USD  SPENT  RESERVED  ON_EXCEED  OPEN   TRIPS  REFUSED  ENDS_IN_S\n"
             "global  1d      2000.0   12.5      0.25  kill       false      0        0         60\n");
   EXPECT_EQ(weirctl({"breakers"}).output,
-            "MODEL  PROVIDER  STATE  OPEN_MS  FAILED_IN_A_ROW  OPENED  KEPT_AWAY\n"
-            "m      p         open       900               10       1          7\n");
+            "MODEL  PROVIDER  STATE  OPEN_MS  SAID_429  FAILED_IN_A_ROW  OPENED  KEPT_AWAY\n"
+            "m      p         open       900  true                   10       1          7\n");
 }
 
 TEST_F(Weirctl, PurgesTheCache) {
   admin.answer("POST", "/v1/cache:purge", 200, R"({"purged":17})");
-  EXPECT_EQ(weirctl({"purge", "unit", "support-41"}).output, "17 answers are not given again\n");
+  EXPECT_EQ(weirctl({"purge", "unit", "support-41", "--reason", "wrong"}).output, "17 answers are not given again\n");
+  EXPECT_EQ(weirctl({"purge", "unit", "support-41"}).exit_code, kExitBadInput) << "a reason is missing";
   EXPECT_EQ(nlohmann::json::parse(admin.requests()[0].body),
-            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}}));
+            nlohmann::json({{"scope", "unit"}, {"name", "support-41"}, {"reason", "wrong"}}));
   EXPECT_EQ(weirctl({"purge", "key", "k"}).exit_code, kExitBadInput);
 }
 

@@ -223,12 +223,29 @@ class ConfigReader {
   }
 
   void read_shadow(const Path& path, Element element) {
-    static constexpr auto kTexts = std::to_array<std::string_view>({"masked", "digest"});
     const Object<ConfigShadowProperty> object(problems_, path, element);
     using enum ConfigShadowProperty;
     config_.shadow_log_path = read_file_path(object, log);
-    if (const auto choice = object.choice(text, kTexts)) config_.shadow_text = *choice == 0;
-    object.for_each(mask, [&](const Path& at, Element item) {
+    routing::ShadowPolicies& policies = config_.shadow_policies;
+    read_shadow_policy(object, &policies.standard);
+    if (!object.has(tenants)) return;
+    const Path list = object.at(tenants);
+    const auto named = routing::read_object(problems_, list, object[tenants]);
+    if (!named) return;
+    for (const auto& [tenant, policy] : *named) {
+      const Path at(list, tenant);
+      const Object<ConfigShadowTenantProperty> own(problems_, at, policy);
+      read_shadow_policy(own, &(policies.tenants[std::string(tenant)] = policies.standard));
+    }
+  }
+
+  // What is not said stays as it is; words come to those that are there.
+  template <typename Property>
+  void read_shadow_policy(const Object<Property>& object, routing::ShadowPolicy* policy) {
+    static constexpr auto kTexts = std::to_array<std::string_view>({"masked", "digest", "none"});
+    if (const auto choice = object.choice(Property::text, kTexts))
+      policy->text = static_cast<routing::ShadowText>(*choice);
+    object.for_each(Property::mask, [&](const Path& at, Element item) {
       const auto word = read_string(at, item);
       if (!word) return;
       if (word->size() > routing::PiiMask::kMaxHeld || word->find_first_of(" \t") != std::string::npos) {
@@ -238,7 +255,7 @@ class ConfigReader {
       if (*word == "*" || *word == "**" || (star != std::string::npos && star + 1 != word->size())) {
         return problems_.add(at, "may have '*' only at its beginning and end");
       }
-      config_.shadow_mask.push_back(*word);
+      policy->mask.push_back(*word);
     });
   }
 

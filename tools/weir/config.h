@@ -25,7 +25,8 @@
 //   access_log: stdout                          # or a path, or none
 //   guard_state: guards.state                   # where spend outlives the process; default: beside the registry
 //   alerts: { url: "https://ops.example/weir", secret: "${ALERT_SECRET}" }   # optional: a webhook, signed
-//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode
+//   shadow: { log: shadow.jsonl, text: masked, mask: [Falcon] }   # optional: pairs of shadow mode; of some tenants
+//                                        # otherwise: tenants: { bank-17: { text: digest, mask: [Heron] } }
 //   limits: { max_body_bytes: 1048576, head_timeout: 10s }
 //   sandbox: on                                 # or off: see tools/weir/sandbox.h
 //   readable: [/opt/pki]                        # what else a table may name files in
@@ -51,6 +52,7 @@
 #include "core/socket.h"
 #include "net/tls/tls_server_context.h"
 #include "routing/admin/access.h"
+#include "routing/admin/shadow_policy.h"
 #include "routing/table/problem.h"
 
 namespace weir::tools {
@@ -92,8 +94,7 @@ struct Config {
   std::string alert_url;                 // empty = nobody is told
   std::string alert_secret;              // the secret itself: as key_hash_secret
   std::string shadow_log_path;           // empty = flags' `shadow` has no effect
-  bool shadow_text = true;               // masked; else only digests
-  std::vector<std::string> shadow_mask;  // patterns to be masked beside what always is
+  routing::ShadowPolicies shadow_policies;
   LimitOverrides limits;
 };
 

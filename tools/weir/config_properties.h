@@ -62,6 +62,11 @@
 #define WEIR_CONFIG_SHADOW_PROPERTIES(X) \
   X(log, "log", required)                \
   X(mask, "mask", optional)              \
+  X(tenants, "tenants", optional)        \
+  X(text, "text", optional)
+
+#define WEIR_CONFIG_SHADOW_TENANT_PROPERTIES(X) \
+  X(mask, "mask", optional)                     \
   X(text, "text", optional)
 
 #define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
@@ -82,6 +87,7 @@
   Y(ConfigAdminProperty, "admin", WEIR_CONFIG_ADMIN_PROPERTIES)                   \
   Y(ConfigAlertsProperty, "alerts", WEIR_CONFIG_ALERTS_PROPERTIES)                \
   Y(ConfigShadowProperty, "shadow", WEIR_CONFIG_SHADOW_PROPERTIES)                \
+  Y(ConfigShadowTenantProperty, "tenant", WEIR_CONFIG_SHADOW_TENANT_PROPERTIES)   \
   Y(ConfigRolesProperty, "roles", WEIR_CONFIG_ROLES_PROPERTIES)                   \
   Y(ConfigTcpProperty, "tcp", WEIR_CONFIG_TCP_PROPERTIES)                         \
   Y(ConfigTokenProperty, "token", WEIR_CONFIG_TOKEN_PROPERTIES)                   \

@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "core/socket.h"
 #include "core/strong.h"
+#include "routing/admin/guard_metrics.h"
 #include "tools/weir/server.h"
 #include "tools/weir/webhook.h"
 
@@ -93,7 +94,11 @@ void Server::open_api() {
       routing::AdminApi::About{.version = WEIR_VERSION,
                                .started_ns = started_ns_,
                                .upgrade = [this] { return begin_handover(); },
-                               .upgrade_failure = handover_failure_},
+                               .upgrade_failure = handover_failure_,
+                               .append_metrics =
+                                   [this](std::string& text) {
+                                     if (alerts_ != nullptr) routing::append_alert_metrics(*alerts_, text);
+                                   }},
       config_.access);
   api_->listen(std::exchange(admin_listener_, -1));
   for (const int listener : std::exchange(admin_tcp_listeners_, {}))
@@ -119,7 +124,8 @@ void Server::begin_serving() {
   }
   if (!config_.alert_url.empty()) {
     alerts_ = std::make_unique<routing::AlertSender>(*loop_, config_.alert_secret, random_seed(),
-                                                     webhook_post(config_.alert_url));
+                                                     webhook_post(config_.alert_url),
+                                                     [this]() -> const routing::Table& { return control_->table(); });
     control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
   }
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);

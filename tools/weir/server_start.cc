@@ -156,8 +156,7 @@ void Server::open_access_log() {
   auto shadow = core::AppendFile::open(config_.shadow_log_path);
   if (!shadow) return fail(std::move(shadow.error()));
   shadow_log_ = std::make_unique<routing::ShadowLog>(
-      std::move(*shadow), config_.shadow_text ? routing::ShadowText::masked : routing::ShadowText::digest,
-      config_.shadow_mask);
+      std::move(*shadow), config_.shadow_policies, config_.key_hash_secret);
 }
 
 void Server::make_gateway() {

@@ -74,13 +74,16 @@
 //                                    set_by: { revision, at, actor, action, reason, approved_by } | null: who set the
 //                                    row (or else the flag) that decided,
 //                                    turns_off: [ { does, call, body } ] }
-//   GET  /v1/limits?tenant=    200 { limits: [ { scope, name, flag, limit, rate, remaining, reset_ms, in_flight,
+//   GET  /v1/limits?tenant=&user=&sort=used
+//                              200 { limits: [ { scope, name, flag, limit, rate, remaining, reset_ms, in_flight,
 //                                              used, refused, on_exceed } ], more }
-//   GET  /v1/budgets?tenant=   200 { budgets: [ { scope, name, window, usd, spent_usd, reserved_usd, on_exceed, open,
+//   GET  /v1/budgets?tenant=&user=&sort=used
+//                              200 { budgets: [ { scope, name, window, usd, spent_usd, reserved_usd, on_exceed, open,
 //                                               trips, refused, ends_in_s } ], more }
-//   GET  /v1/breakers          200 { breakers: [ { model, provider, state, open_ms, consecutive_failures, opened,
-//                                                kept_away } ] }
-//   POST /v1/cache:purge       body: { scope: tenant | unit | scenario, name }      200 { purged }
+//   GET  /v1/breakers          200 { breakers: [ { model, provider, state, open_ms, limited, consecutive_failures,
+//                                                opened, kept_away } ] }
+//   POST /v1/cache:purge       body: { scope: tenant | unit | scenario, name, reason }
+//                              200 { purged, logged: false when the log could not be written }
 //   GET  /v1/audit?tenant=&flag=&kind=&name=&since=&before=&limit=&bodies=false
 //                              200 { changes: [ change ], next: sequence | null }      newest first; next page:
 //                              before=<next>

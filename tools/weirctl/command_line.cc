@@ -136,13 +136,18 @@ void CommandLine::add_looking() {
   problems->add_flag("--check", output_.check, "exit 6 when there is one");
 
   CLI::App* limits = add(app_, "limits", "rate limits: what is left, when it is back", kLook,
-                         "  weirctl limits --tenant bank-17",
-                         [this](Commands& commands, AdminClient&) { return commands.limits(name_); });
+                         "  weirctl limits --tenant bank-17\n"
+                         "  weirctl limits --tenant bank-17 --user u-7\n"
+                         "  weirctl limits --closest          # nearly used up first",
+                         [this](Commands& commands, AdminClient&) { return commands.limits(guards_); });
   CLI::App* budgets = add(app_, "budgets", "budgets: spent, reserved, tripped", kLook,
                           "  weirctl budgets\n  weirctl budgets --tenant bank-17",
-                          [this](Commands& commands, AdminClient&) { return commands.budgets(name_); });
-  for (CLI::App* command : {limits, budgets})
-    command->add_option("--tenant", name_, "only its own, its keys' and its pilots'");
+                          [this](Commands& commands, AdminClient&) { return commands.budgets(guards_); });
+  for (CLI::App* command : {limits, budgets}) {
+    command->add_option("--tenant", guards_.tenant, "only its own, its keys' and its pilots'");
+    command->add_option("--user", guards_.user, "what is counted of one of its users")->needs("--tenant");
+    command->add_flag("--closest", guards_.closest_first, "those of which most is used first");
+  }
   add(app_, "breakers", "how each model is doing at its providers", kLook, "  weirctl breakers",
       [](Commands& commands, AdminClient&) { return commands.breakers(); });
 
@@ -398,12 +403,16 @@ void CommandLine::add_tools() {
       [](Commands& commands, AdminClient&) { return commands.upgrade(); });
 
   CLI::App* purge = add(app_, "purge", "cached answers are not given again", kTools,
-                        "  weirctl purge unit support-41\n  weirctl purge tenant bank-17",
-                        [this](Commands& commands, AdminClient&) { return commands.purge(scope_, name_); });
+                        "  weirctl purge unit support-41 --reason 'wrong answers'\n"
+                        "  weirctl purge tenant bank-17 --reason 'their wish'",
+                        [this](Commands& commands, AdminClient&) {
+                          return commands.purge(scope_, name_, change_);
+                        });
   purge->add_option("scope", scope_, "tenant, unit or scenario")
       ->required()
       ->check(CLI::IsMember({"tenant", "unit", "scenario"}));
   purge->add_option("name", name_, "of it")->required();
+  purge->add_option("--reason", change_.reason, "why; kept in the log");
 
   add(app_, "metrics", "prints /metrics, as Prometheus reads it", kTools,
       "  weirctl metrics | grep weir_kills",

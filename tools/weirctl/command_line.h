@@ -52,6 +52,7 @@ class CommandLine {
   Commands::Subject subject_;
   Commands::Rollback rollback_;
   Commands::LogQuery log_;
+  Commands::GuardOptions guards_;
   WatchOptions watch_;
   bool all_ = false;
   std::vector<std::string> segments_, unset_;

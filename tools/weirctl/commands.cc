@@ -20,6 +20,10 @@ namespace {
 
 constexpr int kUpgradePauseMs = 20;
 
+std::vector<std::pair<std::string, std::string>> query_of(const Commands::GuardOptions& which) {
+  return {{"tenant", which.tenant}, {"user", which.user}, {"sort", which.closest_first ? "used" : ""}};
+}
+
 std::string with_line_end(std::string text) {
   if (!text.ends_with('\n')) text += '\n';
   return text;
@@ -289,13 +293,13 @@ int Commands::explain(const Subject& subject) {
                  [this](const json& explanation) { return render_explain(explanation, output_.width); });
 }
 
-int Commands::limits(const std::string& tenant) {
-  return perform({.path = "/v1/limits", .query = {{"tenant", tenant}}},
+int Commands::limits(const GuardOptions& which) {
+  return perform({.path = "/v1/limits", .query = query_of(which)},
                  [this](const json& answer) { return render_limits(answer, output_.width); });
 }
 
-int Commands::budgets(const std::string& tenant) {
-  return perform({.path = "/v1/budgets", .query = {{"tenant", tenant}}},
+int Commands::budgets(const GuardOptions& which) {
+  return perform({.path = "/v1/budgets", .query = query_of(which)},
                  [this](const json& answer) { return render_budgets(answer, output_.width); });
 }
 
@@ -304,11 +308,14 @@ int Commands::breakers() {
                  [this](const json& answer) { return render_breakers(answer, output_.width); });
 }
 
-int Commands::purge(const std::string& scope, const std::string& name) {
+int Commands::purge(const std::string& scope, const std::string& name, const ChangeOptions& options) {
+  if (!has_reason(options)) return kExitBadInput;
+  const json body{{"scope", scope}, {"name", name}, {"reason", options.reason}};
   return perform(
-      {.method = "POST", .path = "/v1/cache:purge", .body = to_text(json{{"scope", scope}, {"name", name}})},
-      [](const json& answer) {
-        return fmt::format("{} answers are not given again\n", field(answer, "purged"));
+      {.method = "POST", .path = "/v1/cache:purge", .body = to_text(body)}, [](const json& answer) {
+        const bool logged = member(answer, "logged") != false;
+        return fmt::format("{} answers are not given again\n{}", field(answer, "purged"),
+                           logged ? "" : "the audit log could not be written: this is not in it\n");
       });
 }
 

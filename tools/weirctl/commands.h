@@ -88,11 +88,16 @@ class Commands {
   int decide(const std::string& id, const std::string& verb, const std::string& reason);
 
   // What guards have counted; of one tenant, or with an empty name all.
-  int limits(const std::string& tenant);
-  int budgets(const std::string& tenant);
+  // Which limits and budgets are shown.
+  struct GuardOptions {
+    std::string tenant, user;
+    bool closest_first = false;
+  };
+  int limits(const GuardOptions& which);
+  int budgets(const GuardOptions& which);
   int breakers();
   // Answers of a tenant, unit or scenario are not given from the cache again.
-  int purge(const std::string& scope, const std::string& name);
+  int purge(const std::string& scope, const std::string& name, const ChangeOptions& options);
 
  private:
   // A successful answer; else what went wrong has been printed and this is the exit code.

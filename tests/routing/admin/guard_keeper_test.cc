@@ -70,6 +70,10 @@ TEST(AdminApi, ShowsLimitsBudgetsAndBreakers) {
   EXPECT_EQ(host.get("/v1/limits").json()["limits"][0]["rate"], 600);
   EXPECT_EQ(host.get("/v1/limits?tenant=acme").json()["limits"].size(), 0u);
   EXPECT_EQ(host.get("/v1/breakers").json()["breakers"].size(), 2u);
+  EXPECT_EQ(host.get("/v1/limits?sort=used").json()["limits"].size(), 1u);
+  EXPECT_EQ(host.get("/v1/limits?sort=name").status, 400);
+  EXPECT_EQ(host.get("/v1/limits?user=anna").status, 400) << "whose?";
+  EXPECT_EQ(host.get("/v1/budgets?tenant=acme&user=anna").status, 200);
 }
 
 TEST(AdminApi, PurgesTheCache) {
@@ -80,13 +84,24 @@ TEST(AdminApi, PurgesTheCache) {
   cache.append(draft, std::array<uint8_t, 3>{1, 2, 3}, 1);
   cache.store(draft, {.low = 1, .high = 2}, {.tenant = hash_name("acme")}, UINT64_MAX / 2,
               host.loop->now_ns());
-  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "tenant"}, {"name", "solo"}}).json()["purged"], 0);
-  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "tenant"}, {"name", "acme"}}).json()["purged"], 1);
+  const auto purge = [&](const char* scope, const char* name, const char* reason) {
+    return host.post("/v1/cache:purge", {{"scope", scope}, {"name", name}, {"reason", reason}});
+  };
+  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "tenant"}, {"name", "acme"}}).status, 400) << "no reason";
+  EXPECT_EQ(purge("tenant", "solo", "a test").json()["purged"], 0);
+  EXPECT_EQ(purge("tenant", "acme", "wrong answers").json(), nlohmann::json({{"purged", 1}}));
   AnswerCache::Hit hit;
   cache.look_up({.low = 1, .high = 2}, host.loop->now_ns(), hit);
   EXPECT_FALSE(hit);
-  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "model"}, {"name", "x"}}).status, 400);
-  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "unit"}}).status, 400);
+  const auto changes = host.get("/v1/audit?tenant=acme&limit=1").json()["changes"];
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0]["action"], "purge");
+  EXPECT_EQ(changes[0]["target"], "tenant acme");
+  EXPECT_EQ(changes[0]["reason"], "wrong answers");
+  EXPECT_EQ(changes[0]["detail"]["purged"], 1);
+  EXPECT_TRUE(host.get("/v1/audit:verify").json()["ok"].get<bool>());
+  EXPECT_EQ(purge("model", "x", "a test").status, 400);
+  EXPECT_EQ(host.post("/v1/cache:purge", {{"scope", "unit"}, {"reason", "a test"}}).status, 400);
   EXPECT_EQ(host.post("/v1/cache:purge", nlohmann::json::array()).status, 400);
 }
 

@@ -53,6 +53,71 @@ TEST(LimitsView, ShowsOneTenantsWhenAsked) {
   EXPECT_TRUE(limits_view(world.table, {.tenant = "t2"}, world.now)["limits"].empty());
 }
 
+TEST(LimitsView, ShowsWhatIsNearlyUsedUpFirst) {
+  World world;
+  const ScopeGuard& key = *world.table.guards->of(KeyIndex{0});
+  take(key.line->rates[0], key.limits.rates[0], 4500, world.now.now_ns);
+  const ScopeGuard& tenant = *world.table.guards->of(TenantIndex{0});
+  take(tenant.line->rates[1], tenant.limits.rates[1], 3000, world.now.now_ns);
+  const auto rows = limits_view(world.table, {.closest_first = true}, world.now)["limits"];
+  EXPECT_EQ(rows.size(), limits_view(world.table, {}, world.now)["limits"].size());
+  EXPECT_EQ(rows[0]["scope"], "key") << "nine tenths";
+  EXPECT_EQ(rows[0]["limit"], "rps");
+  EXPECT_EQ(rows[1]["scope"], "tenant") << "half";
+  EXPECT_EQ(rows[rows.size() - 1]["scope"], "user") << "nothing to see";
+}
+
+TEST(LimitsView, OfVeryManyTheClosestAreAmongThoseShown) {
+  std::string keys;
+  for (size_t i = 0; i < 3 * GuardFilter::kMaxRows; ++i) {
+    std::string hash = "c" + std::to_string(i);
+    keys += "  - { id: n" + std::to_string(i) +
+            ", tenant: t2, scenario: chat, limits: { rpm: 100 }, hash: \"hmac-sha256:" +
+            std::string(64 - hash.size(), '0') + hash + "\" }\n";
+  }
+  const tests::GuardedTable compiled = tests::compiled(tests::guarded_text(keys, "", "", ""));
+  Table table;
+  table.body = compiled.body;
+  table.tenants = compiled.tenants;
+  table.guards = compiled.bind(std::make_shared<GuardArena>(4 * GuardFilter::kMaxRows));
+  ASSERT_NE(table.guards, nullptr);
+  const GuardTime now = World().now;
+  const ScopeGuard& last = *table.guards->of(*table.tenants->find_key("n2999"));
+  take(last.line->rates[1], last.limits.rates[1], 50, now.now_ns);
+  const auto view = limits_view(table, {.closest_first = true}, now);
+  EXPECT_EQ(view["limits"].size(), GuardFilter::kMaxRows);
+  EXPECT_EQ(view["limits"][0]["name"], "n2999");
+  EXPECT_EQ(view["more"], true);
+  EXPECT_EQ(limits_view(table, {}, now)["limits"].size(), GuardFilter::kMaxRows);
+}
+
+TEST(GuardViews, ShowWhatIsCountedOfOneUser) {
+  World world;
+  UserGuards users(1 << 20, {.low = 1, .high = 2});
+  GuardHold hold;
+  ASSERT_EQ(hold.admit({.plan = world.table.guards.get(),
+                        .scenario = ScenarioIndex{0},
+                        .tenant_id = "t1",
+                        .user = "anna",
+                        .tokens = 10,
+                        .worst_nano_usd = 2'000'000'000},
+                       users, world.now)
+                .kind,
+            Verdict::Kind::admitted);
+  GuardFilter filter{.tenant = "t1", .user = "anna", .users = &users};
+  const auto limits = limits_view(world.table, filter, world.now)["limits"];
+  ASSERT_EQ(limits.size(), 2u);
+  EXPECT_EQ(row(limits, "user", "limit", "rpm")["remaining"], 999);
+  EXPECT_EQ(budgets_view(world.table, filter, world.now)["budgets"][0]["reserved_usd"], 2.0);
+  hold.settle(10, 1'000'000'000, users, world.now);
+  EXPECT_EQ(budgets_view(world.table, filter, world.now)["budgets"][0]["spent_usd"], 1.0);
+  filter.user = "carl";
+  EXPECT_FALSE(limits_view(world.table, filter, world.now)["limits"][0].contains("remaining"))
+      << "nobody has seen him";
+  filter.tenant = "t2";
+  EXPECT_TRUE(limits_view(world.table, filter, world.now)["limits"].empty());
+}
+
 TEST(BudgetsView, ShowsSpendAndReservations) {
   World world;
   const BudgetGuard& budget = world.table.guards->of(KeyIndex{0})->budgets[0];
@@ -74,7 +139,12 @@ TEST(BreakersView, ShowsEachModel) {
   ASSERT_EQ(view["breakers"].size(), 2u);
   EXPECT_EQ(view["breakers"][0]["state"], "open");
   EXPECT_EQ(view["breakers"][0]["open_ms"], 5000);
-  EXPECT_EQ(view["breakers"][1]["state"], "closed");
+  EXPECT_EQ(view["breakers"][0]["limited"], true) << "it said 429";
+  BreakerLine& failing = world.table.guards->breaker(ModelIndex{1});
+  for (uint64_t i = 0; i < BreakerRules::kConsecutive; ++i) failed(failing, Pass::yes, world.now.now_ns);
+  EXPECT_EQ(breakers_view(world.table, world.now)["breakers"][1]["state"], "open");
+  EXPECT_EQ(breakers_view(world.table, world.now)["breakers"][1]["limited"], false);
+  EXPECT_EQ(view["breakers"][1]["state"], "closed") << "as it was then";
 }
 
 TEST(Guards, AreBoundedByKMaxGuardLines) {

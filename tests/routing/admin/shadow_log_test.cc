@@ -32,13 +32,16 @@ struct World {
   }
   nlohmann::json line(ShadowText text = ShadowText::masked,
                       const std::vector<std::string>& custom = {}) const {
-    const std::string line = shadow_line(pair, text, custom);
+    const ShadowPolicies policies{.standard = {.text = text, .mask = custom}, .tenants = tenants};
+    const std::string line = shadow_line(pair, policies, ShadowDigest(secret));
     EXPECT_TRUE(line.ends_with("}\n"));
     return nlohmann::json::parse(line);
   }
   static void say(ShadowSide& side, std::string_view text) {
     side.append({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   }
+  std::string_view secret = "a secret of this weir";
+  std::map<std::string, ShadowPolicy, std::less<>> tenants = {};
   Table table;
   ShadowPair pair;
   uint8_t primary[core::limits::kMaxShadowTextBytes];
@@ -79,9 +82,22 @@ TEST(ShadowLog, ADigestTellsAnswersApartAndNothingElse) {
   World::say(world->pair.primary, kAnswer);
   World::say(world->pair.shadow, kAnswer);
   nlohmann::json line = world->line(ShadowText::digest);
-  EXPECT_EQ(line["primary"]["sha256"], line["shadow"]["sha256"]);
+  EXPECT_EQ(line["primary"]["digest"], line["shadow"]["digest"]);
   EXPECT_FALSE(line["primary"].contains("text"));
   EXPECT_EQ(line.dump().find("anna"), std::string::npos);
+}
+
+// What is masked could be found by trying, if everybody could compute the digest.
+TEST(ShadowLog, ADigestCannotBeComputedWithoutTheSecret) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, R"({"choices":[{"message":{"content":"abc"}}]})");
+  const std::string digest = world->line()["primary"]["digest"];
+  EXPECT_EQ(digest.size(), 64u);
+  EXPECT_NE(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad") << "SHA-256 of abc";
+  EXPECT_NE("hmac-sha256:" + digest, hash_key(world->secret, "abc")) << "nor the hash of a client key";
+  EXPECT_EQ(world->line()["primary"]["digest"], digest) << "the same after a restart";
+  world->secret = "the secret of another weir";
+  EXPECT_NE(world->line()["primary"]["digest"], digest);
 }
 
 TEST(ShadowLog, WordsOfTheOperatorAreMaskedToo) {
@@ -89,6 +105,20 @@ TEST(ShadowLog, WordsOfTheOperatorAreMaskedToo) {
   World::say(world->pair.primary, R"({"choices":[{"message":{"content":"Project Falcon begins"}}]})");
   EXPECT_EQ(world->line(ShadowText::masked, {"Falcon"})["primary"]["text"].get<std::string>().find("Falcon"),
             std::string::npos);
+}
+
+TEST(ShadowLog, EachTenantHasItsOwnPolicy) {
+  const auto world = std::make_unique<World>();
+  World::say(world->pair.primary, R"({"choices":[{"message":{"content":"Project Falcon begins"}}]})");
+  world->tenants = {{"t1", {.text = ShadowText::masked, .mask = {"Falcon"}}},
+                    {"t2", {.text = ShadowText::none}}};
+  EXPECT_EQ(world->line(ShadowText::digest)["primary"]["text"], "Project [custom] begins");
+  world->pair.tenant = 1;
+  EXPECT_FALSE(world->line()["primary"].contains("text"));
+  EXPECT_FALSE(world->line()["primary"].contains("digest"));
+  EXPECT_TRUE(world->line()["primary"].contains("output_tokens"));
+  world->tenants.erase("t2");
+  EXPECT_EQ(world->line()["primary"]["text"], "Project Falcon begins");
 }
 
 // What cannot be read is not written down: cut JSON, bytes that are none, errors of a provider.
@@ -99,7 +129,7 @@ TEST(ShadowLog, FailsClosed) {
     const auto world = std::make_unique<World>();
     World::say(world->pair.primary, body);
     EXPECT_FALSE(world->line()["primary"].contains("text")) << body;
-    EXPECT_FALSE(world->line()["primary"].contains("sha256")) << body;
+    EXPECT_FALSE(world->line()["primary"].contains("digest")) << body;
   }
   const auto world = std::make_unique<World>();
   World::say(world->pair.shadow, R"({"choices":[{"message":{"content":"x"}}]})");

@@ -139,6 +139,47 @@ TEST(AnswerCache, PurgesByTenantUnitAndScenario) {
   EXPECT_EQ(get(cache, 3), "");
 }
 
+TEST(AnswerCache, WhatWasBeingCollectedWhenSomethingWasPurgedIsNotStored) {
+  AnswerCache cache(kMemory);
+  put(cache, 1, "old", {.tenant = 10});
+  AnswerCache::Draft draft;
+  cache.begin(draft);
+  cache.append(draft, bytes_of("old"), kNow);
+  EXPECT_EQ(cache.purge(&CacheLine::tenant, 10), 1u);
+  EXPECT_FALSE(cache.store(draft, key_of(1), {.tenant = 10}, kTtl, kNow));
+  EXPECT_EQ(get(cache, 1), "");
+  EXPECT_EQ(cache.free_chunks(), cache.chunks()) << "nothing leaks";
+  put(cache, 1, "new", {.tenant = 10});
+  EXPECT_EQ(get(cache, 1), "new");
+}
+
+// Whenever the purge comes, what began before it is not there afterwards.
+TEST(AnswerCache, APurgeAndAStoreAtTheSameMomentLeaveNothing) {
+  AnswerCache cache(64 * AnswerCache::kChunkBytes);
+  for (uint64_t round = 0; round < 2000; ++round) {
+    AnswerCache::Draft draft;
+    cache.begin(draft);
+    cache.append(draft, bytes_of("old"), kNow);
+    std::atomic<bool> go{false};
+    std::thread purger([&] {
+      while (!go) std::this_thread::yield();
+      cache.purge(&CacheLine::tenant, 10);
+    });
+    go = true;
+    cache.store(draft, key_of(round), {.tenant = 10}, kTtl, kNow);
+    purger.join();
+    ASSERT_EQ(get(cache, round), "") << round;
+  }
+}
+
+TEST(AnswerCache, CountsWhatGaveWayBeforeItsTime) {
+  AnswerCache cache(4 * AnswerCache::kChunkBytes);
+  for (uint64_t i = 0; i < 4; ++i) put(cache, i, "x");
+  EXPECT_EQ(cache.evictions(), 0u);
+  put(cache, 4, "x");
+  EXPECT_GE(cache.evictions(), 1u);
+}
+
 TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
   AnswerCache cache(1 << 20);
   std::atomic<uint64_t> hits{0}, wrong{0};
@@ -154,8 +195,8 @@ TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
           cache.begin(draft);
           const std::string text = pattern(number, size);
           cache.append(draft, bytes_of(text), kNow);
-          random() % 8 == 0 ? cache.drop(draft)
-                            : cache.store(draft, key_of(number), {.tenant = number % 7 + 1}, kTtl, kNow);
+          if (random() % 8 == 0) cache.drop(draft);
+          cache.store(draft, key_of(number), {.tenant = number % 7 + 1}, kTtl, kNow);
           if (random() % 100 == 0) cache.purge(&CacheLine::tenant, random() % 7 + 1);
         } else if (const std::string text = get(cache, number); !text.empty()) {
           ++hits;

@@ -37,12 +37,12 @@ TEST(Budget, AdmitsExactlyAsManyWorstCasesAsFit) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(10, BudgetAction::reject);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(reserve(line, spec, kUsd, kNoon), Fit::fits);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(view(line, spec, kNoon).reserved, 10 * kUsd);
   settle(line, spec, kUsd, kUsd / 4);
   EXPECT_EQ(view(line, spec, kNoon).spent, kUsd / 4);
   EXPECT_EQ(reserve(line, spec, kUsd * 3 / 4, kNoon), Fit::fits);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
 }
 
 TEST(Budget, ARefusedRequestLeavesNothingReserved) {
@@ -81,7 +81,7 @@ TEST(Budget, ANewWindowBeginsWithWhatIsStillUnderWay) {
   const GuardTime next = after(kNoon, kHour);
   // 4 spent belong to the old hour; 6 are reserved and may be spent in this one.
   EXPECT_EQ(reserve(line, spec, 4 * kUsd, next), Fit::fits);
-  EXPECT_EQ(reserve(line, spec, 1, next), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 1, next), Fit::open);
   EXPECT_EQ(view(line, spec, next).spent, 0);
   settle(line, spec, 6 * kUsd, 1 * kUsd);
   EXPECT_EQ(view(line, spec, next).spent, 1 * kUsd);
@@ -105,7 +105,7 @@ TEST(Budget, ACalendarSetBackNeitherForgetsNorStaysShut) {
   const GuardTime wrong = after(kNoon, 1000 * static_cast<int64_t>(kHour));
   reserve(line, spec, 10 * kUsd, wrong);
   settle(line, spec, 10 * kUsd, 10 * kUsd);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(reserve(line, spec, 1, after(kNoon, kHour)), Fit::fits);
 }
 
@@ -142,14 +142,14 @@ TEST(Budget, ASoftRuleOpensAtItsLimitAndClosesWithHysteresis) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(100, BudgetAction::economy);
   EXPECT_EQ(reserve(line, spec, 95 * kUsd, kNoon), Fit::fits);
-  EXPECT_EQ(reserve(line, spec, 10 * kUsd, kNoon), Fit::opened);
-  EXPECT_EQ(reserve(line, spec, 1 * kUsd, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 10 * kUsd, kNoon), Fit::open);
+  EXPECT_EQ(reserve(line, spec, 1 * kUsd, kNoon), Fit::open);
   EXPECT_EQ(view(line, spec, kNoon).reserved, 106 * kUsd) << "soft rules reserve all the same";
   EXPECT_TRUE(view(line, spec, kNoon).open);
   settle(line, spec, 10 * kUsd, 0);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts) << "96 of 100: not yet";
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open) << "96 of 100: not yet";
   settle(line, spec, 95 * kUsd, 79 * kUsd);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts) << "80 and a bit";
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open) << "80 and a bit";
   settle(line, spec, 1 * kUsd, 0);
   EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::fits);
   EXPECT_FALSE(view(line, spec, kNoon).open);
@@ -168,9 +168,9 @@ TEST(Budget, AKillLastsUntilItsWindowEnds) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(100, BudgetAction::kill);
   reserve(line, spec, 100 * kUsd, kNoon);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::opened);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
   settle(line, spec, 100 * kUsd, 0);
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts) << "the money came back, the decision did not";
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open) << "the money came back, the decision did not";
   EXPECT_EQ(view(line, spec, kNoon).reserved, 0);
   EXPECT_EQ(reserve(line, spec, 1, after(kNoon, kHour)), Fit::fits);
 }
@@ -218,7 +218,7 @@ TEST(Budget, ARestoredLineCountsReservationsAsSpent) {
   restore(restored, saved);
   EXPECT_EQ(view(restored, spec, kNoon).spent, 6 * kUsd);
   EXPECT_EQ(reserve(restored, spec, 4 * kUsd, kNoon), Fit::fits);
-  EXPECT_EQ(reserve(restored, spec, 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(restored, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(reserve(restored, spec, 6 * kUsd, after(kNoon, kHour)), Fit::fits)
       << "the window of then is over";
 }

@@ -45,6 +45,27 @@ TEST(GuardState, SurvivesAProcessWithReservationsAsSpend) {
   EXPECT_EQ(after.view_of(1).spent, 7 * kUsd);
 }
 
+TEST(GuardState, ReadsTheSameASecondLaterThoughClocksDrift) {
+  const tests::GuardedTable compiled =
+      tests::compiled(tests::guarded_text("", "", ", limits: { rpd: 1000 }", ""));
+  Table table;
+  table.body = compiled.body;
+  table.tenants = compiled.tenants;
+  table.guards = compiled.bind(std::make_shared<GuardArena>(64));
+  const ScopeGuard& tenant = *table.guards->of(TenantIndex{0});
+  GuardTime now = World().now;
+  now.wall_ns += 300'000'000;
+  constexpr auto kDay = static_cast<size_t>(RateKind::day);
+  take(tenant.line->rates[kDay], tenant.limits.rates[kDay], 600, now.now_ns);
+  const std::string text = save_guards(table, now);
+  EXPECT_NE(text.find("rate tenant t1 day "), std::string::npos) << text;
+  for (const int64_t drift_ns : {100'000, -100'000}) {
+    now.now_ns += 1'000'000'000;
+    now.wall_ns += 1'000'000'000 + drift_ns;
+    EXPECT_EQ(save_guards(table, now), text);
+  }
+}
+
 TEST(GuardState, DoesNotOverwriteWhatHasBeenCounted) {
   World world;
   world.spend(0, 5 * kUsd, 3 * kUsd);
