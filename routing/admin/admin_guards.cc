@@ -11,7 +11,7 @@
 namespace weir::routing {
 
 const GuardTime& AdminApi::guard_time() {
-  return calendar_.at(control_.loop().now_ns(), control_.loop().wall_now_ns());
+  return calendar_.at(control_.loop().now_ns(), control_.gateway().calendar.point());
 }
 
 void AdminApi::get_limits(const Ticket& ticket, const Call& call) {

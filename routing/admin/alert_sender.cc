@@ -30,8 +30,10 @@ std::string sign_webhook(std::string_view secret, int64_t unix_seconds, std::str
   return signature;
 }
 
-AlertSender::AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post)
+AlertSender::AlertSender(core::Loop& loop, const Calendar& calendar, std::string secret, uint64_t first_id,
+                         Post post)
     : loop_(loop),
+      calendar_(calendar),
       secret_(std::move(secret)),
       post_(std::move(post)),
       due_(on_due, this),
@@ -46,7 +48,7 @@ AlertSender::~AlertSender() {
 }
 
 void AlertSender::see(const Record& record) {
-  auto alert = alert_of(record, calendar_.at(loop_.now_ns(), loop_.wall_now_ns()));
+  auto alert = alert_of(record, calendar_reader_.at(loop_.now_ns(), calendar_.point()));
   if (alert && queue_.add(*std::move(alert), next_id_, loop_.now_ns())) {
     ++next_id_;
     send_next();

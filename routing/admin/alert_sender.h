@@ -37,7 +37,7 @@ class AlertSender {
  public:
   // True: the target has taken it (2xx). It gives up soon after `stop` is requested.
   using Post = std::function<bool(const WebhookRequest&, std::stop_token stop)>;
-  AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post);
+  AlertSender(core::Loop& loop, const Calendar& calendar, std::string secret, uint64_t first_id, Post post);
   ~AlertSender();  // the request that is under way is given up
   AlertSender(const AlertSender&) = delete;
   AlertSender& operator=(const AlertSender&) = delete;
@@ -54,11 +54,12 @@ class AlertSender {
   static void on_due(core::Timer& timer);
 
   core::Loop& loop_;
+  const Calendar& calendar_;
   const std::string secret_;
   const Post post_;
   std::stop_source stop_;
   AlertQueue queue_;
-  CalendarClock calendar_;
+  CalendarReader calendar_reader_;
   core::Timer due_;
   uint64_t next_id_;
   uint64_t delivered_ = 0;

@@ -105,9 +105,8 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
     const BudgetSpec& spec = budgets[at].spec;
     // A line per rule: its window is part of the tag, for two rules of one user are two sums.
     const uint64_t rule = tag ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu;
-    const uint64_t window = window_at(spec.window_ns, now).number;
     BudgetLine* line = users.budgets.acquire(nonzero(rule), [&](const BudgetLine& held) {
-      return held.idle(window) ? uint64_t{0} : held.window.load(std::memory_order_relaxed) + 1;
+      return held.idle(now) ? uint64_t{0} : static_cast<uint64_t>(held.end_wall_ns.load(std::memory_order_relaxed));
     });
     if (line == nullptr) return false;
     user_budgets_[user_budget_count_++] = line;

@@ -118,7 +118,7 @@ void Server::begin_serving() {
     });
   }
   if (!config_.alert_url.empty()) {
-    alerts_ = std::make_unique<routing::AlertSender>(*loop_, config_.alert_secret, random_seed(),
+    alerts_ = std::make_unique<routing::AlertSender>(*loop_, gateway_->calendar, config_.alert_secret, random_seed(),
                                                      webhook_post(config_.alert_url));
     control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
   }

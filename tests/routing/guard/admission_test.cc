@@ -17,8 +17,7 @@ constexpr int64_t kUsd = 1'000'000'000;
 constexpr core::SipKey kSecret{.low = 1, .high = 2};
 
 GuardTime time_at(uint64_t now_ns) {
-  CalendarClock clock;
-  return clock.at(now_ns, 1'790'000'000'000'000'000 + static_cast<int64_t>(now_ns));
+  return CalendarReader().at(now_ns, {.offset_ns = 1'790'000'000'000'000'000, .epoch = 1});
 }
 const GuardTime kNow = time_at(1'000'000'000'000);
 

@@ -18,10 +18,7 @@ struct World {
     table.guards = compiled.bind(std::make_shared<GuardArena>(64));
   }
   Table table;
-  GuardTime now = [] {
-    CalendarClock clock;
-    return clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
-  }();
+  GuardTime now = CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'796'125'400'000'000'000, .epoch = 1});
 
   const BudgetGuard& budget(size_t index) const { return table.guards->of(TenantIndex{0})->budgets[index]; }
   BudgetView view_of(size_t index) const { return view(*budget(index).line, budget(index).spec, now); }
