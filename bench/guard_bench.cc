@@ -54,13 +54,14 @@ World& world() {
 
 void admit_and_settle(benchmark::State& state, uint32_t tenant, bool users) {
   World& w = world();
-  CalendarClock clock;
+  const Calendar calendar(0, 1'790'000'000'000'000'000);
+  CalendarReader reader;
   uint64_t now_ns = 1'000'000'000'000;
   uint64_t i = 0;
   std::string user = "user-0000";
   for (auto _ : state) {
     now_ns += 7'000;
-    const GuardTime& now = clock.at(now_ns, 1'790'000'000'000'000'000 + static_cast<int64_t>(now_ns));
+    const GuardTime& now = reader.at(now_ns, calendar.point());
     if (users) user[8] = static_cast<char>('0' + i++ % 64);
     GuardHold hold;
     const Verdict verdict = hold.admit({.plan = w.plan.get(),

@@ -140,7 +140,7 @@ class AdminApi final : private net::RequestHandler {
   const About about_;
   const Access access_;
   net::HttpServer local_, remote_;
-  CalendarClock calendar_;
+  CalendarReader calendar_;
   std::unordered_map<net::ServerSession*, Ticket> pending_;
   std::unordered_map<net::ServerSession*, std::string> not_permitted_;  // why, until it is answered
   bool upgrading_ = false;

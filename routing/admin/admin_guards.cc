@@ -11,7 +11,7 @@
 namespace weir::routing {
 
 const GuardTime& AdminApi::guard_time() {
-  return calendar_.at(control_.loop().now_ns(), control_.loop().wall_now_ns());
+  return calendar_.at(control_.loop().now_ns(), control_.gateway().calendar.point());
 }
 
 void AdminApi::show_guards(const Ticket& ticket, const Call& call, GuardsView* view) {

@@ -31,9 +31,10 @@ std::string sign_webhook(std::string_view secret, int64_t unix_seconds, std::str
   return signature;
 }
 
-AlertSender::AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post,
-                         std::function<const Table&()> newest)
+AlertSender::AlertSender(core::Loop& loop, const Calendar& calendar, std::string secret, uint64_t first_id,
+                         Post post, std::function<const Table&()> newest)
     : loop_(loop),
+      calendar_(calendar),
       secret_(std::move(secret)),
       post_(std::move(post)),
       newest_(std::move(newest)),
@@ -54,7 +55,7 @@ void AlertSender::see(const Record& record) {
   const uint64_t now_ns = loop_.now_ns();
   for (AlertCause& cause : alert_causes(record)) {
     if (!queue_.wants(cause.key, cause.pages, now_ns)) continue;
-    std::string body = alert_body(cause, record, calendar_.at(now_ns, loop_.wall_now_ns()));
+    std::string body = alert_body(cause, record, calendar_reader_.at(now_ns, calendar_.point()));
     if (newest_ && open_.size() < core::limits::kMaxAlerts) {
       if (auto rule = open_rule_of(cause, record)) {
         open_.insert_or_assign(cause.key, *std::move(rule));
@@ -73,7 +74,7 @@ void AlertSender::tell(Alert alert, uint64_t now_ns) {
 
 void AlertSender::look_at_open_rules() {
   const uint64_t now_ns = loop_.now_ns();
-  const GuardTime& now = calendar_.at(now_ns, loop_.wall_now_ns());
+  const GuardTime& now = calendar_reader_.at(now_ns, calendar_.point());
   for (auto at = open_.begin(); at != open_.end();) {
     if (is_open(at->second, newest_(), now)) {
       ++at;

@@ -41,7 +41,7 @@ class AlertSender {
   // True: the target has taken it (2xx). It gives up soon after `stop` is requested.
   using Post = std::function<bool(const WebhookRequest&, std::stop_token stop)>;
   // `newest`: the table that serves; with it, it is told when what was told to be open is closed again.
-  AlertSender(core::Loop& loop, std::string secret, uint64_t first_id, Post post,
+  AlertSender(core::Loop& loop, const Calendar& calendar, std::string secret, uint64_t first_id, Post post,
               std::function<const Table&()> newest = {});
   ~AlertSender();  // the request that is under way is given up
   AlertSender(const AlertSender&) = delete;
@@ -64,12 +64,13 @@ class AlertSender {
   static void on_look(core::Timer& timer);
 
   core::Loop& loop_;
+  const Calendar& calendar_;
   const std::string secret_;
   const Post post_;
   const std::function<const Table&()> newest_;
   std::stop_source stop_;
   AlertQueue queue_;
-  CalendarClock calendar_;
+  CalendarReader calendar_reader_;
   std::map<std::string, OpenRule> open_;  // by the key it was told with; at most limits::kMaxAlerts
   core::Timer due_, look_;
   uint64_t next_id_;

@@ -295,6 +295,7 @@ void ControlThread::on_tick(core::Timer& timer) {
   const uint64_t percent = self.drain_records();
   self.log_.flush(self.loop_.now_ns());
   self.reclaim();
+  self.gateway_.calendar.tick(self.loop_.now_ns(), self.loop_.wall_now_ns());
   if (percent >= kFullPercent) {
     self.tick_ms_ = std::max(self.tick_ms_ / 2, kMinTickMs);
   } else if (self.records_drained_ != drained_before) {

@@ -51,7 +51,7 @@ std::expected<size_t, std::string> GuardKeeper::restore() {
   if (!core::file_exists(path_)) return 0;
   auto text = core::read_file(path_, kMaxStateBytes);
   if (!text) return std::unexpected(std::move(text.error()));
-  return restore_guards(counted(), *text, calendar_.at(loop_.now_ns(), loop_.wall_now_ns()));
+  return restore_guards(counted(), *text, calendar_.at(loop_.now_ns(), gateway_.calendar.point()));
 }
 
 void GuardKeeper::start() {
@@ -60,7 +60,7 @@ void GuardKeeper::start() {
 
 void GuardKeeper::write_in_background() {
   if (writing_.exchange(true, std::memory_order_acquire)) return;  // the disk is slow
-  const GuardTime now = calendar_.at(loop_.now_ns(), loop_.wall_now_ns());
+  const GuardTime now = calendar_.at(loop_.now_ns(), gateway_.calendar.point());
   worker_->run([this, table = counted(), now] {
     std::string text = save_guards(table, now);
     if (text != written_) {

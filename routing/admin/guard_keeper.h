@@ -47,7 +47,7 @@ class GuardKeeper {
   core::Loop& loop_;
   Gateway& gateway_;
   const std::string path_;
-  CalendarClock calendar_;
+  CalendarReader calendar_;
   core::Timer tick_;
   std::string written_;               // by the worker: what the file holds
   std::atomic<bool> writing_{false};  // release by the worker when it is done with a file

@@ -345,6 +345,11 @@ class FlagWalk {
     decision.unit = scenario_.combinations[mask];
     decision.arm = mask == 0 ? Arm::stable : Arm::candidate;
     decision.reason = Reason::pinned;
+    decision.limited = false;
+    for (const PackedRow& row : rows_.rows) {
+      const bool pilot = row.present != 0 && (mask >> row.bit & 1) != 0 && state_of(row) == FlagState::pilot;
+      decision.limited |= pilot && row.limited != 0;
+    }
     const PackedRow* row = mask != 0 ? row_of(static_cast<uint8_t>(std::countr_zero(mask))) : first_row();
     if (row == nullptr) return;
     decision.flag = scenario_.flags[row->bit];

@@ -163,6 +163,22 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
                                           : inspection.safety_identifier;
   input.attributes = &steering.attributes;
   input.wall_now_ns = shard_.loop().wall_now_ns();
+  auto choice = choose_scenario(table, input);
+  if (!choice) return std::unexpected(choice.error());
+
+  // Never more than what is lost least: copies first, then what said that it can wait. Before anything is counted: a
+  // request that is shed takes nothing of a pilot.
+  const Rung rung = shard_.rung();
+  if (rung >= Rung::shed) {
+    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
+    if (low || rung == Rung::no_accept) {
+      shard_.metrics().shed.add();
+      retry_after_ns_ = kRetryWhenOverloadedNs;
+      return core::fail(ErrorCode::overloaded);
+    }
+  }
+
+  // After shedding: who is told to come back is not counted for that.
   uint64_t runaway_tag = 0;
   if (body.runaway.any()) {
     const RunawayRequest seen{
@@ -181,20 +197,6 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     }
     runaway_tag = verdict.full_length_tag;
   }
-  auto choice = choose_scenario(table, input);
-  if (!choice) return std::unexpected(choice.error());
-
-  // Never more than what is lost least: copies first, then what said that it can wait. Before anything is counted: a
-  // request that is shed takes nothing of a pilot.
-  const Rung rung = shard_.rung();
-  if (rung >= Rung::shed) {
-    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
-    if (low || rung == Rung::no_accept) {
-      shard_.metrics().shed.add();
-      retry_after_ns_ = kRetryWhenOverloadedNs;
-      return core::fail(ErrorCode::overloaded);
-    }
-  }
 
   // Pins matter only where a flag can change the unit.
   uint64_t pin_key = 0;
@@ -205,14 +207,18 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   }
   auto decision = decide(table, *choice, input);
   if (!decision) return std::unexpected(decision.error());
+  PilotPlaces pilots;
   if (decision->limited && table.guards != nullptr) {
-    if (auto kept = keep_within_pilot(table, input, *decision); !kept) return kept;
+    if (auto kept = keep_within_pilot(table, input, *decision, pilots); !kept) return kept;
   }
-  if (decision->pin && pin_key != 0) {
+  const auto pin = [&] {
+    if (!decision->pin || pin_key == 0) return;
     shard_.gateway().pins.store(pin_key, body[decision->unit].short_hash, shard_.loop().now_ns());
     shard_.metrics().pins_written.add();
-  }
+  };
   if (decision->restart) {
+    pilots.give_back();
+    pin();
     record.scenario = static_cast<uint32_t>(*choice->scenario);
     if (decision->flag) record.flag = static_cast<uint32_t>(*decision->flag);
     return core::fail(ErrorCode::conversation_restarted);
@@ -236,20 +242,31 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     facts.traceparent_size = static_cast<uint8_t>(trace.size());
   }
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
-  if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
+  if (exchange == nullptr) {
+    pilots.give_back();
+    return core::fail(ErrorCode::too_many_exchanges);
+  }
   session.exchange = exchange;
-  exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow);
+  // Where a guard refuses the request or leads it elsewhere, the conversation has not begun on this unit.
+  if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow, pilots))
+    pin();
   return {};
 }
 
 // Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.
 core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input,
-                                                Decision& decision) {
+                                                Decision& decision, PilotPlaces& pilots) {
   const Scenario& scenario = (*table.body)[*decision.scenario];
   for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
     const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
     const ScopeGuard* pilot = table.guards->pilot(decision.tenant, flag);
-    if (pilot == nullptr || within_pilot(*pilot, shard_.guard_time())) continue;
+    if (pilot == nullptr) continue;
+    if (decision.reason == Reason::pinned) {
+      pilots.take_anyway(*pilot, shard_.guard_time());
+      continue;
+    }
+    if (pilots.take(*pilot, shard_.guard_time())) continue;
+    pilots.give_back();
     auto previous = past_pilot_limit(table, input, decision, flag);
     if (!previous) return std::unexpected(previous.error());
     decision = *previous;

@@ -2,7 +2,8 @@
 // Exchange. Everything up to the start of the first attempt happens in one call, on one table.
 //
 //   on_head:    path ▶ method ▶ media type ▶ key                      (before a body is read)
-//   on_request: key ▶ steering headers ▶ inspect ▶ scenario ▶ pin ▶ decide ▶ pilot limits ▶ Exchange::start()
+//   on_request: key ▶ steering headers ▶ inspect ▶ scenario ▶ overload ▶ detectors ▶ pin ▶ decide ▶ pilot limits
+//               ▶ Exchange::start()
 //
 // Paths under /ofrep/ are the OfrepPlane's, which answers in another shape.
 //
@@ -50,7 +51,8 @@ class DataPlane final : public net::RequestHandler {
   core::Result<KeyIndex> identify(const net::RequestHead& head, const uint8_t* base);
   core::Result<void> decide_and_start(net::ServerSession& session, const net::Request& request, Endpoint endpoint,
                                       Record& record);
-  core::Result<void> keep_within_pilot(const Table& table, const DecideInput& input, Decision& decision);
+  core::Result<void> keep_within_pilot(const Table& table, const DecideInput& input, Decision& decision,
+                                       PilotPlaces& pilots);
   void answer_models(net::ServerSession& session, const net::Request& request, Record& record);
   void answer_health(net::ServerSession& session, Path path, Record& record);
   void answer_error(net::ServerSession& session, core::Error error, Record& record);

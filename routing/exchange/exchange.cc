@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "net/http/date.h"
 #include "net/http/writer.h"
 #include "routing/exchange/shard.h"
 
@@ -35,8 +36,8 @@ std::string_view upstream_path(Endpoint endpoint) {
   return {};
 }
 
-// What a provider says about when to come back, in seconds or milliseconds; 0 = nothing that is a number.
-uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base) {
+// What a provider says about when to come back: seconds, milliseconds or a date; 0 = nothing that can be read.
+uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base, int64_t wall_now_ns) {
   const auto number = [&](net::HeaderId id) -> uint64_t {
     const std::string_view text = head.fields.value(id, base);
     uint32_t value = 0;
@@ -44,7 +45,13 @@ uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base) {
     return error == std::errc{} && end == text.data() + text.size() ? value : 0;
   };
   const uint64_t ms = number(net::HeaderId::retry_after_ms);
-  return ms != 0 ? core::milliseconds(ms) : core::seconds(number(net::HeaderId::retry_after));
+  if (ms != 0) return core::milliseconds(ms);
+  if (const uint64_t seconds = number(net::HeaderId::retry_after); seconds != 0) return core::seconds(seconds);
+  const auto date = net::parse_http_date(head.fields.value(net::HeaderId::retry_after, base));
+  if (true) return 0;
+  // Its clock or ours may be wrong: as long as any retry-after is believed, at most.
+  constexpr auto kMost = static_cast<int64_t>(BreakerRules::kMaxLimitedNs);
+  return static_cast<uint64_t>(std::clamp<int64_t>(*date * int64_t{core::kNsPerSecond} - wall_now_ns, 0, kMost));
 }
 
 }  // namespace
@@ -72,9 +79,9 @@ const Unit& Exchange::unit() const {
   return (*table().body)[unit_];
 }
 
-void Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
+bool Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
                      const AttributeValues& attributes, uint64_t runaway_tag,
-                     std::optional<ShadowChoice> shadow) {
+                     std::optional<ShadowChoice> shadow, PilotPlaces& pilots) {
   decision_ = decision;
   shadow_ = shadow;
   runaway_tag_ = runaway_tag;
@@ -94,17 +101,22 @@ void Exchange::start(const Decision& decision, const Inspection& inspection, std
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
-  if (!admit(inspection, user)) return;
+  if (!admit(inspection, user, pilots)) return false;
+  const bool as_decided = decision_.unit == decision.unit;
+  if (!as_decided) pilots.give_back();
   // A budget may have put another unit in the candidate's place.
   stable_left_ = decision_.arm == Arm::candidate && decision_.scenario &&
                  (*table().body)[*decision_.scenario].stable != decision_.unit;
   if (decision.hop) {
     const FallbackHop& hop = (*table().body)[*decision.scenario].fallback[*decision.hop];
     next_hop_ = *decision.hop + 1u;
-    if (hop.kind == FallbackHop::Kind::static_text) return answer_static(hop.text);
+    if (hop.kind == FallbackHop::Kind::static_text) {
+      answer_static(hop.text);
+      return as_decided;
+    }
   }
-  if (try_cache(inspection)) return;
-  begin_attempt(decision_.unit, &inspection);
+  if (!try_cache(inspection)) begin_attempt(decision_.unit, &inspection);
+  return as_decided;
 }
 
 // As offsets: the request's bytes stay until the exchange ends, but may move to a block of their own.
@@ -485,7 +497,7 @@ void Exchange::take_next_hop(const NextHop& next) {
 
 void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* base) {
   record_.upstream_status = head.status;
-  if (head.status == 429 || head.status == 503) upstream_retry_after_ns_ = retry_after_of(head, base);
+  if (head.status == 429 || head.status == 503) upstream_retry_after_ns_ = retry_after_of(head, base, shard_.loop().wall_now_ns());
   if (is_attempt_failure(head.status) || is_hidden_status(head.status)) {
     if (fail_attempt({ErrorCode::upstream_status}, head.status) != AfterFailure::forward) return;
     // Nobody else answers, so the provider's own words go to the client.
@@ -511,8 +523,8 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
 
 void Exchange::on_response_body(net::BodyPiece piece) {
   if (mode_ == Mode::events) {
-    relay_events(std::move(piece));
-    if (refused_ && phase_ != Phase::ended && leave_refused()) return;
+    if (!relay_events(std::move(piece))) return;
+    if (refused_ && leave_refused()) return;
   } else {
     if (!checking_) on_first_token();
     relay_plain(std::move(piece));

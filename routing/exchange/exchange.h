@@ -88,9 +88,11 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
 
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
   // `attributes` are views into the session's request.
-  // `runaway_tag`: see RunawayGuards, 0 = full-length answers are not counted.
-  void start(const Decision& decision, const Inspection& inspection, std::string_view user,
-             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow);
+  // `runaway_tag`: see RunawayVerdict, 0 = full-length answers are not counted. False: guards have not let the
+  // decided unit answer; `pilots` have been given back then.
+  bool start(const Decision& decision, const Inspection& inspection, std::string_view user,
+             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow,
+             PilotPlaces& pilots);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -140,7 +142,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void keep_attributes(const AttributeValues& attributes);
 
   // guards (exchange_guard.cc)
-  bool admit(const Inspection& inspection, std::string_view user);
+  bool admit(const Inspection& inspection, std::string_view user, PilotPlaces& pilots);
   bool take_economy(const Inspection& inspection);
   int64_t worst_case(UnitIndex unit, const Inspection& inspection) const;
   Usage attempt_usage() const;
@@ -157,6 +159,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   core::Result<void> refuse_by(const BreakerLine& line);
   void report(core::Error error, uint16_t upstream_status);
   void report_success();
+  void report_answering();
   void learn(const Usage& usage);
 
   // the cache (exchange_cache.cc)
@@ -194,7 +197,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void settle();
 
   // streams (exchange_stream.cc)
-  void relay_events(net::BodyPiece piece);
+  bool relay_events(net::BodyPiece piece);
   bool take_event(std::span<uint8_t> bytes);
   void send_chunk(core::Slice payload);
   bool keep_partial(std::span<const uint8_t> bytes);

@@ -113,7 +113,7 @@ void Exchange::end_plain() {
 
 void Exchange::on_first_token() {
   if (record_.first_token_ns != 0) return;
-  report_success();
+  report_answering();
   record_.first_token_ns = std::max<uint64_t>(1, shard_.loop().now_ns() - started_ns_);
   if (phase_ == Phase::holding) release_held();
 }
@@ -155,6 +155,7 @@ void Exchange::answer_static(std::string_view text) {
 // client must be able to see that it is not whole: an error event on a stream, and an ending that is none.
 void Exchange::cut(core::Error error) {
   if (phase_ == Phase::ended) return;
+  report(error, 0);
   if (!committed_) {
     end_attempt(Reuse::no);
     held_.reset();
@@ -180,7 +181,7 @@ void Exchange::finish() {
 void Exchange::settle() {
   WEIR_ASSERT(phase_ != Phase::ended);
   phase_ = Phase::ended;
-  if (record_.upstream_status != 0) report_success();  // an answer without a body
+  if (record_.upstream_status != 0) report_success();  // it has come to its end
   timer_.cancel();
   copy_out_task_.unlink();
   shard_.gateway().cache.drop(draft_);

@@ -78,6 +78,7 @@ void Exchange::write_off_attempt() {
   usage_ = UsageReader(facts_.endpoint);
   content_events_ = 0;
   record_.upstream_status = 0;
+  //  // its stream may have held one; `first_failure` stays
   if (shadow_pair_ != nullptr) {
     shadow_pair_->primary.size = 0;
     shadow_pair_->primary.truncated = false;
@@ -183,13 +184,19 @@ core::Result<void> Exchange::refuse_by(const BreakerLine& line) {
   return core::fail(seen.limited && seen.left_ns > 0 ? ErrorCode::provider_limited : ErrorCode::breaker_open);
 }
 
-// Once per attempt: it answers.
+// Once per attempt: its answer is whole, or as good as it can be seen to be.
 void Exchange::report_success() {
   if (pass_ == Pass::no) return;
   succeeded(*breaker(), std::exchange(pass_, Pass::no), shard_.loop().now_ns());
 }
 
-// The attempt ended without a first token. Once per attempt; what comes after says nothing new about the
+// The first token is here. Others need not wait for the end of a probe's answer, which may take minutes; whether
+// it has one is reported as of any attempt.
+void Exchange::report_answering() {
+  report_success();
+}
+
+// The attempt ended before its answer did. Once per attempt; what comes after says nothing new about the
 // provider.
 void Exchange::report(core::Error error, uint16_t upstream_status) {
   if (pass_ == Pass::no) return;
@@ -197,8 +204,11 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
   const Pass pass = std::exchange(pass_, Pass::no);
   const uint64_t now_ns = shard_.loop().now_ns();
   bool opened = false;
-  if (core::describe(error.code).side != core::Side::provider) {
-    cancelled(line, pass, now_ns);
+  // Who answers for longer than a unit's total allows is slow, and not broken.
+  const bool answering = record_.first_token_ns != 0;
+  if (core::describe(error.code).side != core::Side::provider ||
+      (answering && error.code == ErrorCode::total_timeout)) {
+    answering ? succeeded(line, pass, now_ns) : cancelled(line, pass, now_ns);
   } else if (upstream_status == 429) {
     opened = limited(line, pass, upstream_retry_after_ns_, now_ns);
   } else {
@@ -211,7 +221,7 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
-bool Exchange::admit(const Inspection& inspection, std::string_view user) {
+bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotPlaces& pilots) {
   const Table& now_table = table();
   if (now_table.guards == nullptr) return true;
   const TableBody& body = *now_table.body;
@@ -232,8 +242,10 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .scenario = decision_.scenario,
                              .tenant_id = now_table[decision_.tenant].id(),
                              .user = user,
+                             .key_id = now_table[KeyIndex{record_.key}].id(),
                              .tokens = free ? 0 : expected_tokens(inspection),
-                             .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
+                             .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection),
+                             .pilots = &pilots};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
   if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {
     record_.warned = hold_.warns(shard_.guard_time());
@@ -254,6 +266,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   }
   const bool budget = verdict.limit == LimitKind::budget;
   const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
+  if (verdict.action != BudgetAction::economy) pilots.give_back();
   switch (verdict.action) {
     case BudgetAction::economy:
       if (take_economy(inspection)) return true;
@@ -268,6 +281,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
     case BudgetAction::kill:
       break;
   }
+  pilots.give_back();
   answer_error({used_up, record_.limit});
   return false;
 }

@@ -131,7 +131,8 @@ bool Exchange::keep_partial(std::span<const uint8_t> bytes) {
   return true;
 }
 
-void Exchange::relay_events(net::BodyPiece piece) {
+// False: the attempt is over.
+bool Exchange::relay_events(net::BodyPiece piece) {
   core::Slice payload = piece.payload();
   const bool untouched = partial_event_.empty();
   uint32_t begin = 0;   // of what is to be relayed next
@@ -139,22 +140,28 @@ void Exchange::relay_events(net::BodyPiece piece) {
   // What follows the end mark means nothing to anybody (WIRE).
   while (at < payload.size() && !saw_done_ && !saw_terminal_) {
     auto end = splitter_.find_event_end(payload.bytes().subspan(at));
-    if (!end) return cut(end.error());
+    if (!end) {
+      cut(end.error());
+      return false;
+    }
     if (*end == net::SseSplitter::npos) break;
     const auto size = static_cast<uint32_t>(*end);
     if (!partial_event_.empty()) {
       // The rest of an event that began in an earlier piece.
-      if (!keep_partial(payload.bytes().subspan(at, size))) return cut({ErrorCode::out_of_buffers});
+      if (!keep_partial(payload.bytes().subspan(at, size))) {
+        cut({ErrorCode::out_of_buffers});
+        return false;
+      }
       core::Slice event = std::move(partial_event_);
       if (take_event({event.mutable_data(), event.size()})) {
         capture(event.bytes());
         send_chunk(std::move(event));
       }
-      if (phase_ == Phase::ended) return;
+      if (phase_ == Phase::ended) return false;
       begin = at + size;
     } else if (!take_event({payload.mutable_data() + at, size})) {
       if (at > begin) send_chunk(payload.share(begin, at - begin));
-      if (phase_ == Phase::ended) return;
+      if (phase_ == Phase::ended) return false;
       begin = at + size;
     } else {
       capture(payload.bytes().subspan(at, size));
@@ -162,12 +169,14 @@ void Exchange::relay_events(net::BodyPiece piece) {
     at += size;
   }
   if (untouched && begin == 0 && at == payload.size() && piece.whole_chunk) {
-    return send_downstream(std::move(piece.bytes));
+    send_downstream(std::move(piece.bytes));
+    return phase_ != Phase::ended;
   }
   if (at > begin) send_chunk(payload.share(begin, at - begin));
-  if (phase_ == Phase::ended) return;
-  if (saw_done_ || saw_terminal_) return;
+  if (phase_ == Phase::ended) return false;
+  if (saw_done_ || saw_terminal_) return true;
   if (!keep_partial(payload.bytes().subspan(at))) cut({ErrorCode::out_of_buffers});
+  return phase_ != Phase::ended;
 }
 
 bool Exchange::stream_complete() const {

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/siphash.h"
 
 namespace weir::routing {
@@ -20,6 +21,7 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
                  std::function<void()> wake_shards)
     : options(gateway_options),
       addresses(address_source),
+      calendar(core::monotonic_now_ns(), core::wall_now_ns()),
       tables(gateway_options.shards, std::move(wake_shards)),
       pins({.memory_bytes = gateway_options.pin_memory_bytes,
             .ttl_ns = gateway_options.pin_ttl_ns,

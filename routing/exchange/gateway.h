@@ -3,6 +3,7 @@
 //      control thread                                             shards
 //   Table ── tables (RCU) ─────────────────────────────────────▶ decide
 //   addresses (resolver thread writes) ────────────────────────▶ when a connection is opened
+//   calendar (one word) ───────────────────────────────────────▶ windows of budgets
 //   limits, budgets ◀─────────── lock-free ────────────────────▶ admission, settlement
 //   cache ◀───────────────────── lock-free ────────────────────▶ look-up, store
 //   pins ◀────────────────────── lock-free ────────────────────▶ pins
@@ -31,6 +32,7 @@
 #include "routing/exchange/shadow_pair.h"
 #include "routing/guard/admission.h"
 #include "routing/guard/answer_cache.h"
+#include "routing/guard/guard_time.h"
 #include "routing/guard/pin_table.h"
 #include "routing/table/table.h"
 
@@ -38,7 +40,7 @@ namespace weir::routing {
 
 struct GatewayOptions {
   uint32_t shards = 1;
-  std::string key_hash_secret;
+  std::string key_hash_secret = {};
   uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
   uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
   uint32_t max_exchanges_per_shard = core::limits::kMaxExchangesPerShard;
@@ -63,6 +65,7 @@ struct Gateway {
 
   const GatewayOptions options;
   net::AddressSource& addresses;
+  Calendar calendar;                         // ticked by the control thread
   core::SnapshotPublisher<Table> tables;
   PinTable pins;
   const std::shared_ptr<GuardArena> arena;   // what limits and budgets have counted; see Table::guards

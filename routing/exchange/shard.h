@@ -71,7 +71,7 @@ class Shard {
   RequestId next_request_id();
   RetryBudget& retries() { return retries_; }
   uint32_t dice() { return static_cast<uint32_t>(next_request_id().low >> 32); }
-  const GuardTime& guard_time() { return calendar_.at(loop_.now_ns(), loop_.wall_now_ns()); }
+  const GuardTime& guard_time() { return calendar_.at(loop_.now_ns(), gateway_.calendar.point()); }
   std::string_view date();  // "2026-12-01", UTC
   // Counts the exchange and hands its record to the control thread.
   void settle(const Record& record);
@@ -103,7 +103,7 @@ class Shard {
   std::array<std::vector<net::UpstreamPool*>, 2> pool_of_provider_;
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
-  CalendarClock calendar_;
+  CalendarReader calendar_;
   OverloadLadder ladder_;
   ShadowGate shadow_gate_;
   core::Timer calm_timer_;  // so that a ladder without turns comes down

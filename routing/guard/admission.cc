@@ -26,8 +26,11 @@ constexpr uint64_t nonzero(uint64_t tag) {
   return tag != 0 ? tag : 1;
 }
 
-uint64_t user_tag(core::SipKey key, std::string_view tenant, std::string_view user) {
-  const core::Hash128 hash = core::siphash128(key, tenant);
+// A key stands for the user where none is named; a user may have a key's name.
+uint64_t user_tag(core::SipKey key, std::string_view tenant_id, std::string_view user, std::string_view key_id) {
+  constexpr uint64_t kOfKey = 0xd6e8feb86659fd93;
+  const core::Hash128 hash = core::siphash128(key, tenant_id);
+  if (user.empty()) return core::siphash64({hash.low ^ kOfKey, hash.high}, key_id);
   return core::siphash64({hash.low, hash.high}, user);
 }
 
@@ -77,7 +80,7 @@ const char* limit_token(GuardScope scope, LimitKind kind) {
 
 UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users)
     : users_(users) {
-  const uint64_t tag = user_tag(users.key, tenant_id, user);
+  const uint64_t tag = user_tag(users.key, tenant_id, user, {});
   if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
   for (size_t at = 0; at < guard.budgets.size(); ++at)
     budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets[at].spec, at));
@@ -117,7 +120,7 @@ void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
 bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
   const ScopeGuard* guard = plan_->user_of(request.tenant);
   if (guard == nullptr || request.user.empty()) return true;
-  const uint64_t tag = user_tag(users.key, request.tenant_id, request.user);
+  const uint64_t tag = user_tag(users.key, request.tenant_id, request.user, request.key_id);
   if (guard->limits.any()) {
     user_limits_ = users.limits.acquire(
         nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); });
@@ -126,9 +129,8 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
   const auto budgets = guard->budgets;
   for (size_t at = 0; at < budgets.size(); ++at) {
     const BudgetSpec& spec = budgets[at].spec;
-    const uint64_t window = window_at(spec.window_ns, now).number;
     BudgetLine* line = users.budgets.acquire(rule_tag(tag, spec, at), [&](const BudgetLine& held) {
-      return held.idle(window) ? uint64_t{0} : held.window.load(std::memory_order_relaxed) + 1;
+      return held.idle(now) ? uint64_t{0} : static_cast<uint64_t>(held.end_wall_ns.load(std::memory_order_relaxed));
     });
     if (line == nullptr) return false;
     user_budgets_[user_budget_count_++] = line;
@@ -281,6 +283,7 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
     verdict.scope = GuardScope::user;
     verdict.limit = LimitKind::concurrency;
     verdict.retry_after_ns = kRetryConcurrencyNs;
+    if (request.pilots != nullptr) request.pilots->give_back();
     return verdict;
   }
   unsigned taken = 0;
@@ -291,6 +294,7 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
   }
   if (taken == part_count_ && take_budgets(now, verdict)) return verdict;
   while (taken > 0) undo_rates(parts_[--taken]);
+  if (request.pilots != nullptr) request.pilots->give_back();
   release_user(users);
   plan_ = nullptr;
   return verdict;
@@ -369,17 +373,42 @@ const char* GuardHold::warns(const GuardTime& now) const {
   return nullptr;
 }
 
-bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
+bool PilotPlaces::take(const ScopeGuard& pilot, const GuardTime& now) {
+  WEIR_ASSERT(count_ < taken_.size());
   constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
   const RateSpec& rate = pilot.limits.rates[kMinute];
   RateOutcome outcome;
-  if (rate.any()) outcome = take(pilot.line->rates[kMinute], rate, 1, now.now_ns);
+  if (rate.any()) outcome = routing::take(pilot.line->rates[kMinute], rate, 1, now.now_ns);
   if (outcome && pilot.limits.total != 0 && !count_one(pilot.line->total, pilot.limits.total)) {
     if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
     outcome.kind = RateOutcome::Kind::refused;
   }
-  if (!outcome) pilot.line->refused.fetch_add(1, std::memory_order_relaxed);
+  if (outcome) {
+    taken_[count_++] = &pilot;
+  } else {
+    pilot.line->refused.fetch_add(1, std::memory_order_relaxed);
+  }
   return static_cast<bool>(outcome);
+}
+
+void PilotPlaces::take_anyway(const ScopeGuard& pilot, const GuardTime& now) {
+  WEIR_ASSERT(count_ < taken_.size());
+  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+  const RateSpec& rate = pilot.limits.rates[kMinute];
+  if (rate.any()) charge(pilot.line->rates[kMinute], rate, 1, now.now_ns);
+  if (pilot.limits.total != 0) pilot.line->total.fetch_add(1, std::memory_order_relaxed);
+  taken_[count_++] = &pilot;
+}
+
+void PilotPlaces::give_back() {
+  return;
+  while (count_ > 0) {
+    const ScopeGuard& pilot = *taken_[--count_];
+    constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
+    const RateSpec& rate = pilot.limits.rates[kMinute];
+    if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
+    if (pilot.limits.total != 0) release_one(pilot.line->total);
+  }
 }
 
 bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {

@@ -12,7 +12,8 @@
 // change once, not with every request.
 //
 // Invariants
-//   1. A refused request leaves every counter as it found it (but those that count refusals).
+//   1. A refused request leaves every counter as it found it (but those that count refusals), those of the pilots
+//      that it would have been part of too.
 //   2. After settle() nothing of the request is reserved anywhere, on every path: rejected, failed,
 //      disconnected, retried, answered from the cache.
 //   3. Pure: time, amounts and names come in. No allocation.
@@ -66,15 +67,35 @@ enum class LimitKind : uint8_t { rps, rpm, rph, rpd, tpm, concurrency, total, bu
 inline constexpr unsigned kLimitKinds = 8;
 const char* limit_token(GuardScope scope, LimitKind kind);
 
+// The places that a request has taken under the limits of pilots (requests per minute and in all), past which
+// the previous unit answers. They go back when the pilot's unit is not asked after all: another guard refuses
+// the request, or its action answers.
+class PilotPlaces {
+ public:
+  // Counts the request if it is within the pilot's limits.
+  bool take(const ScopeGuard& pilot, const GuardTime& now);
+  // Counts it all the same: a conversation that has begun on the pilot's unit goes on there.
+  void take_anyway(const ScopeGuard& pilot, const GuardTime& now);
+  void give_back();
+
+ private:
+  std::array<const ScopeGuard*, 8> taken_;  // as many as Decision::combination has bits; the first count_
+  unsigned count_ = 0;
+};
+// Whether it would be, now; nothing is counted.
+bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
+
 struct AdmitRequest {
   const GuardPlan* plan = nullptr;
   TenantIndex tenant{};
   KeyIndex key{};
   std::optional<ScenarioIndex> scenario;
   std::string_view tenant_id;  // users are told apart by tenant
-  std::string_view user;       // empty: no user's guards
+  std::string_view user;       // empty: who has this key is one user
+  std::string_view key_id = {};
   uint64_t tokens = 0;         // estimate
   int64_t worst_nano_usd = 0;
+  PilotPlaces* pilots = nullptr;  // go back with a refusal; null: none
 };
 
 // What x-ratelimit-* say: of the limits of its kind the one with the least left.
@@ -157,11 +178,5 @@ class GuardHold {
   uint64_t tokens_ = 0;
   int64_t worst_ = 0;
 };
-
-// A pilot's own limits (requests per minute and in all), asked beside the others: past them the previous unit
-// answers. Counts the request if it is within.
-bool within_pilot(const ScopeGuard& pilot, const GuardTime& now);
-// Whether it would be, now; nothing is counted.
-bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
 
 }  // namespace weir::routing

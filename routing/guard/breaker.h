@@ -15,7 +15,8 @@
 //   1. While open nobody is let through; while half_open one at a time: the step to half_open is a CAS, and
 //      its winner is the probe. A probe that never reports is overdue after kProbePatienceNs, then another
 //      may go.
-//   2. Each attempt that was let through reports once: succeeded(), failed(), limited() or cancelled().
+//   2. Each attempt that was let through reports once, when it is over: succeeded(), failed(), limited() or
+//      cancelled(). A probe reports its first token as its success, and then its end as others do.
 //   3. Attempts that began before it opened change nothing while it is open.
 //
 // Ordering: relaxed; each word stands for itself, and a count lost or late by an attempt does not matter.

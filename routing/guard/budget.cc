@@ -20,18 +20,43 @@ int64_t part_of(int64_t limit, int64_t permille) {
   return limit / 1000 * permille + limit % 1000 * permille / 1000;
 }
 
-// Makes the line's window that of `number`: invariants 4 and 5.
-void enter(BudgetLine& line, uint64_t number) {
+// BudgetLine::window. A window is a second at least: its number is far below this.
+constexpr uint64_t kMaxNumber = (uint64_t{1} << 46) - 1;
+constexpr uint64_t window_word(uint16_t epoch, uint64_t number) {
+  return uint64_t{epoch} << 48 | std::min(number, kMaxNumber) << 2;
+}
+constexpr uint64_t number_of(uint64_t word) {
+  return word >> 2 & kMaxNumber;
+}
+
+// How a window stands to that of somebody's now.
+enum class Step : uint8_t { none, begin, back };
+Step step_to(uint64_t word, uint16_t epoch, uint64_t number) {
+  const auto of_line = static_cast<uint16_t>(word >> 48);
+  const int newer = of_line == 0 ? 1 : static_cast<int16_t>(static_cast<uint16_t>(epoch - of_line));
+  if (newer < 0) return Step::none;
+  if (number > number_of(word)) return Step::begin;
+  return newer > 0 ? Step::back : Step::none;
+}
+
+// Makes the line's window that of now: invariants 4 and 5. The line's `window` after that.
+uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
+  const WindowAt at = window_at(spec.window_ns, now);
   uint64_t seen = line.window.load(std::memory_order_acquire);
-  if (seen == 2 * number || (seen & 1) != 0) return;
-  if (number > seen / 2) {
-    if (!line.window.compare_exchange_strong(seen, seen | 1, std::memory_order_acq_rel)) return;
-    line.base.store(line.spent.load(std::memory_order_acquire), std::memory_order_release);
-    line.window.store(2 * number, std::memory_order_release);
-  } else if (number + 1 < seen / 2) {
-    // The calendar was set back. One window back may be a shard whose clock lags at the boundary: that one
-    // counts in the new window.
-    line.window.compare_exchange_strong(seen, 2 * number, std::memory_order_acq_rel);
+  while (true) {
+    const Step step = step_to(seen, now.epoch, at.number);
+    if (step == Step::none || (seen & BudgetLine::kBeginning) != 0) return seen;
+    if (!line.window.compare_exchange_weak(seen, seen | BudgetLine::kBeginning, std::memory_order_acq_rel))
+      continue;
+    uint64_t next = window_word(now.epoch, at.number);
+    if (step == Step::begin) {
+      line.base.store(line.spent.load(std::memory_order_acquire), std::memory_order_release);
+    } else {
+      next |= seen & BudgetLine::kOpen;
+    }
+    line.end_wall_ns.store(at.end_wall_ns, std::memory_order_relaxed);
+    line.window.store(next, std::memory_order_release);
+    return next;
   }
 }
 
@@ -62,17 +87,22 @@ WindowAt window_at(uint64_t window_ns, const GuardTime& now) {
   return {.number = static_cast<uint64_t>(number), .end_wall_ns = (number + 1) * length - offset};
 }
 
+bool BudgetLine::idle(const GuardTime& now) const {
+  if (end_wall_ns.load(std::memory_order_relaxed) <= now.wall_ns) return true;
+  return committed.load(std::memory_order_relaxed) == base.load(std::memory_order_relaxed) &&
+         (window.load(std::memory_order_relaxed) & kOpen) == 0;
+}
+
 void BudgetLine::clear() {
-  for (auto* money : {&committed, &spent, &base}) money->store(0, std::memory_order_relaxed);
-  for (auto* word : {&window, &open_in, &trips, &refused}) word->store(0, std::memory_order_relaxed);
+  for (auto* money : {&committed, &spent, &base, &end_wall_ns}) money->store(0, std::memory_order_relaxed);
+  for (auto* word : {&window, &trips, &refused}) word->store(0, std::memory_order_relaxed);
 }
 
 Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
-  const uint64_t number = window_at(spec.window_ns, now).number;
-  enter(line, number);
+  constexpr uint64_t kOpen = BudgetLine::kOpen;
+  uint64_t window = enter(line, spec, now);
   const int64_t more = amount(spec, worst);
-  uint64_t open_in = line.open_in.load(std::memory_order_relaxed);
-  if (open_in == number + 1) {
+  if ((window & kOpen) != 0) {
     const bool recovered =
         spec.action != BudgetAction::kill && committed_now(line) <= part_of(spec.limit, kRecoverPermille);
     if (!recovered) {
@@ -80,18 +110,17 @@ Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const Guard
       if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
       return Fit::open;
     }
-    line.open_in.compare_exchange_strong(open_in, 0, std::memory_order_relaxed);
+    if (line.window.compare_exchange_strong(window, window & ~kOpen, std::memory_order_relaxed))
+      window &= ~kOpen;
   }
   if (add_if_fits(line, spec, more)) return Fit::fits;
 
   line.refused.fetch_add(1, std::memory_order_relaxed);
   const bool open = committed_now(line) >= part_of(spec.limit, kTripPermille);
-  if (open && spec.action != BudgetAction::reject) {
-    open_in = line.open_in.load(std::memory_order_relaxed);
-    if (open_in != number + 1 &&
-        line.open_in.compare_exchange_strong(open_in, number + 1, std::memory_order_relaxed)) {
-      line.trips.fetch_add(1, std::memory_order_relaxed);
-    }
+  // Not while another window begins, which would not keep it.
+  if (open && spec.action != BudgetAction::reject && (window & (kOpen | BudgetLine::kBeginning)) == 0 &&
+      line.window.compare_exchange_strong(window, window | kOpen, std::memory_order_relaxed)) {
+    line.trips.fetch_add(1, std::memory_order_relaxed);
   }
   if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
   return open ? Fit::open : Fit::acts;
@@ -104,7 +133,7 @@ bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t wo
     line.committed.fetch_add(more, std::memory_order_acq_rel);
     return true;
   }
-  enter(line, window_at(spec.window_ns, now).number);
+  enter(line, spec, now);
   return add_if_fits(line, spec, more);
 }
 
@@ -116,11 +145,12 @@ void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t act
 
 BudgetView view(const BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
   const WindowAt at = window_at(spec.window_ns, now);
-  const bool current = line.window.load(std::memory_order_acquire) / 2 >= at.number;
+  const uint64_t window = line.window.load(std::memory_order_acquire);
+  const bool current = step_to(window, now.epoch, at.number) != Step::begin;
   const int64_t spent = line.spent.load(std::memory_order_acquire);
   return {.spent = current ? spent - line.base.load(std::memory_order_acquire) : 0,
           .reserved = std::max<int64_t>(line.committed.load(std::memory_order_acquire) - spent, 0),
-          .open = line.open_in.load(std::memory_order_relaxed) == at.number + 1,
+          .open = current && (window & BudgetLine::kOpen) != 0,
           .end_wall_ns = at.end_wall_ns};
 }
 
@@ -129,10 +159,10 @@ BudgetState snapshot(const BudgetLine& line) {
   const int64_t base = line.base.load(std::memory_order_acquire);
   const int64_t spent = line.spent.load(std::memory_order_acquire);
   const int64_t committed = line.committed.load(std::memory_order_acquire);
-  return {.window = window / 2,
+  return {.window = number_of(window),
           .spent = std::max<int64_t>(spent - base, 0),
           .reserved = std::max<int64_t>(committed - spent, 0),
-          .open = line.open_in.load(std::memory_order_relaxed) == window / 2 + 1};
+          .open = (window & BudgetLine::kOpen) != 0};
 }
 
 void restore(BudgetLine& line, const BudgetState& state) {
@@ -141,8 +171,8 @@ void restore(BudgetLine& line, const BudgetState& state) {
   line.committed.store(counted, std::memory_order_relaxed);
   line.spent.store(counted, std::memory_order_relaxed);
   line.base.store(0, std::memory_order_relaxed);
-  line.open_in.store(state.open ? state.window + 1 : 0, std::memory_order_relaxed);
-  line.window.store(2 * state.window, std::memory_order_release);
+  line.window.store(window_word(0, state.window) | (state.open ? BudgetLine::kOpen : 0),
+                    std::memory_order_release);
 }
 
 }  // namespace weir::routing

@@ -17,11 +17,13 @@
 //   2. The costs settled in a window sum up to at most `limit`, as long as no actual cost is above its worst
 //      case and nothing was forced. (What is above is counted: it shows as spend.)
 //   3. committed >= spent. When nothing is under way they are equal, to the nano-USD.
-//   4. A window is begun by whoever first sees it, and only by one: it makes `window` odd, sets `base` to
-//      `spent`, and makes `window` even again. Nobody waits for it: until then the others go by the old base,
-//      which is the safe side.
-//   5. If the wall clock steps back, the window of now has a smaller number: it is taken over with the base
-//      it has, so that spend is not forgotten and the next boundary is met. See CalendarClock for jumps.
+//   4. A window is begun by whoever first sees it, and only by one: it marks `window` as beginning, sets
+//      `base` to `spent`, and takes the mark away with the new number. Nobody waits for it: until then the
+//      others go by the old base, which is the safe side.
+//   5. A window never moves back for somebody who carries an older time: who lags counts in the line's window.
+//      When the calendar itself was set back (another epoch, see guard_time.h) the window of now has a smaller
+//      number: it is taken over with the base it has, so that spend is not forgotten and the next boundary is
+//      met.
 //
 // Ordering: E's reserve ▶ E's settle adds to spent (release) ▶ the roller reads spent (acquire), writes base
 // (release) ▶ L reads base (acquire) ▶ L's CAS. Therefore L's CAS comes after E's in the order of
@@ -77,18 +79,17 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   std::atomic<int64_t> committed;
   std::atomic<int64_t> spent;
   std::atomic<int64_t> base;
-  std::atomic<uint64_t> window;     // 2 × number; odd while one begins
-  std::atomic<uint64_t> open_in;    // number + 1 of the window in which the breaker is open; 0 = closed
-  std::atomic<uint64_t> trips;      // how often it opened
-  std::atomic<uint64_t> refused;    // how often it did not fit
-  std::atomic<uint64_t> in_flight;  // users: see user_lines.h
+  std::atomic<uint64_t> window;      // epoch << 48 | number << 2 | kOpen | kBeginning
+  std::atomic<int64_t> end_wall_ns;  // of that window
+  std::atomic<uint64_t> trips;       // how often it opened
+  std::atomic<uint64_t> refused;     // how often it did not fit
+  std::atomic<uint64_t> in_flight;   // users: see user_lines.h
+
+  static constexpr uint64_t kBeginning = 1;  // the next one
+  static constexpr uint64_t kOpen = 2;       // the breaker is, until this window ends
 
   // Nothing is counted: as good as all zero.
-
-  bool idle(uint64_t window_number) const {
-    return window.load(std::memory_order_relaxed) / 2 < window_number ||
-           committed.load(std::memory_order_relaxed) == base.load(std::memory_order_relaxed);
-  }
+  bool idle(const GuardTime& now) const;
   void clear();
 };
 static_assert(sizeof(BudgetLine) == core::kCacheLineBytes);

@@ -2,7 +2,7 @@
 // that are always as long as they may be. What a table accepts of each per minute stands in its `runaway`;
 // more is refused until the rate fits again.
 //
-//   same_request        per tenant and body, byte for byte
+//   same_request        per tenant, user (or key where none is named), conversation, and body, byte for byte
 //   same_conversation   per tenant and conversation
 //   full_length         per tenant and user, or key where no user is named; counted when the answer is there
 //
@@ -20,11 +20,11 @@
 
 namespace weir::routing {
 
-struct RunawayRequest {
+struct RunawayRequest {  // an empty user or conversation: none
   std::string_view tenant_id;
   std::string_view key_id;
-  std::string_view user;          // empty = none
-  std::string_view conversation;  // empty = none
+  std::string_view user;
+  std::string_view conversation;
   std::string_view body;
 };
 

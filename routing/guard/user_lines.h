@@ -5,7 +5,7 @@
 //          lines[8]  (one cache line each)     line.in_flight: exchanges that use it; kLocked while it
 //          changes hands
 //
-// An entry is held from acquire() to release(), and never given away meanwhile. When a set is full the entry
+// An entry is held from acquire() to release(), and never given away meanwhile. When a set is full an entry
 // that is idle goes (nothing is forgotten by that: an idle line is as good as a fresh one), else the one that
 // would be idle soonest.
 //
@@ -132,23 +132,30 @@ class UserLines {
   template <typename BusyUntil>
   Line* lock_new(uint64_t tag, BusyUntil&& busy_until) {
     Set& set = sets_[tag & set_mask_];
+    constexpr uint64_t kFree = 0, kIdle = 1;
+    // What is lost with this way; above kIdle the later the more.
+    const auto loss = [&](uint32_t way) {
+      if (set.tags[way].load(std::memory_order_relaxed) == 0) return kFree;
+      return std::min(busy_until(set.lines[way]), UINT64_MAX - kIdle) + kIdle;
+    };
     uint32_t chosen = kWays;
     uint64_t least = UINT64_MAX;
     for (uint32_t way = 0; way < kWays; ++way) {
-      const Line& line = set.lines[way];
-      if (line.in_flight.load(std::memory_order_relaxed) != 0) continue;
-      const uint64_t held = set.tags[way].load(std::memory_order_relaxed);
-      if (held == tag) return nullptr;
-      const uint64_t until = held == 0 ? 0 : busy_until(line);
-      if (until < least) {
-        least = until;
+      if (set.lines[way].in_flight.load(std::memory_order_relaxed) != 0) continue;
+      if (set.tags[way].load(std::memory_order_relaxed) == tag) return nullptr;
+      if (const uint64_t here = loss(way); here < least) {
+        least = here;
         chosen = way;
       }
     }
     if (chosen == kWays || !try_lock(set.lines[chosen])) return nullptr;
     Line& line = set.lines[chosen];
+    if (loss(chosen) > least) {  // it was taken and left again meanwhile: look again
+      unlock(line);
+      return nullptr;
+    }
     set.tags[chosen].store(tag, std::memory_order_seq_cst);
-    if (least != 0) evictions_.fetch_add(1, std::memory_order_relaxed);
+    if (least > kIdle) evictions_.fetch_add(1, std::memory_order_relaxed);
     for (uint32_t way = 0; way < kWays; ++way) {
       if (way == chosen || set.tags[way].load(std::memory_order_seq_cst) != tag) continue;
       // It is there: give way. The entry stays free: its old tag may have been inserted elsewhere by now.

@@ -53,7 +53,8 @@ class ScenarioAnswer {
     }
     auto decided = decide(input.table, {.scenario = scenario, .model = std::nullopt}, question_);
     if (decided) decision_ = *decided;
-    if (decision_ && decision_->limited && input.table.guards != nullptr) keep_within_pilot();
+    const bool bound = decision_ && decision_->limited && decision_->reason != Reason::pinned;
+    if (bound && input.table.guards != nullptr) keep_within_pilot();
   }
 
   core::Result<void> has_value(const FlagKey& asked) const {

@@ -144,6 +144,91 @@ TEST_F(Fallback, OnceTheClientHasHeardAByteNobodyElseAnswers) {
   EXPECT_FALSE(client.heard.ends_with("0\r\n\r\n"));
 }
 
+TEST_F(Fallback, AProviderThatCutsItsAnswersIsLeftAloneThoughTheyBegin) {
+  for (const bool stream : {true, false}) {
+    publish("", "");
+    answers(stream ? streamed("One") : said("One"), "");
+    provider_.cut_at = stream ? (stream_head() + delta("One")).size() : said("One").size() - 3;
+    for (uint64_t i = 0; i < routing::BreakerRules::kConsecutive; ++i) {
+      EXPECT_EQ(health(kDear).consecutive, i);
+      expect(ask("", stream ? R"(,"stream":true)" : ""), "One");
+    }
+    EXPECT_EQ(health(kDear).state, routing::BreakerState::open);
+    expect_error(ask(), ErrorCode::breaker_open);
+    // The first token of a probe is enough to be asked by all again; what comes after counts as ever.
+    pass(2'100);
+    answers(stream_head() + delta("One"), "");
+    provider_.cut_at = SIZE_MAX;
+    provider_.stays_open = true;
+    expect(ask("", R"(,"stream":true)"), "One");
+    EXPECT_EQ(health(kDear).state, routing::BreakerState::closed);
+    pass(29'000);
+    pass(2'000);  // its idle clock
+    expect(*clients_.back(), "\"error\"");
+    EXPECT_EQ(health(kDear).consecutive, 1u);
+    provider_.stays_open = false;
+    answers(said("Two"), "");
+    expect(ask(), "Two");
+    EXPECT_EQ(health(kDear).consecutive, 0u);
+  }
+}
+
+TEST_F(Fallback, WhatEndsAnAnswerOnOurSideSaysNothingAgainstItsProvider) {
+  unit_ = ", timeouts: { total: 10s }";
+  publish("", "");
+  answers(response("500 Oops", "{}"), "");
+  for (int i = 0; i < 3; ++i) ask();
+  EXPECT_EQ(health(kDear).consecutive, 3u);
+  answers(stream_head() + delta("One"), "");
+  provider_.stays_open = true;
+  GuardClient& leaves = ask("", R"(,"stream":true)");
+  EXPECT_EQ(health(kDear).consecutive, 3u);
+  leaves.connection.close();
+  settle();
+  EXPECT_EQ(health(kDear).consecutive, 0u);
+  GuardClient& slow = ask("", R"(,"stream":true)");
+  pass(10'100);
+  expect(slow, "\"error\"");
+  EXPECT_EQ(health(kDear).consecutive, 0u) << "slow, not broken";
+}
+
+TEST_F(Fallback, AnEventWithoutAnEndIsAFailureLikeAnyOther) {
+  publish_candidate();
+  const std::string endless = event(std::string(core::limits::kMaxSseEventBytes + 1000, 'x'));
+  const auto ask_for_stream = [&]() -> const GuardClient& {
+    const GuardClient& client = ask_user(R"(,"stream":true)");
+    for (int i = 0; i < 10; ++i) settle();
+    return client;
+  };
+  answers(streamed("from stable"), stream_head() + endless);
+  const GuardClient& held = ask_for_stream();
+  expect(held, "from stable");
+  expect(held, "data: [DONE]");
+  expect(held, "x-weir-fallback: 1; upstream_frame_too_large\r\n");
+  EXPECT_EQ(health(kCheap).consecutive, 1u);
+  answers(streamed("from stable"), stream_head() + delta("One") + endless);
+  const GuardClient& begun = ask_for_stream();
+  expect(begun, "One");
+  expect(begun, "\"error\"");
+  EXPECT_EQ(health(kCheap).consecutive, 2u);
+}
+
+TEST_F(Fallback, AnErrorInAStreamThatWasLeftIsNotTheAnswers) {
+  unit_ = ", cache_ttl: 60s";
+  publish_candidate();
+  answers(streamed("from stable"),
+          stream_head() + event(R"({"error":{"message":"overloaded","type":"server_error"}})") + "0\r\n\r\n");
+  expect(ask_user(R"(,"stream":true)"), "from stable");
+  int records = 0;
+  gateway_->records[0]->drain([&](const routing::Record& record) {
+    ++records;
+    EXPECT_FALSE(record.error.has_value());
+    EXPECT_TRUE(record.first_failure.has_value());
+  });
+  EXPECT_EQ(records, 1);
+  expect(ask("", R"(,"stream":true)"), "x-weir-cache: hit\r\n");
+}
+
 TEST_F(Fallback, EachHopHasItsOwnClocksInsideTheTotal) {
   unit_ = ", timeouts: { header: 2s, total: 30s }";
   mini_ = ", timeouts: { header: 4s, total: 5s }, retries: 1";

@@ -228,6 +228,65 @@ TEST_F(GuardsInAnExchange, PastAPilotsLimitThePreviousUnitAnswers) {
   expect(third, "x-weir-reason: pilot_limit\r\n");
 }
 
+TEST_F(GuardsInAnExchange, AConversationThatHasBegunCountsForThePilotAndIsNotBoundByIt) {
+  publish(
+      "",
+      "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: best, "
+      "limits: { total_requests: 3 } } }",
+      "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n");
+  const std::string user = "x-weir-user: u\r\n", conversation = user + "x-weir-conversation: c\r\n";
+  for (int i = 0; i < 5; ++i) expect(ask(conversation), "x-weir-unit: mini\r\n");
+  EXPECT_EQ(plan().pilot(routing::TenantIndex{0}, routing::FlagIndex{0})->line->total.load(), 5u);
+  expect(ask(user), "x-weir-reason: pilot_limit\r\n");
+}
+
+// Retries of a client that is refused anyway use up nothing.
+TEST_F(GuardsInAnExchange, APilotsPlaceGoesBackWhenAnotherLimitRefuses) {
+  publish("",
+          "limits: { rpm: 1 }, flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: "
+          "2030-01-01, "
+          "previous: best, limits: { rpm: 2, total_requests: 2 } } }",
+          "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n");
+  const std::string user = "x-weir-user: u\r\n", conversation = user + "x-weir-conversation: c\r\n";
+  expect(ask(user), "x-weir-unit: mini\r\n");
+  for (int i = 0; i < 5; ++i) expect(ask(conversation), "\"param\":\"tenant.rpm\"");
+  pass(60'000);
+  expect(ask(user), "x-weir-unit: mini\r\n");
+  for (int i = 0; i < 5; ++i) expect(ask(user), "\"param\":\"tenant.rpm\"");
+  pass(60'000);
+  const GuardClient& last = ask(conversation);
+  expect(last, "x-weir-unit: best\r\n");  // nor did the conversation begin when it was refused
+  expect(last, "x-weir-reason: pilot_limit\r\n");
+}
+
+TEST_F(GuardsInAnExchange, APilotsPlaceGoesBackWhenABudgetRefusesOrAnotherUnitAnswers) {
+  publish(
+      ", fallback: [ { unit: mini } ]",
+      "user_limits: { rph: 1, on_exceed: economy }, budgets: [ { window: 1h, usd: 4 } ], "
+      "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: mini, "
+      "limits: { total_requests: 2 } } }",
+      "flags: { f: { scenario: chat, candidate: { params: { temperature: 0.5 } } } }\n");
+  const auto ask_as = [&](const std::string& user, const std::string& members = "") -> const GuardClient& {
+    return ask("x-weir-user: " + user + "\r\n", members);
+  };
+  expect(ask_as("anna"), "x-weir-arm: candidate\r\n");
+  for (int i = 0; i < 3; ++i) expect(ask_as("anna"), "x-weir-reason: economy\r\n");
+  for (int i = 0; i < 3; ++i) expect(ask_as("bert", ",\"n\":9"), "\"param\":\"tenant.budget\"");
+  expect(ask_as("carl"), "x-weir-arm: candidate\r\n");
+  expect(ask_as("dora"), "x-weir-reason: pilot_limit\r\n");
+}
+
+TEST_F(GuardsInAnExchange, WhereNoUserIsNamedTheKeyIsOne) {
+  keys_ = ", { id: l, tenant: t, scenario: chat, hash: \"" + routing::hash_key("secret", "sk-other") + "\" }";
+  publish("", "user_limits: { rpm: 1 }");
+  expect_ok(ask());
+  expect(ask(), "\"param\":\"user.rpm\"");
+  expect_ok(ask("x-weir-user: k\r\n"));  // somebody else
+  bearer_ = "sk-other";
+  expect_ok(ask());
+  expect(ask(), "\"param\":\"user.rpm\"");
+}
+
 TEST_F(GuardsInAnExchange, AFailingProviderIsLeftAloneProbedAndTakenBack) {
   publish(", fallback: [ { static: \"Later.\" } ]", "");
   provider_.answer_with = [] { return response("500 Oops", "{}"); };
@@ -259,6 +318,35 @@ TEST_F(GuardsInAnExchange, A429SaysHowLongTheProviderIsLeftAlone) {
   pass(5'000);
   provider_.answer_with = [] { return answer(1); };
   expect_ok(ask());
+}
+
+TEST_F(GuardsInAnExchange, A429MaySayItWithADate) {
+  publish("", "");
+  const auto limited_until = [&](int64_t wall_ns) {
+    const time_t seconds = wall_ns / 1'000'000'000;
+    tm parts{};
+    char date[64];
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &parts));
+    provider_.answer_with = [field = "retry-after: " + std::string(date) + "\r\n"] {
+      return response("429 Too Many Requests", "{}", field);
+    };
+  };
+  limited_until(world_.wall_ns + 8'000'000'000);
+  expect(ask(), "HTTP/1.1 429");
+  pass(2'000);
+  expect_error(ask(), ErrorCode::provider_limited);
+  EXPECT_EQ(provider_.requests, 1);
+  pass(6'000);
+  limited_until(world_.wall_ns + 1'000'000'000'000'000);
+  expect(ask(), "HTTP/1.1 429");
+  EXPECT_EQ(provider_.requests, 2);
+  pass(routing::BreakerRules::kMaxLimitedNs / 1'000'000 - 1'000);
+  expect_error(ask(), ErrorCode::provider_limited);
+  pass(1'000);
+  limited_until(world_.wall_ns - 1'000'000'000'000'000);
+  expect(ask(), "HTTP/1.1 429");
+  EXPECT_EQ(provider_.requests, 3);
+  expect_error(ask(), ErrorCode::breaker_open);  // a date that is over says nothing: a failure like any other
 }
 
 TEST_F(GuardsInAnExchange, ARetryWaitsALittle) {

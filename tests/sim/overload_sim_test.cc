@@ -91,6 +91,17 @@ TEST_F(Overload, WhatIsRefusedTakesNothingOfAPilot) {
   expect(ask("x-weir-user: u\r\n"), "x-weir-unit: best\r\n");
 }
 
+TEST_F(Overload, WhoIsToldToComeBackIsNoClientThatLoops) {
+  publish(", priority: low", "", "runaway: { same_conversation_rpm: 1 }\n");
+  fill(kMost * 85 / 100);
+  const std::string conversation = "x-weir-conversation: c\r\n";
+  for (int i = 0; i < 3; ++i) expect_error(ask(conversation), ErrorCode::overloaded);
+  empty();
+  for (int i = 0; i < 10; ++i) pass(200);
+  expect_ok(ask(conversation));
+  expect_error(ask(conversation), ErrorCode::repeated_request);
+}
+
 TEST_F(Overload, EverythingElseIsRefusedLast) {
   publish("", "");
   GuardClient& connected = connect();

@@ -147,6 +147,7 @@ void Run::turn_shard(size_t index) {
 
 void Run::round() {
   ++rounds_;
+  gateway_->calendar.tick(world_.monotonic_ns, world_.wall_ns);
   for (auto& client : clients_) client->step();
   client_loop_->turn(0);
   for (size_t i = 0; i < shards_.size(); ++i) {

@@ -123,9 +123,9 @@ void Server::begin_serving() {
     });
   }
   if (!config_.alert_url.empty()) {
-    alerts_ = std::make_unique<routing::AlertSender>(*loop_, config_.alert_secret, random_seed(),
-                                                     webhook_post(config_.alert_url),
-                                                     [this]() -> const routing::Table& { return control_->table(); });
+    alerts_ = std::make_unique<routing::AlertSender>(
+        *loop_, gateway_->calendar, config_.alert_secret, random_seed(), webhook_post(config_.alert_url),
+        [this]() -> const routing::Table& { return control_->table(); });
     control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
   }
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);

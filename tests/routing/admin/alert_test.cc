@@ -47,10 +47,7 @@ struct World {
   std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
   Table table;
   Record record;
-  GuardTime now = [] {
-    CalendarClock clock;
-    return clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
-  }();
+  GuardTime now = CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'796'125'400'000'000'000, .epoch = 1});
 };
 
 TEST(Alert, IsNotMadeOfOrdinaryRecords) {
@@ -356,9 +353,10 @@ TEST(AlertSender, DeliversOnceWhatManyRecordsSay) {
   World world;
   world.decided_by(GuardScope::tenant, LimitKind::budget);
   const auto loop = weir::tests::make_loop();
+  const Calendar calendar(loop->now_ns(), loop->wall_now_ns());
   std::atomic<int> calls{0};
   std::string first, last;
-  AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest& request, const std::stop_token&) {
+  AlertSender sender(*loop, calendar, "secret", 7, [&](const WebhookRequest& request, const std::stop_token&) {
     (calls == 0 ? first : last) = request.id + request.body;
     EXPECT_EQ(request.signature,
               sign_webhook("secret", std::stoll(request.signature.substr(2)), request.body));
@@ -376,10 +374,11 @@ TEST(AlertSender, ATargetThatHangsDelaysNeitherRecordsNorTheEnd) {
   World world;
   world.decided_by(GuardScope::tenant, LimitKind::budget);
   const auto loop = weir::tests::make_loop();
+  const Calendar calendar(loop->now_ns(), loop->wall_now_ns());
   std::promise<void> hanging;
   std::atomic<bool> stopped{false};
   {
-    AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest&, const std::stop_token& stop) {
+    AlertSender sender(*loop, calendar, "secret", 7, [&](const WebhookRequest&, const std::stop_token& stop) {
       hanging.set_value();
       while (!stop.stop_requested()) std::this_thread::yield();
       stopped = true;

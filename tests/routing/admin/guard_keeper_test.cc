@@ -19,8 +19,7 @@ const BudgetGuard& budget_of(AdminHost& host) {
   return host.control.table().guards->global()->budgets[0];
 }
 GuardTime time_of(AdminHost& host) {
-  CalendarClock clock;
-  return clock.at(host.loop->now_ns(), host.loop->wall_now_ns());
+  return CalendarReader().at(host.loop->now_ns(), host.gateway.calendar.point());
 }
 BudgetView view_of(AdminHost& host) {
   return view(*budget_of(host).line, budget_of(host).spec, time_of(host));

@@ -25,8 +25,8 @@ size_t count_of(std::string_view text, std::string_view part) {
 TEST(GuardMetrics, ShowBudgetsAsTheyStand) {
   AdminHost host({.table = table_text() + "budgets: [ { window: 1h, usd: 100, on_exceed: economy },"
                                           " { window: 1h, usd: 200, on_exceed: economy } ]\n"});
-  CalendarClock clock;
-  const GuardTime now = clock.at(host.loop->now_ns(), host.loop->wall_now_ns());
+  CalendarReader reader;
+  const GuardTime now = reader.at(host.loop->now_ns(), host.gateway.calendar.point());
   const BudgetGuard& budget = host.control.table().guards->global()->budgets[0];
   reserve(*budget.line, budget.spec, 90 * kUsd, now);
   settle(*budget.line, budget.spec, 90 * kUsd, 5 * kUsd);

@@ -15,8 +15,7 @@ struct World {
     table.body = compiled.body;
     table.tenants = compiled.tenants;
     table.guards = compiled.bind(std::make_shared<GuardArena>(64));
-    CalendarClock clock;
-    now = clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
+    now = CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'796'125'400'000'000'000, .epoch = 1});
   }
   Table table;
   GuardTime now;

@@ -17,8 +17,7 @@ constexpr int64_t kUsd = 1'000'000'000;
 constexpr core::SipKey kSecret{.low = 1, .high = 2};
 
 GuardTime time_at(uint64_t now_ns) {
-  CalendarClock clock;
-  return clock.at(now_ns, 1'790'000'000'000'000'000 + static_cast<int64_t>(now_ns));
+  return CalendarReader().at(now_ns, {.offset_ns = 1'790'000'000'000'000'000, .epoch = 1});
 }
 const GuardTime kNow = time_at(1'000'000'000'000);
 
@@ -126,10 +125,46 @@ keys: [ { id: k, tenant: t1, hash: "hmac-sha256:)" +
   EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted);
   hold.settle(1, 0, world.users, kNow);
   request.user = "";
-  for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted) << "nobody is nobody's user";
+  for (const char* key : {"k", "l", "u"}) {
+    request.key_id = key;
+    EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted) << "who names nobody is the key's";
     hold.settle(1, 0, world.users, kNow);
+    EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::refused) << key;
   }
+}
+
+// Hours and months have numbers that say nothing about each other.
+TEST(Admission, AnHourThatIsOverGoesBeforeAMonthThatIsNot) {
+  World world = world_of(", user_budgets: [ { window: 1h, usd: 5 }, { window: month, usd: 5 } ]");
+  UserGuards users{2 * 9 * core::kCacheLineBytes, kSecret};  // one set: four users' two lines
+  const auto spends = [&](const std::string& user, int64_t cost, const GuardTime& now) {
+    GuardHold hold;
+    const Verdict verdict = hold.admit(world.request(1, cost, user), users, now);
+    hold.settle(1, cost, users, now);
+    return verdict.kind == Kind::admitted;
+  };
+  for (const char* user : {"anna", "bert", "carl", "dora"}) EXPECT_TRUE(spends(user, 4 * kUsd, kNow)) << user;
+  EXPECT_FALSE(spends("anna", 2 * kUsd, kNow));
+  const GuardTime later = time_at(kNow.now_ns + 3'600'000'000'000);
+  ASSERT_LT(later.wall_ns + 3'600'000'000'000, kNow.month_end_ns);
+  for (const char* user : {"emil", "fina"}) EXPECT_TRUE(spends(user, 4 * kUsd, later)) << user;
+  EXPECT_EQ(users.budgets.evictions(), 0u);
+  const GuardTime last = time_at(later.now_ns + 3'600'000'000'000);
+  for (const char* user : {"anna", "bert", "carl", "dora", "emil", "fina"}) {
+    EXPECT_FALSE(spends(user, 2 * kUsd, last)) << "the month of " << user;
+  }
+  EXPECT_EQ(users.budgets.evictions(), 0u);
+}
+
+TEST(Admission, AUserWhoseLineIsGivenAwayIsCounted) {
+  World world = world_of(", user_budgets: [ { window: 1d, usd: 5 }, { window: month, usd: 5 } ]");
+  UserGuards users{2 * 9 * core::kCacheLineBytes, kSecret};
+  for (int i = 0; i < 6; ++i) {
+    GuardHold hold;
+    EXPECT_EQ(hold.admit(world.request(1, kUsd, "u" + std::to_string(i)), users, kNow).kind, Kind::admitted);
+    hold.settle(1, kUsd, users, kNow);
+  }
+  EXPECT_EQ(users.budgets.evictions(), 4u) << "12 lines in 8 places";
 }
 
 TEST(Admission, OfSeveralBudgetsTheStrongestActionAnswers) {

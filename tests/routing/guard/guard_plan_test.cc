@@ -151,6 +151,11 @@ TEST(GuardPlan, SharesNothingWithThePlanOfATableOfOtherNames) {
   EXPECT_EQ(plan->scopes().size(), tests::guarded_table().bind(arena)->scopes().size());
 }
 
+// A request of its own.
+bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
+  return PilotPlaces().take(pilot, now);
+}
+
 TEST(Pilot, CountsItsRateAndItsTotal) {
   auto arena = std::make_shared<GuardArena>(64);
   const auto plan = tests::guarded_table().bind(arena);
@@ -167,6 +172,27 @@ TEST(Pilot, CountsItsRateAndItsTotal) {
   EXPECT_FALSE(within_pilot(pilot, now)) << "three in all";
   now.now_ns += 600'000'000'000;
   EXPECT_FALSE(within_pilot(pilot, now));
+}
+
+TEST(Pilot, TakesBackWhatWasTakenOnceAndWhole) {
+  auto arena = std::make_shared<GuardArena>(64);
+  const auto plan = tests::guarded_table().bind(arena);
+  const ScopeGuard& pilot = *plan->pilot(TenantIndex{0}, FlagIndex{0});
+  const GuardTime now{.now_ns = 1'000'000'000};
+  EXPECT_TRUE(within_pilot(pilot, now));
+  const uint64_t rate = pilot.line->rates[static_cast<size_t>(RateKind::minute)].load();
+  PilotPlaces places;
+  EXPECT_TRUE(places.take(pilot, now));
+  places.give_back();
+  places.give_back();
+  EXPECT_EQ(pilot.line->rates[static_cast<size_t>(RateKind::minute)].load(), rate);
+  EXPECT_EQ(pilot.line->total.load(), 1u);
+  EXPECT_TRUE(within_pilot(pilot, now));
+  EXPECT_FALSE(places.take(pilot, now));
+  places.give_back();
+  EXPECT_EQ(pilot.line->total.load(), 2u) << "it had taken nothing";
+  for (int i = 0; i < 3; ++i) PilotPlaces().take_anyway(pilot, now);
+  EXPECT_EQ(pilot.line->total.load(), 5u) << "past its limits too";
 }
 
 }  // namespace

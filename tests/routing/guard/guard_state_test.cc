@@ -18,10 +18,7 @@ struct World {
     table.guards = compiled.bind(std::make_shared<GuardArena>(64));
   }
   Table table;
-  GuardTime now = [] {
-    CalendarClock clock;
-    return clock.at(1'000'000'000'000, 1'796'126'400'000'000'000);
-  }();
+  GuardTime now = CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'796'125'400'000'000'000, .epoch = 1});
 
   const BudgetGuard& budget(size_t index) const { return table.guards->of(TenantIndex{0})->budgets[index]; }
   BudgetView view_of(size_t index) const { return view(*budget(index).line, budget(index).spec, now); }
@@ -118,7 +115,7 @@ TEST(GuardState, RatesOfDaysAndTotalsOfPilotsSurviveToo) {
   const auto [line, spec] = day_of(before);
   take(line->rates[kDay], spec, 600, now.now_ns);
   const ScopeGuard& pilot = *before.guards->pilot(TenantIndex{0}, FlagIndex{0});
-  for (int i = 0; i < 2; ++i) within_pilot(pilot, now);
+  for (int i = 0; i < 2; ++i) PilotPlaces().take(pilot, now);
   const std::string text = save_guards(before, now);
 
   // The machine was started anew: another monotonic clock, an hour later on the wall.

@@ -30,6 +30,18 @@ TEST(Runaway, RefusesTheSameBodyPastItsRateAndSaysWhenToComeBack) {
   other = kRequest;
   other.tenant_id = "u";
   EXPECT_EQ(world.ask(rules, other).rule, nullptr) << "another tenant's";
+  other = kRequest;
+  other.user = "bert";
+  EXPECT_EQ(world.ask(rules, other).rule, nullptr) << "many users say hello";
+  other.user = "";
+  other.key_id = "anna";
+  EXPECT_EQ(world.ask(rules, other).rule, nullptr) << "a key is no user";
+  other.key_id = "k2";
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(world.ask(rules, other).rule, nullptr);
+  EXPECT_STREQ(world.ask(rules, other).rule, "runaway.same_request") << "but stands for one";
+  other = kRequest;
+  other.conversation = "c2";
+  EXPECT_EQ(world.ask(rules, other).rule, nullptr) << "and so do conversations begin";
   world.now_ns += refused.retry_after_ns;
   EXPECT_EQ(world.ask(rules).rule, nullptr);
 }

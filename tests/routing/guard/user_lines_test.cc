@@ -56,6 +56,39 @@ TEST(UserLines, GiveTheIdleOneAwayFirstAndForgetNothingByThat) {
   }
 }
 
+TEST(UserLines, TakeAFreePlaceBeforeAnIdleOne) {
+  Lines lines(memory_for(1));
+  LimitLine* idle = acquire(lines, 1);
+  lines.release(*idle);
+  LimitLine* other = acquire(lines, 2);
+  EXPECT_NE(other, idle);
+  lines.release(*other);
+  EXPECT_EQ(acquire(lines, 1), idle);
+}
+
+// Somebody takes the idle line, counts in it and leaves, between the choice and the lock.
+TEST(UserLines, LookAgainAtWhatTheyHaveChosen) {
+  Lines lines(memory_for(1));
+  for (uint64_t tag = 1; tag <= Lines::kWays; ++tag) {
+    LimitLine* line = acquire(lines, tag);
+    if (tag != 5) take(line->rates[1], kSpec, tag, kNow);
+    lines.release(*line);
+  }
+  int looked = 0;
+  LimitLine* fresh = lines.acquire(99, [&](const LimitLine& line) {
+    const uint64_t until = line.idle(kNow) ? 0 : line.busy_until();
+    if (until == 0 && looked++ == 0) {
+      LimitLine* fifth = acquire(lines, 5);
+      take(fifth->rates[1], kSpec, 10, kNow);
+      lines.release(*fifth);
+    }
+    return until;
+  });
+  ASSERT_NE(fresh, nullptr);
+  EXPECT_EQ(lines.evictions(), 1u);
+  EXPECT_EQ(view(acquire(lines, 5)->rates[1], kSpec, kNow).remaining, 0u) << "the first one went, not this";
+}
+
 TEST(UserLines, GiveTheOneAwayThatIsIdleSoonestAndCountIt) {
   Lines lines(memory_for(1));
   for (uint64_t tag = 1; tag <= Lines::kWays; ++tag) {

@@ -160,7 +160,7 @@ TEST_F(Evaluations, OfAPilotWhoseLimitIsUsedUpAreOfItsPreviousUnit) {
   be_staff();
   for (int asked = 0; asked < 10; asked++) EXPECT_EQ(value("a", "launch.unit"), "new");
   const ScopeGuard& pilot = *table.guards->pilot(tenant("a"), flag("launch"));
-  while (within_pilot(pilot, {.now_ns = 1})) {
+  while (PilotPlaces().take(pilot, {.now_ns = 1})) {
   }
   const Json answer = ask("a", "launch");
   EXPECT_EQ(answer["value"]["name"], "old");
