@@ -421,7 +421,7 @@ void Exchange::pause_before_retry(uint64_t delay_ns) {
 }
 
 bool Exchange::stable_may_answer() const {
-  return stable_left_ && !is_killed((*table().body)[*decision_.scenario].stable);
+  return stable_left_ && !is_unit_killed(table(), (*table().body)[*decision_.scenario].stable);
 }
 
 // Whether anything might answer to `cause`; it need not be able to when it comes to that.

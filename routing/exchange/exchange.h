@@ -131,7 +131,6 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<NextHop> find_next_hop(FallbackCause cause, bool time_left);
   bool may_fall_back(FallbackCause cause) const;
   bool stable_may_answer() const;
-  bool is_killed(UnitIndex unit) const;
   bool can_answer(const FallbackHop& hop);
   void pause_before_retry(uint64_t delay_ns);
   void take_next_hop(const NextHop& next);

@@ -20,18 +20,8 @@ constexpr int64_t kWarnNs = 3'600'000'000'000;
 
 }  // namespace
 
-bool Exchange::is_killed(UnitIndex unit) const {
-  const Kills& kills = table().kills;
-  if (!kills.any) return false;
-  const Model& model = (*table().body)[(*table().body)[unit].model];
-  const auto killed = [&](ProviderIndex provider) { return kills.providers[static_cast<size_t>(provider)]; };
-  return kills.units[static_cast<size_t>(unit)] ||
-         (model.hosts.empty() ? killed(model.provider)
-                              : std::ranges::all_of(model.hosts, killed, &ModelHost::provider));
-}
-
-// What an attempt at this unit costs at most: every byte of input a token, every choice as long as it may be.
-int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection) const {
+// What an attempt at this unit uses at most: every byte of input a token, every choice as long as it may be.
+Usage Exchange::most_usage(UnitIndex unit_index, const Inspection& inspection) const {
   const Unit& unit = (*table().body)[unit_index];
   const Model& model = (*table().body)[unit.model];
   Usage usage;
@@ -270,11 +260,10 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   return false;
 }
 
-// The cheapest unit of the scenario answers instead, if it may.
+// The cheapest unit that may answer does.
 bool Exchange::take_economy(const Inspection& inspection) {
   if (!decision_.scenario || decision_.hop) return false;
-  const UnitIndex economy = table().guards->economy_unit(*decision_.scenario);
-  if (is_killed(economy)) return false;
+  const UnitIndex economy = economy_unit(table(), *decision_.scenario, decision_.unit);
   if (economy != decision_.unit &&
       !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
     return false;

@@ -101,19 +101,20 @@ auto expense(const TableBody& body, UnitIndex unit) {
   return std::tuple(model.tier, model.price.input + model.price.output);
 }
 
-UnitIndex cheapest(const TableBody& body, const Scenario& scenario) {
-  UnitIndex best = scenario.stable;
+}  // namespace
+
+UnitIndex economy_unit(const Table& table, ScenarioIndex index, UnitIndex decided) {
+  const TableBody& body = *table.body;
+  UnitIndex best = decided;
   const auto consider = [&](UnitIndex unit) {
-    if (expense(body, unit) < expense(body, best)) best = unit;
+    if (expense(body, unit) < expense(body, best) && !is_unit_killed(table, unit)) best = unit;
   };
-  for (const UnitIndex unit : scenario.combinations) consider(unit);
-  for (const FallbackHop& hop : scenario.fallback) {
+  consider(body[index].stable);
+  for (const FallbackHop& hop : body[index].fallback) {
     if (hop.kind == FallbackHop::Kind::unit) consider(hop.unit);
   }
   return best;
 }
-
-}  // namespace
 
 std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
     const TableBody& body, const TenantTable& table, uint32_t block, const std::shared_ptr<GuardArena>& arena,
@@ -171,7 +172,6 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
     const Scenario& scenario = body.scenarios[i];
     plan->scenarios_.push_back(
         builder.add(GuardScope::scenario, i, scenario.name, LimitSpecs{}, scenario.budgets));
-    plan->economy_.push_back(cheapest(body, scenario));
   }
   const size_t counted = part->scopes.size();
   for (uint32_t i = 0; i < body.flags.size(); ++i) {

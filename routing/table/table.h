@@ -16,6 +16,7 @@
 //   4. Two units with the same canonical form have the same SHA-256; names are unique.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/assert.h"
 #include "core/murmur3.h"
 #include "net/tls/tls_client_context.h"
 #include "routing/inspect/answer_check.h"
@@ -304,3 +306,20 @@ struct Table {
 };
 
 }  // namespace weir::routing
+template <typename Index>
+bool is_set(const std::vector<bool>& bits, Index index) {
+  const auto at = static_cast<size_t>(index);
+  WEIR_ASSERT(at < bits.size());  // sized like the body's vectors when Kills::any
+  return bits[at];
+}
+
+// By itself or by its provider; of several providers by all of them.
+inline bool is_unit_killed(const Table& table, UnitIndex unit) {
+  if (!table.kills.any) return false;
+  const Model& model = (*table.body)[(*table.body)[unit].model];
+  const auto killed = [&](const ModelHost& host) { return is_set(table.kills.providers, host.provider); };
+  return is_set(table.kills.units, unit) ||
+         (model.hosts.empty() ? is_set(table.kills.providers, model.provider)
+                              : std::ranges::all_of(model.hosts, killed));
+}
+
