@@ -52,6 +52,13 @@ int64_t committed_now(const BudgetLine& line) {
   return line.committed.load(std::memory_order_relaxed) - base;
 }
 
+// Whether the rule's action applies to every request; `mark` is what the line says.
+bool is_open(const BudgetLine& line, const BudgetSpec& spec, OpenMark mark, uint64_t number) {
+  if (spec.action == BudgetAction::reject || !mark.is_of(number, spec.action)) return false;
+  const bool may_recover = spec.action != BudgetAction::kill || mark.is_below(spec.limit);
+  return !may_recover || committed_now(line) > part_of(spec.limit, kRecoverPermille);
+}
+
 }  // namespace
 
 WindowAt window_at(uint64_t window_ns, const GuardTime& now) {
@@ -64,32 +71,34 @@ WindowAt window_at(uint64_t window_ns, const GuardTime& now) {
 
 void BudgetLine::clear() {
   for (auto* money : {&committed, &spent, &base}) money->store(0, std::memory_order_relaxed);
-  for (auto* word : {&window, &open_in, &trips, &refused}) word->store(0, std::memory_order_relaxed);
+  for (auto* word : {&window, &opened, &trips, &refused}) word->store(0, std::memory_order_relaxed);
 }
 
 Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
   const uint64_t number = window_at(spec.window_ns, now).number;
   enter(line, number);
   const int64_t more = amount(spec, worst);
-  uint64_t open_in = line.open_in.load(std::memory_order_relaxed);
-  if (open_in == number + 1) {
-    const bool recovered =
-        spec.action != BudgetAction::kill && committed_now(line) <= part_of(spec.limit, kRecoverPermille);
-    if (!recovered) {
+  uint64_t mark = line.opened.load(std::memory_order_relaxed);
+  if (mark != 0) {
+    if (is_open(line, spec, OpenMark(mark), number)) {
       line.refused.fetch_add(1, std::memory_order_relaxed);
       if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
       return Fit::acts;
     }
-    line.open_in.compare_exchange_strong(open_in, 0, std::memory_order_relaxed);
+    // One that another action opened stays, in case that one comes back.
+    if (OpenMark(mark).is_of(number, spec.action)) {
+      line.opened.compare_exchange_strong(mark, 0, std::memory_order_relaxed);
+    }
   }
   if (add_if_fits(line, spec, more)) return Fit::fits;
 
   line.refused.fetch_add(1, std::memory_order_relaxed);
   bool opened = false;
   if (spec.action != BudgetAction::reject && committed_now(line) >= part_of(spec.limit, kTripPermille)) {
-    open_in = line.open_in.load(std::memory_order_relaxed);
-    opened = open_in != number + 1 &&
-             line.open_in.compare_exchange_strong(open_in, number + 1, std::memory_order_relaxed);
+    mark = line.opened.load(std::memory_order_relaxed);
+    opened =
+        !OpenMark(mark).is_of(number, spec.action) &&
+        line.opened.compare_exchange_strong(mark, OpenMark(number, spec).bits(), std::memory_order_relaxed);
     if (opened) line.trips.fetch_add(1, std::memory_order_relaxed);
   }
   if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
@@ -119,7 +128,7 @@ BudgetView view(const BudgetLine& line, const BudgetSpec& spec, const GuardTime&
   const int64_t spent = line.spent.load(std::memory_order_acquire);
   return {.spent = current ? spent - line.base.load(std::memory_order_acquire) : 0,
           .reserved = std::max<int64_t>(line.committed.load(std::memory_order_acquire) - spent, 0),
-          .open = line.open_in.load(std::memory_order_relaxed) == at.number + 1,
+          .open = is_open(line, spec, OpenMark(line.opened.load(std::memory_order_relaxed)), at.number),
           .end_wall_ns = at.end_wall_ns};
 }
 
@@ -128,10 +137,11 @@ BudgetState snapshot(const BudgetLine& line) {
   const int64_t base = line.base.load(std::memory_order_acquire);
   const int64_t spent = line.spent.load(std::memory_order_acquire);
   const int64_t committed = line.committed.load(std::memory_order_acquire);
+  const uint64_t opened = line.opened.load(std::memory_order_relaxed);
   return {.window = window / 2,
           .spent = std::max<int64_t>(spent - base, 0),
           .reserved = std::max<int64_t>(committed - spent, 0),
-          .open = line.open_in.load(std::memory_order_relaxed) == window / 2 + 1};
+          .opened = OpenMark(opened).is_of(window / 2) ? opened : 0};
 }
 
 void restore(BudgetLine& line, const BudgetState& state) {
@@ -140,7 +150,7 @@ void restore(BudgetLine& line, const BudgetState& state) {
   line.committed.store(counted, std::memory_order_relaxed);
   line.spent.store(counted, std::memory_order_relaxed);
   line.base.store(0, std::memory_order_relaxed);
-  line.open_in.store(state.open ? state.window + 1 : 0, std::memory_order_relaxed);
+  line.opened.store(OpenMark(state.opened).is_of(state.window) ? state.opened : 0, std::memory_order_relaxed);
   line.window.store(2 * state.window, std::memory_order_release);
 }
 

@@ -32,7 +32,9 @@
 //            does not fit, and kTripPermille of the limit committed
 //   closed ────────────────────────────────────────────────────────▶ open: the action for every request
 //      ▲                                                                │
-//      └──────────── window ends, or (not for kill) committed falls to kRecoverPermille
+//      └── window ends; or committed is at most kRecoverPermille of the limit (for kill: of a raised limit)
+//
+// A breaker is its action's: when a table changes the action, the new one decides anew on the same spend.
 //
 // A single request too large for what is left is dealt with alone: it does not open anything. `reject` has no
 // state: what fits goes. The soft actions (economy, cached, static) reserve all the same, beyond the limit:
@@ -42,6 +44,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "core/cache_line.h"
@@ -78,13 +81,12 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   std::atomic<int64_t> spent;
   std::atomic<int64_t> base;
   std::atomic<uint64_t> window;     // 2 × number; odd while one begins
-  std::atomic<uint64_t> open_in;    // number + 1 of the window in which the breaker is open; 0 = closed
+  std::atomic<uint64_t> opened;     // in which window the breaker opened, and as what: see OpenMark; 0 = closed
   std::atomic<uint64_t> trips;      // how often it opened
   std::atomic<uint64_t> refused;    // how often it did not fit
   std::atomic<uint64_t> in_flight;  // users: see user_lines.h
 
   // Nothing is counted: as good as all zero.
-
   bool idle(uint64_t window_number) const {
     return window.load(std::memory_order_relaxed) / 2 < window_number ||
            committed.load(std::memory_order_relaxed) == base.load(std::memory_order_relaxed);
@@ -92,6 +94,33 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   void clear();
 };
 static_assert(sizeof(BudgetLine) == core::kCacheLineBytes);
+
+// A breaker that is open, in one word: which window, action and limit it opened with. The limit is kept as a
+// float's leading bits, which are ordered like the numbers: a raise by less than a millionth is none.
+class OpenMark {
+ public:
+  OpenMark(uint64_t window_number, const BudgetSpec& spec)
+      : bits_(limit_bits(spec.limit) << 35 | static_cast<uint64_t>(spec.action) << 32 |
+              static_cast<uint32_t>(window_number + 1)) {}
+  explicit OpenMark(uint64_t bits) : bits_(bits) {}
+  uint64_t bits() const { return bits_; }
+
+  // Windows are a second at least, so their numbers fit until 2106.
+  bool is_of(uint64_t window_number) const {
+    return static_cast<uint32_t>(bits_) == static_cast<uint32_t>(window_number + 1);
+  }
+  bool is_of(uint64_t window_number, BudgetAction action) const {
+    return is_of(window_number) && (bits_ >> 32 & 7) == static_cast<uint64_t>(action);
+  }
+  bool is_below(int64_t limit) const { return bits_ >> 35 < limit_bits(limit); }
+
+ private:
+  static uint64_t limit_bits(int64_t limit) {
+    return std::bit_cast<uint32_t>(static_cast<float>(limit)) >> 2;
+  }
+
+  uint64_t bits_;
+};
 
 inline constexpr int64_t kTripPermille = 900;
 inline constexpr int64_t kRecoverPermille = 800;
@@ -128,7 +157,7 @@ struct BudgetState {
   uint64_t window = 0;
   int64_t spent = 0;
   int64_t reserved = 0;
-  bool open = false;
+  uint64_t opened = 0;  // OpenMark of this window; 0 = closed
 
   friend bool operator==(const BudgetState&, const BudgetState&) = default;
 };

@@ -60,13 +60,11 @@ struct GuardPlan::Builder {
       made.spec = {.window_ns = budget.window_ns,
                    .limit = std::min(budget.limit_nano_usd, kMaxBudget),
                    .action = budget.on_exceed};
-      // What a rule has counted goes with its window and action, not with its amount or its place in the
-      // list; two rules of the same window and action are told apart by their order.
+      // What a rule has counted goes with its window, whatever its amount and action; two rules of the same
+      // window, which count the same, are told apart by their order.
       uint64_t same = 0;
-      for (size_t j = 0; j < i; ++j) {
-        same += budgets[j].window_ns == budget.window_ns && budgets[j].on_exceed == budget.on_exceed;
-      }
-      const uint64_t detail = budget.window_ns << 8 ^ static_cast<uint64_t>(budget.on_exceed) << 4 ^ same;
+      for (size_t j = 0; j < i; ++j) same += budgets[j].window_ns == budget.window_ns;
+      const uint64_t detail = budget.window_ns << 8 ^ same;
       if (declared) made.line = line<BudgetLine>(LineKind::budget, scope, name, detail);
       part.budgets.push_back(made);
     }

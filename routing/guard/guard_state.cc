@@ -9,12 +9,11 @@
 #include <unordered_map>
 
 #include "routing/guard/guard_plan.h"
-#include "routing/table/properties.h"
 
 namespace weir::routing {
 namespace {
 
-constexpr std::string_view kHeader = "weir-guards 1\n";
+constexpr std::string_view kHeader = "weir-guards 2\n";
 constexpr std::string_view kNobody = "-";  // the name of what has none; not a name by itself in any table
 constexpr std::pair<RateKind, std::string_view> kLongRates[] = {{RateKind::hour, "hour"},
                                                                 {RateKind::day, "day"}};
@@ -48,14 +47,10 @@ void each_rule(const Table& table, Visitor&& visitor) {
     const std::string holder = fmt::format("{} {}", token(guard.scope), name_of(table, guard));
     for (size_t i = 0; i < guard.budgets.size(); ++i) {
       const BudgetSpec& spec = guard.budgets[i].spec;
-      const auto same =
-          std::count_if(guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
-                        [&](const BudgetGuard& other) {
-                          return other.spec.window_ns == spec.window_ns && other.spec.action == spec.action;
-                        });
-      visitor.budget(fmt::format("budget {} {} {} {}", holder, spec.window_ns,
-                                 kBudgetActions[static_cast<size_t>(spec.action)], same),
-                     *guard.budgets[i].line);
+      const auto same = std::count_if(
+          guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
+          [&](const BudgetGuard& other) { return other.spec.window_ns == spec.window_ns; });
+      visitor.budget(fmt::format("budget {} {} {}", holder, spec.window_ns, same), *guard.budgets[i].line);
     }
     if (guard.line == nullptr) continue;
     for (const auto& [kind, name] : kLongRates) {
@@ -76,8 +71,7 @@ struct Writer {
   void budget(const std::string& rule, const BudgetLine& line) {
     const BudgetState state = snapshot(line);
     if (state == BudgetState{.window = state.window}) return;
-    text += fmt::format("{} {} {} {} {}\n", rule, state.window, state.spent, state.reserved,
-                        state.open ? "open" : "closed");
+    text += fmt::format("{} {} {} {} {}\n", rule, state.window, state.spent, state.reserved, state.opened);
   }
   void rate(const std::string& rule, const RateSpec& spec, const std::atomic<uint64_t>& word) {
     const RateView seen = view(word, spec, now.now_ns);
@@ -119,8 +113,7 @@ struct Reader {
       return;
     }
     BudgetState state;
-    state.open = take_word(line) == "open";
-    const bool good = read(take_word(line), state.reserved) && read(take_word(line), state.spent) &&
+    const bool good = read(take_word(line), state.opened) && read(take_word(line), state.reserved) && read(take_word(line), state.spent) &&
                       read(take_word(line), state.window);
     if (good) budgets[line] = state;
   }

@@ -4,10 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "routing/guard/admission.h"
-#include "routing/table/compile_change.h"
+#include "routing/exchange/gateway.h"
 #include "routing/table/compile_change.h"
 #include "routing/table/kills.h"
-#include "routing/exchange/gateway.h"
 #include "tests/routing/guard/guard_fixture.h"
 
 namespace weir::routing {
