@@ -82,6 +82,7 @@ struct Model {
   Tier tier = Tier::standard;
   Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
+  uint32_t max_input_tokens = 131'072;  // its context window: of a request with content held elsewhere
 
   // `host`: into `hosts`; 0 when there are none.
   ProviderIndex provider_at(size_t host) const { return hosts.empty() ? provider : hosts[host].provider; }
@@ -305,7 +306,6 @@ struct Table {
   Key operator[](KeyIndex i) const { return (*tenants)[i]; }
 };
 
-}  // namespace weir::routing
 template <typename Index>
 bool is_set(const std::vector<bool>& bits, Index index) {
   const auto at = static_cast<size_t>(index);
@@ -323,3 +323,4 @@ inline bool is_unit_killed(const Table& table, UnitIndex unit) {
                               : std::ranges::all_of(model.hosts, killed));
 }
 
+}  // namespace weir::routing
