@@ -151,7 +151,12 @@ TEST_F(Hosts, AKilledProviderIsLeftOutAndTheOtherAnswers) {
 // Of a candidate, to whom copies go.
 class CandidatesHosts : public Hosts {
  protected:
-  CandidatesHosts() : Hosts({.shadow = true}) { cheap_ = dear_; }
+  CandidatesHosts() : Hosts(shadowing()) { cheap_ = dear_; }
+  static routing::GatewayOptions shadowing() {
+    routing::GatewayOptions options;
+    options.shadow = true;
+    return options;
+  }
   void publish_shadow() {
     publish("", "",
             "flags: { f: { scenario: chat, candidate: { unit: mini }, shadow: { percent: 100, budget_usd: "
