@@ -38,23 +38,6 @@ inline bool is_tenant_killed(const Kills& kills, TenantIndex tenant) {
   return std::binary_search(kills.tenants.begin(), kills.tenants.end(), tenant);
 }
 
-template <typename Index>
-bool is_set(const std::vector<bool>& bits, Index index) {
-  const auto at = static_cast<size_t>(index);
-  WEIR_ASSERT(at < bits.size());  // sized like the body's vectors when Kills::any
-  return bits[at];
-}
-
-// By itself or by its provider; of several providers by all of them.
-inline bool is_unit_killed(const Table& table, UnitIndex unit) {
-  if (!table.kills.any) return false;
-  const Model& model = (*table.body)[(*table.body)[unit].model];
-  const auto killed = [&](const ModelHost& host) { return is_set(table.kills.providers, host.provider); };
-  return is_set(table.kills.units, unit) ||
-         (model.hosts.empty() ? is_set(table.kills.providers, model.provider)
-                              : std::ranges::all_of(model.hosts, killed));
-}
-
 // The first hop at or after `first` for which `answers` holds and whose unit is not killed.
 template <typename Answers>
 std::optional<uint8_t> find_hop(const Table& table, const Scenario& scenario, uint32_t first,

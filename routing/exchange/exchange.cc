@@ -88,6 +88,7 @@ bool Exchange::start(const Decision& decision, const Inspection& inspection, std
   stream_ = inspection.stream;
   input_bytes_ = inspection.input_bytes;
   media_bytes_ = inspection.media_bytes;
+  input_elsewhere_ = inspection.input_elsewhere;
   shard_.retries().exchange_begins();
   shard_.loop().when_receive_memory_is_short(copy_out_task_);
   if (!user.empty()) user_ = shard_.small_bytes().copy(user);
@@ -158,7 +159,8 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   checking_ = refused_ = false;
   saw_done_ = saw_terminal_ = false;
   first_piece_ = first_event_ = true;
-  content_events_ = 0;
+  content_events_ = body_bytes_ = 0;
+  sent_ = false;
   record_.upstream_status = 0;
   record_.response_bytes = 0;
   plain_length_ = 0;
@@ -293,6 +295,8 @@ void Exchange::send_request(const Inspection& inspection) {
   const core::Slice& request = session_.request_bytes();
 
   phase_ = Phase::waiting_head;
+  sent_ = true;
+  most_ = most_usage(unit_, inspection);
   const Timeouts& timeouts = unit().timeouts;
   set_deadline(std::min(timeouts.header_ns, timeouts.first_token_ns));
   net::ClientSession& upstream = *upstream_;
@@ -360,6 +364,7 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   failure.stale_connection =
       before_answer && reused_session_ && upstream_status == 0 &&
       (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
+  if (failure.stale_connection) sent_ = false;  // it had ended before the request came
   failure.free_retry_left = free_retry_left_;
   // Nobody is made to pay for a probe, or for a provider that took no request, while another one is well.
   const auto cause = cause_of(error.code, upstream_status);
@@ -433,7 +438,7 @@ void Exchange::pause_before_retry(uint64_t delay_ns) {
 }
 
 bool Exchange::stable_may_answer() const {
-  return stable_left_ && !is_killed((*table().body)[*decision_.scenario].stable);
+  return stable_left_ && !is_unit_killed(table(), (*table().body)[*decision_.scenario].stable);
 }
 
 // Whether anything might answer to `cause`; it need not be able to when it comes to that.

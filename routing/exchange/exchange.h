@@ -133,7 +133,6 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<NextHop> find_next_hop(FallbackCause cause, bool time_left);
   bool may_fall_back(FallbackCause cause) const;
   bool stable_may_answer() const;
-  bool is_killed(UnitIndex unit) const;
   bool can_answer(const FallbackHop& hop);
   void pause_before_retry(uint64_t delay_ns);
   void take_next_hop(const NextHop& next);
@@ -144,7 +143,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   // guards (exchange_guard.cc)
   bool admit(const Inspection& inspection, std::string_view user, PilotPlaces& pilots);
   bool take_economy(const Inspection& inspection);
+  Usage most_usage(UnitIndex unit, const Inspection& inspection) const;
   int64_t worst_case(UnitIndex unit, const Inspection& inspection) const;
+  bool is_estimated() const;
   Usage attempt_usage() const;
   int64_t attempt_cost() const;
   void write_off_attempt();
@@ -183,6 +184,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
 
   // the copy for a candidate (exchange_shadow.cc)
   void start_shadow(const Inspection& inspection);
+  core::Slice render_copy(UnitIndex unit, ProviderIndex provider, const Inspection& inspection);
   void finish_shadow(const Usage& usage);
 
   // answers (exchange_answer.cc)
@@ -238,7 +240,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   uint64_t hop_deadline_ns_ = 0;  // of all attempts at the present unit; within the total
   uint64_t plain_length_ = 0;     // of a plain body with Content-Length, else 0
   uint64_t sent_ns_ = 0;          // the request of this attempt was handed to the connection
-  int64_t content_events_ = 0;
+  Usage most_;               // what this attempt can use at most
+  uint64_t body_bytes_ = 0;  // of its answer, if that is no stream
+  uint64_t content_events_ = 0;
   UnitIndex unit_{};
   uint32_t host_ = 0;                    // of Model::hosts, in this attempt
   std::optional<uint32_t> failed_host_;  // of the same model, in the attempt before
@@ -270,6 +274,8 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool upstream_paused_ = false;
   bool first_piece_ = true;
   bool first_event_ = true;
+  bool input_elsewhere_ = false;
+  bool sent_ = false;      // the provider has the request of this attempt
   bool pausing_ = false;   // acquiring: the clock of a retry runs
   bool checking_ = false;  // the body goes to checked_
   bool refused_ = false;   // a stream's first token is a refusal that a hop answers to

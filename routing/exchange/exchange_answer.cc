@@ -89,6 +89,7 @@ void Exchange::relay_plain(net::BodyPiece piece) {
   if (first_piece_ && payload.size() == plain_length_) position = UsageReader::Position::whole;
   usage_.feed(payload, position);
   first_piece_ = false;
+  body_bytes_ += payload.size();
   if (checking_) {
     if (keep_for_check(payload)) return;
     release_checked();
@@ -188,7 +189,7 @@ void Exchange::settle() {
   record_.total_ns = shard_.loop().now_ns() - started_ns_;
   const Usage usage = attempt_usage();
   record_.usage_reported = usage.present;
-  record_.usage_estimated = !usage.present && is_paid_for(record_.upstream_status);
+  record_.usage_estimated = is_estimated();
   record_.input_tokens = usage.input;
   record_.cached_input_tokens = usage.cached_input;
   record_.output_tokens = usage.output;

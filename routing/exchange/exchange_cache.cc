@@ -113,10 +113,12 @@ bool Exchange::try_cache(const Inspection& inspection) {
   return false;
 }
 
-// A hop or budget that says `cached`: what the decided unit, or stable, has answered before.
+// A hop or budget that says `cached`: what the decided unit, or stable, has answered before. What was switched
+// off is not repeated.
 bool Exchange::answer_from_any_cache(CacheLook look) {
   if (!decision_.scenario) return false;
   for (const UnitIndex unit_index : {decision_.unit, (*table().body)[*decision_.scenario].stable}) {
+    if (is_unit_killed(table(), unit_index)) continue;
     const auto key = cache_key(unit_index);
     if (key && answer_from_cache(unit_index, *key, look)) return true;
   }

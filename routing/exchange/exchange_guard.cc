@@ -20,18 +20,8 @@ constexpr int64_t kWarnNs = 3'600'000'000'000;
 
 }  // namespace
 
-bool Exchange::is_killed(UnitIndex unit) const {
-  const Kills& kills = table().kills;
-  if (!kills.any) return false;
-  const Model& model = (*table().body)[(*table().body)[unit].model];
-  const auto killed = [&](ProviderIndex provider) { return kills.providers[static_cast<size_t>(provider)]; };
-  return kills.units[static_cast<size_t>(unit)] ||
-         (model.hosts.empty() ? killed(model.provider)
-                              : std::ranges::all_of(model.hosts, killed, &ModelHost::provider));
-}
-
-// What an attempt at this unit costs at most: every byte of input a token, every choice as long as it may be.
-int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection) const {
+// What an attempt at this unit uses at most: every byte of input a token, every choice as long as it may be.
+Usage Exchange::most_usage(UnitIndex unit_index, const Inspection& inspection) const {
   const Unit& unit = (*table().body)[unit_index];
   const Model& model = (*table().body)[unit.model];
   Usage usage;
@@ -43,24 +33,37 @@ int64_t Exchange::worst_case(UnitIndex unit_index, const Inspection& inspection)
                        ? static_cast<int64_t>(table()[decision_.tenant].display_name_json().size())
                        : int64_t{core::limits::kMaxIdentifierBytes};
   }
+  if (inspection.input_elsewhere) usage.input = std::max<int64_t>(usage.input, model.max_input_tokens);
   if (facts_.endpoint != Endpoint::embeddings) {
     const OutputBound bound = output_bound(inspection, unit.rewrite);
     const uint64_t each = bound.tokens_per_choice != 0 ? bound.tokens_per_choice : model.max_output_tokens;
     if (__builtin_mul_overflow(each, bound.choices, &usage.output)) usage.output = INT64_MAX;
   }
-  return cost(usage, model.price);
+  return usage;
+}
+
+int64_t Exchange::worst_case(UnitIndex unit, const Inspection& inspection) const {
+  return cost(most_usage(unit, inspection), (*table().body)[(*table().body)[unit].model].price);
+}
+
+// Whether the present attempt is paid for and nobody has said how much it used: the provider has the request,
+// and has not answered with a failure.
+bool Exchange::is_estimated() const {
+  return sent_ && !usage_.usage().present &&
+         (record_.upstream_status == 0 || is_paid_for(record_.upstream_status));
 }
 
 // What the present attempt has used so far, as far as somebody pays for it.
 Usage Exchange::attempt_usage() const {
-  Usage usage = usage_.usage();
-  if (!usage.present && is_paid_for(record_.upstream_status)) {
-    // What was produced is paid for even if nobody said how much it was: about four bytes make a token of
-    // input, and a stream's events bear one token each.
-    usage.input = (input_bytes_ + 3) / 4;
-    usage.output = content_events_;
-  }
-  return usage;
+  if (!is_estimated()) return usage_.usage();
+  static constexpr EstimateLine kNothingLearned{};
+  const GuardPlan* plan = table().guards.get();
+  return estimate_usage(plan == nullptr ? kNothingLearned : plan->estimate(unit().model),
+                        {.input_bytes = uint64_t{input_bytes_} + prompt_bytes(unit().rewrite, {}),
+                         .media_bytes = media_bytes_,
+                         .events = content_events_,
+                         .body_bytes = body_bytes_,
+                         .most = most_});
 }
 
 int64_t Exchange::attempt_cost() const {
@@ -76,7 +79,8 @@ void Exchange::write_off_attempt() {
   written_off_tokens_ += usage.input + usage.output;
   // So that it is not counted again when the exchange ends before the next attempt begins.
   usage_ = UsageReader(facts_.endpoint);
-  content_events_ = 0;
+  content_events_ = body_bytes_ = 0;
+  sent_ = false;
   record_.upstream_status = 0;
   //  // its stream may have held one; `first_failure` stays
   if (shadow_pair_ != nullptr) {
@@ -98,9 +102,10 @@ uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
   return tokens;
 }
 
-// What the provider counted teaches the next estimate.
+// What the provider counted teaches the next estimate, if it was all there.
 void Exchange::learn(const Usage& usage) {
-  if (table().guards == nullptr || record_.unit == Record::kNone || choices_ != 1) return;
+  if (table().guards == nullptr || record_.unit == Record::kNone) return;
+  if (choices_ != 1 || input_elsewhere_) return;
   const uint64_t text =
       input_bytes_ - std::min(input_bytes_, media_bytes_) + prompt_bytes(unit().rewrite, {});
   observe(table().guards->estimate(unit().model), text, static_cast<uint64_t>(usage.input),
@@ -286,11 +291,10 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotP
   return false;
 }
 
-// The cheapest unit of the scenario answers instead, if it may.
+// The cheapest unit that may answer does.
 bool Exchange::take_economy(const Inspection& inspection) {
   if (!decision_.scenario || decision_.hop) return false;
-  const UnitIndex economy = table().guards->economy_unit(*decision_.scenario);
-  if (is_killed(economy)) return false;
+  const UnitIndex economy = economy_unit(table(), *decision_.scenario, decision_.unit);
   if (economy != decision_.unit &&
       !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
     return false;

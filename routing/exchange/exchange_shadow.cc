@@ -11,6 +11,27 @@
 
 namespace weir::routing {
 
+// Head and body in a block of their own; empty: it is too large, or there is no memory.
+core::Slice Exchange::render_copy(UnitIndex unit, ProviderIndex provider, const Inspection& inspection) {
+  UpstreamRequest request;
+  if (!render_request(unit, provider, inspection, request)) return {};
+  uint64_t size = request.head_size;
+  for (const Piece& piece : request.pieces.pieces()) size += piece.size;
+  if (size > core::limits::kMaxShadowRequestBytes) return {};
+  core::Slice copy = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
+  if (copy.block() == nullptr) return {};
+  uint8_t* to = copy.mutable_data();
+  const auto append = [&](std::span<const uint8_t> bytes) { to = std::copy(bytes.begin(), bytes.end(), to); };
+  const std::span<const uint8_t> block = request.block.bytes(), client = session_.request_bytes().bytes();
+  append(block.subspan(request.head_begin, request.head_size));
+  for (const Piece& piece : request.pieces.pieces()) {
+    append(piece.from_body ? client.subspan(facts_.head_size + piece.offset, piece.size)
+                           : block.subspan(kRequestHeadRoom + piece.offset, piece.size));
+  }
+  copy.set_size(static_cast<uint32_t>(size));
+  return copy;
+}
+
 // Only what can be paid for and held on the side; else the copy is dropped, and nobody notices.
 void Exchange::start_shadow(const Inspection& inspection) {
   const ShadowChoice choice = *std::exchange(shadow_, std::nullopt);
@@ -26,29 +47,20 @@ void Exchange::start_shadow(const Inspection& inspection) {
   const auto host = choose_host(host_loads(candidate.model, PoolUse::copies, room), shard_.dice());
   if (!host) return metrics.shadow_dropped.add();
   const ProviderIndex provider = (*table().body)[candidate.model].provider_at(*host);
-  UpstreamRequest request;
-  if (!render_request(choice.unit, provider, inspection, request)) return metrics.shadow_dropped.add();
-  uint64_t size = request.head_size;
-  for (const Piece& piece : request.pieces.pieces()) size += piece.size;
-  core::Slice copy;
-  if (size <= core::limits::kMaxShadowRequestBytes)
-    copy = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
-  if (copy.block() == nullptr) return metrics.shadow_dropped.add();
-  uint8_t* to = copy.mutable_data();
-  const auto append = [&](std::span<const uint8_t> bytes) { to = std::copy(bytes.begin(), bytes.end(), to); };
-  const std::span<const uint8_t> block = request.block.bytes(), client = session_.request_bytes().bytes();
-  append(block.subspan(request.head_begin, request.head_size));
-  for (const Piece& piece : request.pieces.pieces()) {
-    append(piece.from_body ? client.subspan(facts_.head_size + piece.offset, piece.size)
-                           : block.subspan(kRequestHeadRoom + piece.offset, piece.size));
-  }
-  copy.set_size(static_cast<uint32_t>(size));
-
+  // The budget is asked first: one that is used up must not cost a copy of every request.
+  const Unreported facts{.input_bytes = uint64_t{input_bytes_} + prompt_bytes(candidate.rewrite, {}),
+                         .media_bytes = media_bytes_,
+                         .most = most_usage(choice.unit, inspection)};
+  const int64_t worst = cost(facts.most, (*table().body)[candidate.model].price);
   const BudgetGuard& budget = guard->budgets[0];
-  const int64_t worst = worst_case(choice.unit, inspection);
   if (reserve(*budget.line, budget.spec, worst, shard_.guard_time()) != Fit::fits) {
     record_.shadow_over_budget = static_cast<uint32_t>(choice.flag);
     return metrics.shadow_over_budget.add();
+  }
+  core::Slice copy = render_copy(choice.unit, provider, inspection);
+  if (copy.block() == nullptr) {
+    routing::settle(*budget.line, budget.spec, worst, 0);
+    return metrics.shadow_dropped.add();
   }
   ShadowPair* pair = shard_.shadow_pairs().take();
   WEIR_ASSERT(pair != nullptr);  // there was room
@@ -60,9 +72,8 @@ void Exchange::start_shadow(const Inspection& inspection) {
   pair->flag = static_cast<uint32_t>(choice.flag);
   pair->endpoint = facts_.endpoint;
   pair->streamed = stream_;
-  pair->request_bytes = input_bytes_;
   pair->shadow.unit = static_cast<uint32_t>(choice.unit);
-  ShadowCall* call = shard_.shadow_calls().acquire(shard_, *pair, budget, worst);
+  ShadowCall* call = shard_.shadow_calls().acquire(shard_, *pair, budget, facts);
   WEIR_ASSERT(call != nullptr);  // as above
   shadow_pair_ = pair;
   metrics.shadow_started.add();

@@ -98,8 +98,9 @@ void ShardMetrics::count(const Record& record) {
       series.cached_input_tokens.add(static_cast<uint64_t>(record.cached_input_tokens));
     if (record.reasoning_tokens > 0)
       series.reasoning_tokens.add(static_cast<uint64_t>(record.reasoning_tokens));
-    if (record.cost_nano_usd > 0) series.cost_nano_usd.add(static_cast<uint64_t>(record.cost_nano_usd));
   }
+  // Without usage too: of attempts whose answer nobody got.
+  if (record.cost_nano_usd > 0) series.cost_nano_usd.add(static_cast<uint64_t>(record.cost_nano_usd));
   if (record.first_failure) {
     // Counted against what was decided: its series may be one that never answers.
     Record decided = record;

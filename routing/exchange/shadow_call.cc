@@ -10,13 +10,13 @@ namespace weir::routing {
 
 using core::ErrorCode;
 
-ShadowCall::ShadowCall(Shard& shard, ShadowPair& pair, const BudgetGuard& budget, int64_t worst_nano_usd)
+ShadowCall::ShadowCall(Shard& shard, ShadowPair& pair, const BudgetGuard& budget, const Unreported& facts)
     : shard_(shard),
       table_(shard.pin_table()),
       pair_(pair),
       side_(pair.shadow),
       budget_(budget),
-      worst_(worst_nano_usd),
+      facts_(facts),
       usage_(pair.endpoint),
       timer_(on_timer, this),
       release_task_(on_release, this),
@@ -28,6 +28,10 @@ ShadowCall::~ShadowCall() {
 
 const Unit& ShadowCall::unit() const {
   return (*pair_.table->body)[UnitIndex{side_.unit}];
+}
+
+const Model& ShadowCall::model() const {
+  return (*pair_.table->body)[unit().model];
 }
 
 void ShadowCall::start(core::Slice request, ProviderIndex provider) {
@@ -60,6 +64,7 @@ void ShadowCall::on_upstream_refused(core::Error error) {
 void ShadowCall::send() {
   upstream_->begin(*this, net::Method::post);
   upstream_->send(std::move(request_));
+  sent_ = true;
 }
 
 void ShadowCall::on_response_head(const net::ResponseHead& head, const uint8_t*) {
@@ -113,13 +118,12 @@ void ShadowCall::end(Reuse reuse) {
   shard_.shadow_gate().charge_bytes(request_bytes_ + answer_bytes_, shard_.loop().now_ns());
   side_.total_ns = shard_.loop().now_ns() - started_ns_;
   side_.usage = usage_.usage();
-  if (!side_.usage.present && is_paid_for(side_.status)) {
-    // About four bytes make a token, and a stream's events, of two lines each, bear one.
-    side_.usage.input = (pair_.request_bytes + 3) / 4;
-    side_.usage.output = static_cast<int64_t>(pair_.streamed ? lines_ / 2 : answer_bytes_ / 4);
+  if (!side_.usage.present && sent_ && (side_.status == 0 || is_paid_for(side_.status))) {
+    (pair_.streamed ? facts_.events : facts_.body_bytes) = pair_.streamed ? lines_ / 2 : answer_bytes_;
+    side_.usage = estimate_usage(pair_.table->guards->estimate(unit().model), facts_);
   }
-  side_.cost_nano_usd = cost(side_.usage, (*pair_.table->body)[unit().model].price);
-  routing::settle(*budget_.line, budget_.spec, worst_, side_.cost_nano_usd);
+  side_.cost_nano_usd = cost(side_.usage, model().price);
+  routing::settle(*budget_.line, budget_.spec, cost(facts_.most, model().price), side_.cost_nano_usd);
   shard_.shadow_pairs().finish(pair_, side_);
   shard_.loop().at_end_of_turn(release_task_);
 }

@@ -24,6 +24,7 @@
 #include "net/upstream_pool.h"
 #include "routing/exchange/shadow_pair.h"
 #include "routing/guard/guard_plan.h"
+#include "routing/guard/token_estimator.h"
 #include "routing/inspect/usage.h"
 
 namespace weir::routing {
@@ -32,8 +33,8 @@ class Shard;
 
 class ShadowCall final : private net::ResponseHandler, private net::UpstreamWaiter {
  public:
-  // `budget` has `worst` reserved for it.
-  ShadowCall(Shard& shard, ShadowPair& pair, const BudgetGuard& budget, int64_t worst_nano_usd);
+  // `budget` has the cost of `facts.most` reserved for it; `facts` of the request are for an estimate.
+  ShadowCall(Shard& shard, ShadowPair& pair, const BudgetGuard& budget, const Unreported& facts);
   ~ShadowCall();
   ShadowCall(const ShadowCall&) = delete;
   ShadowCall& operator=(const ShadowCall&) = delete;
@@ -56,6 +57,7 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   static void on_release(core::TurnTask& task);
 
   const Unit& unit() const;
+  const Model& model() const;
   void send();
   void end(Reuse reuse);
   void fail(core::ErrorCode code);
@@ -65,7 +67,7 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   ShadowPair& pair_;
   ShadowSide& side_;
   const BudgetGuard& budget_;
-  const int64_t worst_;
+  Unreported facts_;
   core::Slice request_;
   net::ClientSession* upstream_ = nullptr;
   net::UpstreamPool* pool_ = nullptr;
@@ -76,6 +78,7 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   uint64_t request_bytes_ = 0;
   uint64_t answer_bytes_ = 0;
   uint64_t lines_ = 0;
+  bool sent_ = false;
   bool first_piece_ = true;
   bool ended_ = false;
 };

@@ -57,7 +57,6 @@ struct ShadowPair {
   uint32_t flag = 0;
   Endpoint endpoint = Endpoint::chat_completions;
   bool streamed = false;
-  uint32_t request_bytes = 0;  // of input, for an estimate
   ShadowSide primary, shadow;
 };
 

@@ -77,6 +77,27 @@ int64_t committed_now(const BudgetLine& line) {
   return line.committed.load(std::memory_order_relaxed) - base;
 }
 
+// Whether the rule's action applies to every request; `window` is the line's.
+bool is_open(const BudgetLine& line, const BudgetSpec& spec, uint64_t window) {
+  const OpenMark mark(line.opened_as.load(std::memory_order_relaxed));
+  if ((window & BudgetLine::kOpen) == 0 || !mark.is_of(spec.action)) return false;
+  const bool may_recover = spec.action != BudgetAction::kill || mark.is_below(spec.limit);
+  return !may_recover || committed_now(line) > part_of(spec.limit, kRecoverPermille);
+}
+
+// Opens the breaker for the rule's action. Not while another window begins, which would not keep it.
+void trip(BudgetLine& line, const BudgetSpec& spec, uint64_t window) {
+  if ((window & BudgetLine::kBeginning) != 0) return;
+  const uint64_t mark = OpenMark(spec).bits();
+  const bool other = line.opened_as.exchange(mark, std::memory_order_relaxed) != mark;
+  const bool was_open = (window & BudgetLine::kOpen) != 0;
+  if (was_open ? other
+               : line.window.compare_exchange_strong(window, window | BudgetLine::kOpen,
+                                                     std::memory_order_relaxed)) {
+    line.trips.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
 }  // namespace
 
 WindowAt window_at(uint64_t window_ns, const GuardTime& now) {
@@ -95,32 +116,33 @@ bool BudgetLine::idle(const GuardTime& now) const {
 
 void BudgetLine::clear() {
   for (auto* money : {&committed, &spent, &base, &end_wall_ns}) money->store(0, std::memory_order_relaxed);
-  for (auto* word : {&window, &trips, &refused}) word->store(0, std::memory_order_relaxed);
+  for (auto* word : {&window, &opened_as}) word->store(0, std::memory_order_relaxed);
+  for (auto* count : {&trips, &refused}) count->store(0, std::memory_order_relaxed);
 }
 
 Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
   constexpr uint64_t kOpen = BudgetLine::kOpen;
   uint64_t window = enter(line, spec, now);
   const int64_t more = amount(spec, worst);
+  const uint64_t mark = line.opened_as.load(std::memory_order_relaxed);
   if ((window & kOpen) != 0) {
-    const bool recovered =
-        spec.action != BudgetAction::kill && committed_now(line) <= part_of(spec.limit, kRecoverPermille);
-    if (!recovered) {
+    if (is_open(line, spec, window)) {
       line.refused.fetch_add(1, std::memory_order_relaxed);
       if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
       return Fit::open;
     }
-    if (line.window.compare_exchange_strong(window, window & ~kOpen, std::memory_order_relaxed))
+    // One that another action opened stays, in case that one comes back.
+    if (OpenMark(mark).is_of(spec.action) &&
+        line.window.compare_exchange_strong(window, window & ~kOpen, std::memory_order_relaxed)) {
       window &= ~kOpen;
+    }
   }
   if (add_if_fits(line, spec, more)) return Fit::fits;
 
   line.refused.fetch_add(1, std::memory_order_relaxed);
   const bool open = committed_now(line) >= part_of(spec.limit, kTripPermille);
-  // Not while another window begins, which would not keep it.
-  if (open && spec.action != BudgetAction::reject && (window & (kOpen | BudgetLine::kBeginning)) == 0 &&
-      line.window.compare_exchange_strong(window, window | kOpen, std::memory_order_relaxed)) {
-    line.trips.fetch_add(1, std::memory_order_relaxed);
+  if (open && spec.action != BudgetAction::reject) {
+    trip(line, spec, window);
   }
   if (spec.soft()) line.committed.fetch_add(more, std::memory_order_acq_rel);
   return open ? Fit::open : Fit::acts;
@@ -150,7 +172,7 @@ BudgetView view(const BudgetLine& line, const BudgetSpec& spec, const GuardTime&
   const int64_t spent = line.spent.load(std::memory_order_acquire);
   return {.spent = current ? spent - line.base.load(std::memory_order_acquire) : 0,
           .reserved = std::max<int64_t>(line.committed.load(std::memory_order_acquire) - spent, 0),
-          .open = current && (window & BudgetLine::kOpen) != 0,
+          .open = current && is_open(line, spec, window),
           .end_wall_ns = at.end_wall_ns};
 }
 
@@ -162,7 +184,7 @@ BudgetState snapshot(const BudgetLine& line) {
   return {.window = number_of(window),
           .spent = std::max<int64_t>(spent - base, 0),
           .reserved = std::max<int64_t>(committed - spent, 0),
-          .open = (window & BudgetLine::kOpen) != 0};
+          .opened = (window & BudgetLine::kOpen) != 0 ? line.opened_as.load(std::memory_order_relaxed) : 0};
 }
 
 void restore(BudgetLine& line, const BudgetState& state) {
@@ -171,7 +193,8 @@ void restore(BudgetLine& line, const BudgetState& state) {
   line.committed.store(counted, std::memory_order_relaxed);
   line.spent.store(counted, std::memory_order_relaxed);
   line.base.store(0, std::memory_order_relaxed);
-  line.window.store(window_word(0, state.window) | (state.open ? BudgetLine::kOpen : 0),
+  line.opened_as.store(state.opened, std::memory_order_relaxed);
+  line.window.store(window_word(0, state.window) | (state.opened != 0 ? BudgetLine::kOpen : 0),
                     std::memory_order_release);
 }
 

@@ -34,7 +34,9 @@
 //            does not fit, and kTripPermille of the limit committed
 //   closed ────────────────────────────────────────────────────────▶ open: the action for every request
 //      ▲                                                                │
-//      └──────────── window ends, or (not for kill) committed falls to kRecoverPermille
+//      └── window ends; or committed is at most kRecoverPermille of the limit (for kill: of a raised limit)
+//
+// A breaker is its action's: when a table changes the action, the new one decides anew on the same spend.
 //
 // A single request too large for what is left is dealt with alone: it does not open anything. `reject` has no
 // state: what fits goes. The soft actions (economy, cached, static) reserve all the same, beyond the limit:
@@ -44,6 +46,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "core/cache_line.h"
@@ -81,8 +84,9 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   std::atomic<int64_t> base;
   std::atomic<uint64_t> window;      // epoch << 48 | number << 2 | kOpen | kBeginning
   std::atomic<int64_t> end_wall_ns;  // of that window
-  std::atomic<uint64_t> trips;       // how often it opened
-  std::atomic<uint64_t> refused;     // how often it did not fit
+  std::atomic<uint64_t> opened_as;   // what the breaker opened as: see OpenMark
+  std::atomic<uint32_t> trips;       // how often it opened
+  std::atomic<uint32_t> refused;     // how often it did not fit
   std::atomic<uint64_t> in_flight;   // users: see user_lines.h
 
   static constexpr uint64_t kBeginning = 1;  // the next one
@@ -93,6 +97,26 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   void clear();
 };
 static_assert(sizeof(BudgetLine) == core::kCacheLineBytes);
+
+// With which action and limit a breaker opened, in one word. The limit is kept as a float's leading bits, which
+// are ordered like the numbers: a raise by less than a millionth is none.
+class OpenMark {
+ public:
+  explicit OpenMark(const BudgetSpec& spec)
+      : bits_(limit_bits(spec.limit) << 3 | static_cast<uint64_t>(spec.action)) {}
+  explicit OpenMark(uint64_t bits) : bits_(bits) {}
+  uint64_t bits() const { return bits_; }
+
+  bool is_of(BudgetAction action) const { return bits_ != 0 && (bits_ & 7) == static_cast<uint64_t>(action); }
+  bool is_below(int64_t limit) const { return bits_ >> 3 < limit_bits(limit); }
+
+ private:
+  static uint64_t limit_bits(int64_t limit) {
+    return std::bit_cast<uint32_t>(static_cast<float>(limit)) >> 2;
+  }
+
+  uint64_t bits_;
+};
 
 inline constexpr int64_t kTripPermille = 900;
 inline constexpr int64_t kRecoverPermille = 800;
@@ -129,7 +153,7 @@ struct BudgetState {
   uint64_t window = 0;
   int64_t spent = 0;
   int64_t reserved = 0;
-  bool open = false;
+  uint64_t opened = 0;  // OpenMark of this window; 0 = closed
 
   friend bool operator==(const BudgetState&, const BudgetState&) = default;
 };

@@ -60,13 +60,11 @@ struct GuardPlan::Builder {
       made.spec = {.window_ns = budget.window_ns,
                    .limit = std::min(budget.limit_nano_usd, kMaxBudget),
                    .action = budget.on_exceed};
-      // What a rule has counted goes with its window and action, not with its amount or its place in the
-      // list; two rules of the same window and action are told apart by their order.
+      // What a rule has counted goes with its window, whatever its amount and action; two rules of the same
+      // window, which count the same, are told apart by their order.
       uint64_t same = 0;
-      for (size_t j = 0; j < i; ++j) {
-        same += budgets[j].window_ns == budget.window_ns && budgets[j].on_exceed == budget.on_exceed;
-      }
-      const uint64_t detail = budget.window_ns << 8 ^ static_cast<uint64_t>(budget.on_exceed) << 4 ^ same;
+      for (size_t j = 0; j < i; ++j) same += budgets[j].window_ns == budget.window_ns;
+      const uint64_t detail = budget.window_ns << 8 ^ same;
       if (declared) made.line = line<BudgetLine>(LineKind::budget, scope, name, detail);
       part.budgets.push_back(made);
     }
@@ -101,19 +99,20 @@ auto expense(const TableBody& body, UnitIndex unit) {
   return std::tuple(model.tier, model.price.input + model.price.output);
 }
 
-UnitIndex cheapest(const TableBody& body, const Scenario& scenario) {
-  UnitIndex best = scenario.stable;
+}  // namespace
+
+UnitIndex economy_unit(const Table& table, ScenarioIndex index, UnitIndex decided) {
+  const TableBody& body = *table.body;
+  UnitIndex best = decided;
   const auto consider = [&](UnitIndex unit) {
-    if (expense(body, unit) < expense(body, best)) best = unit;
+    if (expense(body, unit) < expense(body, best) && !is_unit_killed(table, unit)) best = unit;
   };
-  for (const UnitIndex unit : scenario.combinations) consider(unit);
-  for (const FallbackHop& hop : scenario.fallback) {
+  consider(body[index].stable);
+  for (const FallbackHop& hop : body[index].fallback) {
     if (hop.kind == FallbackHop::Kind::unit) consider(hop.unit);
   }
   return best;
 }
-
-}  // namespace
 
 std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
     const TableBody& body, const TenantTable& table, uint32_t block, const std::shared_ptr<GuardArena>& arena,
@@ -171,7 +170,6 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
     const Scenario& scenario = body.scenarios[i];
     plan->scenarios_.push_back(
         builder.add(GuardScope::scenario, i, scenario.name, LimitSpecs{}, scenario.budgets));
-    plan->economy_.push_back(cheapest(body, scenario));
   }
   const size_t counted = part->scopes.size();
   for (uint32_t i = 0; i < body.flags.size(); ++i) {

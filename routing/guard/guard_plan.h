@@ -91,10 +91,6 @@ class GuardPlan {
   // No limit and no budget that a request counts under is declared.
   bool empty() const { return empty_; }
 
-  // What the budget action `economy` answers with: of the units that the scenario may use, the cheapest of
-  // the lowest tier.
-  UnitIndex economy_unit(ScenarioIndex index) const { return economy_[static_cast<uint32_t>(index)]; }
-
   // All of them, for people and tests.
   std::vector<ScopeGuard> scopes() const;
 
@@ -157,8 +153,12 @@ class GuardPlan {
   std::vector<std::shared_ptr<const TenantPart>> tenants_;  // by block; null: it declares nothing
   std::vector<std::shared_ptr<const KeyPart>> keys_;
   bool empty_ = true;
-  std::vector<UnitIndex> economy_;
   std::vector<ModelLines> models_;
 };
+
+// What the budget action `economy` answers with in place of the decided unit: of what may answer this request
+// (that unit, stable, the units of the chain, none of them killed) the cheapest of the lowest tier. Candidates
+// of flags are not among them: whom they are for, decide() has said.
+UnitIndex economy_unit(const Table& table, ScenarioIndex scenario, UnitIndex decided);
 
 }  // namespace weir::routing

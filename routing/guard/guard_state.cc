@@ -9,12 +9,11 @@
 #include <unordered_map>
 
 #include "routing/guard/guard_plan.h"
-#include "routing/table/properties.h"
 
 namespace weir::routing {
 namespace {
 
-constexpr std::string_view kHeader = "weir-guards 1\n";
+constexpr std::string_view kHeader = "weir-guards 2\n";
 constexpr std::string_view kNobody = "-";  // the name of what has none; not a name by itself in any table
 constexpr std::pair<RateKind, std::string_view> kLongRates[] = {{RateKind::hour, "hour"},
                                                                 {RateKind::day, "day"}};
@@ -49,13 +48,10 @@ void each_rule(const Table& table, Visitor&& visitor) {
     for (size_t i = 0; i < guard.budgets.size(); ++i) {
       const auto name = [&] {
         const BudgetSpec& spec = guard.budgets[i].spec;
-        const auto same =
-            std::count_if(guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
-                          [&](const BudgetGuard& other) {
-                            return other.spec.window_ns == spec.window_ns && other.spec.action == spec.action;
-                          });
-        return fmt::format("budget {} {} {} {}", holder(), spec.window_ns,
-                           kBudgetActions[static_cast<size_t>(spec.action)], same);
+        const auto same = std::count_if(
+            guard.budgets.begin(), guard.budgets.begin() + static_cast<ptrdiff_t>(i),
+            [&](const BudgetGuard& other) { return other.spec.window_ns == spec.window_ns; });
+        return fmt::format("budget {} {} {}", holder(), spec.window_ns, same);
       };
       visitor.budget(name, *guard.budgets[i].line);
     }
@@ -84,8 +80,7 @@ struct Writer {
   void budget(const Name& rule, const BudgetLine& line) {
     const BudgetState state = snapshot(line);
     if (state == BudgetState{.window = state.window}) return;
-    text += fmt::format("{} {} {} {} {}\n", rule(), state.window, state.spent, state.reserved,
-                        state.open ? "open" : "closed");
+    text += fmt::format("{} {} {} {} {}\n", rule(), state.window, state.spent, state.reserved, state.opened);
   }
   template <typename Name>
   void rate(const Name& rule, const RateSpec& spec, const std::atomic<uint64_t>& word) {
@@ -130,8 +125,7 @@ struct Reader {
       return;
     }
     BudgetState state;
-    state.open = take_word(line) == "open";
-    const bool good = read(take_word(line), state.reserved) && read(take_word(line), state.spent) &&
+    const bool good = read(take_word(line), state.opened) && read(take_word(line), state.reserved) && read(take_word(line), state.spent) &&
                       read(take_word(line), state.window);
     if (good) budgets[line] = state;
   }

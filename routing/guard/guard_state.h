@@ -1,16 +1,16 @@
 // What guards have counted, as text that outlives the process: written about once a second, read once at
 // start.
 //
-//   weir-guards 1
-//   budget tenant bank-17 3600000000000 economy 0 497222 12500000000 350000000 closed
+//   weir-guards 2
+//   budget tenant bank-17 3600000000000 0 497222 12500000000 350000000 0
 //   rate tenant bank-17 hour 1796126400000000000
 //   total pilot bank-17/support-v2 4711
 //
-//   budget scope name window action n   window-number spent reserved breaker
+//   budget scope name window n          window-number spent reserved breaker (OpenMark in budget.h)
 //   rate   scope name kind              when it is unused again, Unix nanoseconds, in whole seconds
 //   total  scope name                   how many there have been
 //
-// A line names its rule as a table does (n counts rules of the same window and action), so it finds its place
+// A line names its rule as a table does (n counts rules of the same window), so it finds its place
 // in whatever table is loaded next; a rule that is gone is passed over, and so is a line that cannot be read.
 // After a crash the last second of spend is missing, and everything that was reserved counts as spent: on the
 // whole the safe side, since a second of traffic costs less than what is under way at worst.

@@ -92,16 +92,19 @@ void give_back(Word& word, const RateSpec& spec, uint64_t units, uint64_t mark, 
   word.fetch_sub(std::min(units * spec.interval, mark - now), std::memory_order_relaxed);
 }
 
-// Charges `units` whether they fit or not: what was used beyond the estimate. At most kMaxDebt full limits
-// per call, so that an absurd report cannot shut a limit for good.
+// Charges `units` whether they fit or not: what was used beyond the estimate. Up to a debt of kMaxDebt full
+// limits in all, so that absurd reports cannot shut a limit for good.
 inline constexpr uint64_t kMaxDebt = 16;
 template <typename Word>
 void charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
   const uint64_t now = now_ns * kTicksPerNs;
   const uint64_t cost = std::min(units, spec.limit * kMaxDebt) * spec.interval;
+  const uint64_t most = now + kMaxDebt * spec.burst();
   uint64_t seen = word.load(std::memory_order_relaxed);
-  while (!word.compare_exchange_weak(seen, std::max(seen, now) + cost, std::memory_order_relaxed)) {
-  }
+  uint64_t charged = 0;
+  do {
+    charged = std::max(seen, std::min(std::max(seen, now) + cost, most));
+  } while (!word.compare_exchange_weak(seen, charged, std::memory_order_relaxed));
 }
 
 // For people and x-ratelimit-*: how many more would be admitted now, and when the limit is unused again.

@@ -7,8 +7,12 @@
 //   a byte
 //
 // "Bytes of text" are the JSON bytes of what the model reads (Inspection::input_bytes) without data: URLs. A
-// picture has no tokens per byte: it counts kTokensPerMedia, and at most as many as it has bytes. Pictures
-// named by an http: URL are not seen and come in at settlement.
+// picture has no tokens per byte: it counts kTokensPerMedia, and at most as many as it has bytes. What a
+// request names and does not hold (Inspection::input_elsewhere) is not expected and comes in at settlement; at
+// most it fills the model's context window.
+//
+// Where no provider has counted in the end, estimate_usage() says what was used: the expected input once the
+// request was sent, and of the answer what has come. Never more than was reserved.
 //
 // Learning: an average that forgets, new = old + (seen - old) / kMemory, the first observations weighing
 // more. Counts that cannot be (none, or more than one token per byte) teach nothing.
@@ -24,6 +28,7 @@
 #include <cstdint>
 
 #include "core/cache_line.h"
+#include "routing/inspect/usage.h"
 
 namespace weir::routing {
 
@@ -64,6 +69,23 @@ inline uint64_t expected_output_tokens(const EstimateLine& line, uint64_t bound,
   if (bound != 0) each = std::min(each, bound);
   uint64_t all = 0;
   return __builtin_mul_overflow(each, choices, &all) ? UINT64_MAX / 2 : all;
+}
+
+// An attempt whose provider has not said what was used.
+struct Unreported {
+  uint64_t input_bytes = 0;  // with the unit's prompt
+  uint64_t media_bytes = 0;  // part of it
+  uint64_t events = 0;       // of a stream from the first token on, each of which bears one
+  uint64_t body_bytes = 0;   // of an answer that is no stream
+  Usage most;                // what was reserved
+};
+inline Usage estimate_usage(const EstimateLine& line, const Unreported& attempt) {
+  const uint64_t input = expected_input_tokens(line, attempt.input_bytes, attempt.media_bytes);
+  const uint64_t output = attempt.events + attempt.body_bytes / kDefaultBytesPerToken;
+  Usage usage;
+  usage.input = std::min(static_cast<int64_t>(input), attempt.most.input);
+  usage.output = std::min(static_cast<int64_t>(output), attempt.most.output);
+  return usage;
 }
 
 // What the provider reported for a request of so many bytes of text and one choice.

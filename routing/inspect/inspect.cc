@@ -81,6 +81,7 @@ class Inspector::Walk {
       return refuse(ErrorCode::missing_field, FieldName::messages);
     }
     out_.media_bytes = cursor_.media_bytes();
+    out_.input_elsewhere = cursor_.saw_reference() || (out_.endpoint == Endpoint::responses && is_continued());
     for (const std::string_view candidate :
          {metadata_conversation_, conversation_, previous_response_, cache_key_}) {
       if (out_.conversation.empty()) out_.conversation = candidate;
@@ -91,6 +92,13 @@ class Inspector::Walk {
   core::Error error() const { return {cursor_.error(), param_}; }
 
  private:
+  // Of responses: whether the provider adds what it has kept.
+  bool is_continued() const {
+    const Field* prompt = out_.field(FieldName::prompt);
+    return !previous_response_.empty() || !conversation_.empty() || cursor_.saw_id() ||
+           (prompt != nullptr && prompt->type != JsonType::null);
+  }
+
   bool refuse(ErrorCode code, FieldName name) {
     if (!cursor_.failed() && name != FieldName::other) param_ = to_string(name);
     return cursor_.fail(code);

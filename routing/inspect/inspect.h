@@ -91,6 +91,9 @@ struct Inspection {
                           // response_format, text: an upper bound of the prompt's text
   uint32_t prompt_count;  // completions: prompts in an array of them, each with its own choices; else 1
   uint32_t media_bytes;   // part of it that is "data:" URLs under url, image_url, file_data, file_url
+  bool input_elsewhere;   // the model reads more than this body: files and pictures by id or URL; in responses
+                          // also what came before (previous_response_id, conversation, items by id), and
+                          // stored prompts
 
   // ---- messages (chat completions) ----
   uint32_t message_count;

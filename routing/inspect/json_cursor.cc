@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/assert.h"
+#include "routing/inspect/field_name.h"
 
 namespace weir::routing {
 
@@ -91,11 +92,21 @@ bool JsonCursor::skip_container() {
   return walk_container(visitor);
 }
 
-void JsonCursor::note_media(ByteRange key, ByteRange value) {
+void JsonCursor::note_source(ByteRange key, ByteRange value) {
   const auto* text = reinterpret_cast<const char*>(document_.data());
   const std::string_view name(text + key.begin, key.size());
-  if (name != "url" && name != "image_url" && name != "file_url" && name != "file_data") return;
-  if (std::string_view(text + value.begin, value.size()).starts_with("data:")) media_bytes_ += value.size();
+  const bool inline_data = std::string_view(text + value.begin, value.size()).starts_with("data:");
+  if (same_key(name, "id")) {
+    saw_id_ = true;
+  } else if (same_key(name, "url") || same_key(name, "image_url") || same_key(name, "file_url")) {
+    saw_reference_ |= !inline_data;
+  } else if (same_key(name, "file_id") || name.find('\\') != std::string_view::npos) {
+    saw_reference_ = saw_id_ = true;
+    return;
+  } else if (!same_key(name, "file_data")) {
+    return;
+  }
+  if (inline_data && value.size() >= kMinMediaBytes) media_bytes_ += value.size();
 }
 
 // Does a number or literal end at `end`? TokenIndex lists the start of a run of bytes, not its end.

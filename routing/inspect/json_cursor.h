@@ -125,11 +125,21 @@ class JsonCursor {
   }
 
   // Bytes of string values that are "data:" URLs under url, image_url, file_url or file_data, among what
-  // skip_value() has passed.
+  // skip_value() and read_objects() have passed.
   uint32_t media_bytes() const { return media_bytes_; }
+  // Whether there were strings that stand for content held elsewhere: other URLs under url, image_url or
+  // file_url, anything under file_id. In whatever letter case, and under a key with an escape, which might be
+  // any of them.
+  bool saw_reference() const { return saw_reference_; }
+  bool saw_id() const { return saw_id_; }  // a string under id
 
  private:
   static constexpr uint32_t kMinMediaBytes = 256;  // shorter ones make no difference to an estimate
+  // Whether a key that begins so may be one of those above.
+  static bool may_be_source(uint8_t first) {
+    const auto letter = static_cast<uint8_t>(first | 0x20);
+    return letter == 'u' || letter == 'i' || letter == 'f' || first == '\\';
+  }
   static constexpr uint8_t kNoType = 0xff;
   // JsonType of the value that a byte begins, or kNoType.
   static constexpr std::array<uint8_t, 256> kTypeOf = [] {
@@ -172,7 +182,7 @@ class JsonCursor {
   bool skip_container();
   template <typename Visitor>
   bool walk_container(Visitor& visitor);
-  void note_media(ByteRange key, ByteRange value);
+  void note_source(ByteRange key, ByteRange value);
 
   std::span<const uint8_t> document_;
   const uint32_t* token_ = nullptr;     // the next one
@@ -182,6 +192,8 @@ class JsonCursor {
   uint32_t last_end_ = 0;
   uint32_t depth_ = 0;
   uint32_t media_bytes_ = 0;
+  bool saw_reference_ = false;
+  bool saw_id_ = false;
   bool first_ = false;  // just after an opening bracket
   bool failed_ = false;
   core::ErrorCode error_ = core::ErrorCode::body_not_json;
@@ -320,8 +332,8 @@ item:  // at the bracket or comma before it; up to seven positions are read from
     if (document[key[0]] != '"' || key[1] <= key[0] || document[key[2]] != ':') return fail();
     token += 3;
     const bool is_string = document[*token] == '"';
-    if (is_string && token[1] - token[0] >= kMinMediaBytes)
-      note_media({key[0] + 1, key[1]}, {token[0] + 1, token[1]});
+    if (is_string && may_be_source(document[key[0] + 1]) && token[1] > token[0])
+      note_source({key[0] + 1, key[1]}, {token[0] + 1, token[1]});
     if constexpr (Visitor::kVisits) {
       if (depth == 2 && visitor.wants(document[key[0] + 1])) {
         if (is_string && token[1] <= token[0]) return fail();

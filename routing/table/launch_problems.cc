@@ -85,13 +85,6 @@ class Finder {
     return query_.wall_now_ns >= since && static_cast<uint64_t>(query_.wall_now_ns - since) >= after_ns;
   }
 
-  bool is_killed(UnitIndex unit) const {
-    const Kills& kills = table_.kills;
-    if (!kills.any) return false;
-    return kills.units[static_cast<size_t>(unit)] ||
-           kills.providers[static_cast<size_t>(body_[body_[unit].model].provider)];
-  }
-
   void judge_row(const Tenant& tenant, const TenantRow& row) {
     using enum LaunchProblem;
     const int64_t now = query_.wall_now_ns;
@@ -136,7 +129,7 @@ class Finder {
         });
       }
     }
-    if (is_killed(row.previous))
+    if (is_unit_killed(table_, row.previous))
       tell(no_previous, 0, [&] { return fmt::format("unit {}", body_[row.previous].name); });
   }
 

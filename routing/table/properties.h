@@ -40,6 +40,7 @@ namespace weir::routing {
   X(dialect, "dialect", optional)
 
 #define WEIR_MODEL_PROPERTIES(X)                      \
+  X(max_input_tokens, "max_input_tokens", optional)   \
   X(max_output_tokens, "max_output_tokens", optional) \
   X(price, "price", required)                         \
   X(provider, "provider", optional)                   \

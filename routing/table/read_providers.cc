@@ -159,6 +159,8 @@ void read_model(CompileState& state, const Path& path, Element element, Model& m
   if (object.has(price)) model.price = read_price(state.problems, object.at(price), object[price]);
   model.max_output_tokens = static_cast<uint32_t>(
       object.count(max_output_tokens, 1, core::limits::kMaxCount).value_or(model.max_output_tokens));
+  model.max_input_tokens = static_cast<uint32_t>(
+      object.count(max_input_tokens, 1, core::limits::kMaxCount).value_or(model.max_input_tokens));
   model.provider_model = model.name;
   if (!object.has(provider_model)) return;
   const Path name_path = object.at(provider_model);

@@ -16,6 +16,7 @@
 //   4. Two units with the same canonical form have the same SHA-256; names are unique.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/assert.h"
 #include "core/murmur3.h"
 #include "net/tls/tls_client_context.h"
 #include "routing/inspect/answer_check.h"
@@ -80,6 +82,7 @@ struct Model {
   Tier tier = Tier::standard;
   Price price;                          // nano-USD per million tokens
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
+  uint32_t max_input_tokens = 131'072;  // its context window: of a request with content held elsewhere
 
   // `host`: into `hosts`; 0 when there are none.
   ProviderIndex provider_at(size_t host) const { return hosts.empty() ? provider : hosts[host].provider; }
@@ -302,5 +305,22 @@ struct Table {
   Tenant operator[](TenantIndex i) const { return (*tenants)[i]; }
   Key operator[](KeyIndex i) const { return (*tenants)[i]; }
 };
+
+template <typename Index>
+bool is_set(const std::vector<bool>& bits, Index index) {
+  const auto at = static_cast<size_t>(index);
+  WEIR_ASSERT(at < bits.size());  // sized like the body's vectors when Kills::any
+  return bits[at];
+}
+
+// By itself or by its provider; of several providers by all of them.
+inline bool is_unit_killed(const Table& table, UnitIndex unit) {
+  if (!table.kills.any) return false;
+  const Model& model = (*table.body)[(*table.body)[unit].model];
+  const auto killed = [&](const ModelHost& host) { return is_set(table.kills.providers, host.provider); };
+  return is_set(table.kills.units, unit) ||
+         (model.hosts.empty() ? is_set(table.kills.providers, model.provider)
+                              : std::ranges::all_of(model.hosts, killed));
+}
 
 }  // namespace weir::routing

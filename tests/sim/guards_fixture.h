@@ -17,6 +17,7 @@
 #include "routing/exchange/gateway.h"
 #include "routing/exchange/shard.h"
 #include "routing/table/compile.h"
+#include "routing/table/kills.h"
 #include "tests/sim/sim_world.h"
 
 namespace weir::sim {
@@ -24,6 +25,10 @@ namespace weir::sim {
 using core::ErrorCode;
 
 inline constexpr int64_t kUsd = 1'000'000'000;
+// What a client says unless told otherwise: a token per byte at most, one for four of them as an estimate.
+inline constexpr std::string_view kMessages = R"([{"role":"user","content":"x"}])";
+inline constexpr auto kMostInput = static_cast<int64_t>(kMessages.size());
+inline constexpr int64_t kExpectedInput = kMostInput / 4 + 1;
 
 inline std::string response(std::string_view status, std::string_view body, std::string_view fields = "") {
   return "HTTP/1.1 " + std::string(status) + "\r\ncontent-type: application/json\r\n" + std::string(fields) +
@@ -125,14 +130,14 @@ class GuardsInAnExchange : public ::testing::Test {
     shard_.reset();
   }
 
-  // Output costs 1 USD per 1,000 tokens on `dear`, a tenth on `cheap`; input nothing.
+  // Output costs 1 USD per 1,000 tokens on `dear`, a tenth on `cheap`; input what input_price_ says.
   void publish(const std::string& scenario, const std::string& tenant, const std::string& more = "") {
     const std::string port = std::to_string(core::bound_address(provider_listener_).port());
     auto body = routing::compile_text("providers: { p: { dialect: openai, base_url: \"http://127.0.0.1:" +
                                           port + R"(/v1" })" + providers_ + R"( }
 models:
-  dear: { )" + dear_ + R"(, tier: premium, price: { input: 0, output: 1000 } }
-  cheap: { )" + cheap_ + R"(, tier: economy, price: { input: 0, output: 100 } }
+  dear: { )" + dear_ + R"(, tier: premium, price: { input: )" + input_price_ + R"(, output: 1000 } }
+  cheap: { )" + cheap_ + R"(, tier: economy, price: { input: )" + input_price_ + R"(, output: 100 } }
 units:
   best: { model: dear, params: { max_tokens: 1000 } )" +
                                           unit_ + R"( }
@@ -155,6 +160,7 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
     table->guards = routing::GuardPlan::bind(*body->body, *body->tenants, gateway_->arena);
     table->body = std::move(body->body);
     table->tenants = std::move(body->tenants);
+    table->kills = kills_.resolve(*table->body, *table->tenants);
     gateway_->tables.publish(std::move(table));
     settle();
   }
@@ -165,9 +171,13 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
     return *clients_.back();
   }
   void send_request(GuardClient& client, std::string_view fields = "", std::string_view members = "") {
-    const std::string body =
-        R"({"model":"chat","messages":[{"role":"user","content":"x"}])" + std::string(members) + "}";
-    client.say("POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + bearer_ +
+    send_body(client, R"({"model":"chat","messages":)" + std::string(kMessages) + std::string(members) + "}",
+              fields);
+  }
+  void send_body(GuardClient& client, const std::string& body, std::string_view fields = "",
+                 std::string_view endpoint = "chat/completions") {
+    client.say("POST /v1/" + std::string(endpoint) +
+               " HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + bearer_ +
                "\r\ncontent-type: application/json\r\n" + std::string(fields) +
                "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   }
@@ -232,6 +242,8 @@ keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +
   std::string bearer_ = "sk-sim";
   std::string dear_ = "provider: p";  // who serves it
   std::string cheap_ = "provider: p";
+  std::string input_price_ = "0";     // USD per million tokens, of both
+  routing::KillList kills_;           // of the tables published from now on
   uint64_t revision_ = 0;
 };
 

@@ -2,25 +2,31 @@
 // kernel.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
 #include "tests/sim/guards_fixture.h"
 
 namespace weir::sim {
 namespace {
 
+// How many exchanges the random mix has. For a long run: WEIR_STORM_EXCHANGES=1000000.
+int mixed_exchanges() {
+  const char* asked = std::getenv("WEIR_STORM_EXCHANGES");
+  return asked != nullptr ? std::max(std::atoi(asked), 1) : 4'500;
+}
+
 class Storm : public GuardsInAnExchange {
  protected:
+  Storm() { input_price_ = "1000"; }  // as much for a token of input as for one of output on `dear`
   // A client that has asked and is not waited for.
   GuardClient& begin(std::string_view members = "") {
     clients_.push_back(std::make_unique<GuardClient>(*loop_));
     GuardClient& client = *clients_.back();
     client.connection.connect(address_);
     turns(2);
-    const std::string body =
-        R"({"model":"chat","messages":[{"role":"user","content":"x"}])" + std::string(members) + "}";
-    client.say(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer sk-sim\r\n"
-        "content-type: application/json\r\ncontent-length: " +
-        std::to_string(body.size()) + "\r\n\r\n" + body);
+    send_request(client, "", members);
     return client;
   }
   void turns(int count) {
@@ -37,6 +43,8 @@ class Storm : public GuardsInAnExchange {
   int64_t spent() { return tenant_budget().spent; }
   int64_t reserved() { return tenant_budget().reserved; }
 };
+
+constexpr int64_t kMilliUsd = kUsd / 1000;
 
 std::string event(std::string_view data) {
   return "data: " + std::string(data) + "\n\n";
@@ -63,17 +71,20 @@ std::string recorded_stream() {
 }
 
 TEST_F(Storm, OfAThousandRequestsAtOnceTenFitIntoABudgetForTenWorstCases) {
-  publish("", "budgets: [ { window: 1h, usd: 10 } ]");  // 1 USD each at worst
+  constexpr int64_t kWorst = kUsd + kMostInput * kMilliUsd;
+  static_assert(kMostInput == 31);
+  publish("", "budgets: [ { window: 1h, usd: 10.31 } ]");
   provider_.answer_with = [] { return std::string(); };
   for (int i = 0; i < 1000; ++i) begin();
   settle();
   EXPECT_EQ(provider_.requests, 10);
-  EXPECT_EQ(reserved(), 10 * kUsd);
+  EXPECT_EQ(reserved(), 10 * kWorst);
   int refused = 0;
   for (const auto& client : clients_) refused += client->heard.starts_with("HTTP/1.1 429") ? 1 : 0;
   EXPECT_EQ(refused, 990);
   leave_all();
   EXPECT_EQ(reserved(), 0);
+  EXPECT_EQ(spent(), 10 * kExpectedInput * kMilliUsd) << "the provider has read those";
 }
 
 TEST_F(Storm, OfAThousandRequestsAtOnceALimitAdmitsExactlyItsNumber) {
@@ -94,7 +105,10 @@ TEST_F(Storm, OfAThousandRequestsAtOnceALimitAdmitsExactlyItsNumber) {
 TEST_F(Storm, AStreamThatIsCutAtAnyByteIsNeverGivenAnEnd) {
   publish("", "budgets: [ { window: 1d, usd: 100000 } ]");
   const std::string whole = recorded_stream();
-  const size_t first_token = whole.find("One");
+  std::vector<size_t> token_ends;
+  for (const char* token : {"One", " two", " three"}) {
+    token_ends.push_back(whole.find("\n\n", whole.find(token)) + 2);
+  }
   const size_t usage_known = whole.find(kUsage) + kUsage.size();
   const size_t end_mark = whole.find("[DONE]");
   provider_.answer_with = [&] { return whole; };
@@ -117,13 +131,17 @@ TEST_F(Storm, AStreamThatIsCutAtAnyByteIsNeverGivenAnEnd) {
       EXPECT_NE(heard.find("data: [DONE]\n\n"), std::string::npos) << cut;
     }
     EXPECT_EQ(reserved(), 0) << cut;
-    // 3 tokens at 0.001 USD each once the provider has said so; before that an estimate of what has come.
+    // 4 tokens at 0.001 USD each once the provider has said so; before that an estimate of what was sent and of
+    // what has come.
+    const int64_t tokens = (spent() - before) / kMilliUsd;
+    const int64_t input = kExpectedInput;
     if (cut >= usage_known) {
-      EXPECT_EQ(spent() - before, 3 * kUsd / 1000) << cut;
-    } else if (cut > first_token + 60) {
-      EXPECT_GT(spent(), before) << cut;
+      EXPECT_EQ(tokens, 1 + 3) << cut;
+    } else {
+      const auto come =
+          static_cast<int64_t>(std::ranges::count_if(token_ends, [&](size_t end) { return cut >= end; }));
+      EXPECT_EQ(tokens, input + come) << cut;
     }
-    EXPECT_LE(spent() - before, 6 * kUsd / 1000) << cut;  // two attempts at most: a stale connection's second
     leave_all();
     pass(61'000);  // a breaker that has opened meanwhile lets the next one through
   }
@@ -170,7 +188,7 @@ TEST_F(Storm, TenThousandClientsThatLeaveInTheMiddleOfAStreamLeaveNothingBehind)
     for (int i = 0; i < kAtOnce; ++i) begin(R"(,"stream":true)");
     turns(20);
     if (round == 0) {
-      EXPECT_EQ(reserved(), kAtOnce * kUsd);
+      EXPECT_EQ(reserved(), kAtOnce * (kUsd + kMostInput * kMilliUsd));
       for (const auto& client : clients_) EXPECT_NE(client->heard.find("One"), std::string::npos);
     }
     for (auto& client : clients_) client->connection.close();
@@ -181,21 +199,27 @@ TEST_F(Storm, TenThousandClientsThatLeaveInTheMiddleOfAStreamLeaveNothingBehind)
   EXPECT_EQ(provider_.requests, kRounds * kAtOnce);
   EXPECT_EQ(provider_.left, kRounds * kAtOnce) << "each attempt was cancelled at the provider";
   EXPECT_EQ(reserved(), 0);
-  EXPECT_EQ(spent(), int64_t{kRounds} * kAtOnce * kUsd / 1000) << "a token each";
+  EXPECT_EQ(spent(), int64_t{kRounds} * kAtOnce * (kExpectedInput + 1) * kMilliUsd) << "a token each";
   EXPECT_EQ(shard_->exchanges().live(), 0u);
 }
 
-// Success, error, retry, fallback, refusals by limits, clients that leave: whatever the mix, nothing stays
-// reserved and the budget has spent what the records say.
+// Success, streams whole and cut, error, retry, fallback, refusals by limits and by a budget that is used up,
+// usage that is missing or absurd, clients that leave: whatever the mix, nothing stays reserved and the budget
+// has spent what the records say.
 TEST_F(Storm, SpendIsTheSumOfTheRecordsWhateverHappens) {
   unit_ = ", retries: 1, answer: nonempty";
   publish(
       ", fallback: [ { unit: mini, on: [5xx, 429, timeout, connect, invalid, refusal] }, { static: "
       "\"Later.\" } ]",
-      "limits: { concurrency: 40 }, budgets: [ { window: month, usd: 1000000 } ]");
+      "limits: { concurrency: 40 }, budgets: [ { window: month, usd: 1000000 }, { window: 1m, usd: 100 } ]");
   const std::string stream = recorded_stream();
   provider_.answer_with = [&]() -> std::string {
-    switch (world_.below(8)) {
+    provider_.cut_at = SIZE_MAX;
+    if (provider_.last_body.find("\"stream\":true") != std::string::npos && world_.below(4) != 0) {
+      if (world_.below(3) == 0) provider_.cut_at = world_.below(stream.size());
+      return stream;
+    }
+    switch (world_.below(9)) {
       case 0:
         return response("500 Oops", "{}");
       case 1:
@@ -205,30 +229,45 @@ TEST_F(Storm, SpendIsTheSumOfTheRecordsWhateverHappens) {
         return response("200 OK", R"({"choices":[{"message":{"content":""}}]})");
       case 3:
         return "";
+      case 4:
+        return response("200 OK", R"({"choices":[{"message":{"content":"not counted"}}]})");
       default:
         return answer(static_cast<int>(world_.below(300)));
     }
   };
+  const int wanted = mixed_exchanges();
+  constexpr int kAtOnce = 30;
   int64_t recorded = 0;
-  uint64_t records = 0;
+  int records = 0;
+  int streams = 0, estimates = 0, over_budget = 0, gone = 0, fallbacks = 0;
   const auto drain = [&] {
     gateway_->records[0]->drain([&](const routing::Record& record) {
       recorded += record.cost_nano_usd;
       ++records;
+      streams += record.streamed && record.status == 200 && !record.error ? 1 : 0;
+      estimates += record.usage_estimated ? 1 : 0;
+      over_budget += record.error == ErrorCode::budget_exceeded ? 1 : 0;
+      gone += record.client_gone ? 1 : 0;
+      fallbacks += record.first_failure ? 1 : 0;
     });
   };
-  for (int round = 0; round < 150; ++round) {
-    for (int i = 0; i < 30; ++i) begin();
+  int asked = 0;
+  while (asked < wanted) {
+    for (int i = 0; i < kAtOnce && asked < wanted; ++i, ++asked) {
+      begin(world_.below(2) == 0 ? R"(,"stream":true)" : "");
+    }
     turns(static_cast<int>(world_.below(60)));
     pass(1000);  // pauses of retries
     leave_all();
     drain();
   }
   drain();
-  EXPECT_EQ(records, 150u * 30u);
+  EXPECT_EQ(records, wanted);
   EXPECT_EQ(reserved(), 0);
   EXPECT_EQ(spent(), recorded);
-  EXPECT_GT(recorded, 0);
+  for (const int happened : {streams, estimates, over_budget, gone, fallbacks}) {
+    EXPECT_GT(happened, wanted / 200);
+  }
 }
 
 }  // namespace

@@ -157,6 +157,7 @@ TEST_F(Shadow, ARequestPastKMaxShadowRequestBytesIsNotCopied) {
   expect_ok(client);
   EXPECT_EQ(provider_.requests, 1);
   EXPECT_EQ(shard_->metrics().shadow_dropped.value(), 1u);
+  EXPECT_EQ(shadow_budget().reserved, 0);
 }
 
 TEST_F(Shadow, ACopysAnswerIsReadUpToKMaxShadowAnswerBytes) {
@@ -191,6 +192,41 @@ TEST_F(Shadow, ACandidateThatEndsEachConnectionIsAskedNowAndThen) {
   const uint64_t before = shard_->metrics().shadow_started.value();
   expect_ok(ask());
   EXPECT_EQ(shard_->metrics().shadow_started.value(), before + 1);
+}
+
+TEST_F(Shadow, WhatDoesNotFitIntoTheBudgetIsNotEvenRendered) {
+  publish_shadow("percent: 100, budget_usd: 0.05");  // 0.1 at worst
+  const std::string large =
+      R"(,"metadata":{"a":")" + std::string(core::limits::kMaxShadowRequestBytes, 'x') + "\"}";
+  GuardClient& client = ask("", large);
+  for (int i = 0; i < 10; ++i) settle();
+  expect_ok(client);
+  EXPECT_EQ(shard_->metrics().shadow_over_budget.value(), 1u);
+  EXPECT_EQ(shard_->metrics().shadow_dropped.value(), 0u) << "that it is too large was not found out";
+}
+
+// As answers are: by what was sent and what came, and never above what was reserved.
+TEST_F(Shadow, ACopyWithoutUsageIsEstimated) {
+  input_price_ = "1000";
+  publish_shadow();
+  copy_ = response("200 OK", std::string(400, 'x'));
+  ask();
+  const int64_t input = kExpectedInput * kUsd / 1000;
+  EXPECT_EQ(shadow_budget().spent, input + 100 * kUsd / 10'000);
+  copy_ = response("200 OK", std::string(100'000, 'x'));
+  int64_t before = shadow_budget().spent;
+  ask();
+  EXPECT_EQ(shadow_budget().spent - before, input + kUsd / 10) << "what it may produce at most";
+  copy_.clear();
+  before = shadow_budget().spent;
+  ask();
+  pass(130'000);
+  EXPECT_EQ(shadow_budget().spent - before, input) << "it was read";
+  copy_ = response("500 Oops", "{}");
+  before = shadow_budget().spent;
+  ask();
+  EXPECT_EQ(shadow_budget().spent, before);
+  EXPECT_EQ(shadow_budget().reserved, 0);
 }
 
 TEST_F(Shadow, AClientThatLeavesDoesNotEndTheCopy) {

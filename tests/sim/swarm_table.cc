@@ -298,9 +298,6 @@ std::unique_ptr<const routing::Table> TableMaker::make(routing::Gateway& gateway
   auto kept = std::make_unique<PublishedTable>();
   kept->table = *table;
   kept->table.guards = nullptr;  // or limits would be remembered for longer than the gateway does
-  for (uint32_t i = 0; i < config_.scenarios; ++i) {
-    kept->economy.push_back(table->guards->economy_unit(static_cast<routing::ScenarioIndex>(i)));
-  }
   kept->tenants = specs(*table);
   published_[revision_] = std::move(kept);
   return table;

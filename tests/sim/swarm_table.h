@@ -32,7 +32,6 @@ inline constexpr int64_t kSwarmOutputTokens = 50;  // the most that a unit asks 
 struct PublishedTable {
   routing::Table table;
   std::vector<routing::TenantSpec> tenants;
-  std::vector<routing::UnitIndex> economy;  // the cheapest unit; by ScenarioIndex
 };
 
 class TableMaker {

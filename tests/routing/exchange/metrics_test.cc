@@ -50,6 +50,17 @@ TEST(ShardMetrics, CountsAnExchangeUnderItsLabels) {
             "# TYPE weir_cost_usd_total counter\nweir_cost_usd_total{" + kLabels + "} 0.002469134\n");
 }
 
+TEST(ShardMetrics, CountsTheCostOfAttemptsWhoseAnswerNobodyGot) {
+  const auto table = small_table();
+  ShardMetrics metrics;
+  Record record = whole_record(*table);
+  record.usage_reported = false;
+  metrics.count(record);
+  const std::string text = text_of({&metrics});
+  EXPECT_EQ(family(text, "weir_cost_usd_total"),
+            "# TYPE weir_cost_usd_total counter\nweir_cost_usd_total{" + kLabels + "} 0.001234567\n");
+}
+
 TEST(ShardMetrics, AddsTheShardsUp) {
   const auto table = small_table();
   ShardMetrics first, second;

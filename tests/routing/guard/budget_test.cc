@@ -254,6 +254,40 @@ TEST(Budget, AKillLastsUntilItsWindowEnds) {
   EXPECT_EQ(reserve(line, spec, 1, after(kNoon, kHour)), Fit::fits);
 }
 
+TEST(Budget, ARaisedLimitEndsAKillOnceLittleEnoughOfItIsUsed) {
+  BudgetLine line{};
+  const BudgetSpec spec = hourly(100, BudgetAction::kill);
+  reserve(line, spec, 100 * kUsd, kNoon);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
+  EXPECT_EQ(reserve(line, hourly(120, BudgetAction::kill), 1, kNoon), Fit::acts) << "100 of 120 are used";
+  EXPECT_TRUE(view(line, hourly(120, BudgetAction::kill), kNoon).open);
+  EXPECT_EQ(reserve(line, hourly(125, BudgetAction::kill), kUsd, kNoon), Fit::fits);
+  EXPECT_FALSE(view(line, hourly(125, BudgetAction::kill), kNoon).open);
+}
+
+TEST(Budget, ALoweredLimitEndsNoKill) {
+  BudgetLine line{};
+  reserve(line, hourly(100, BudgetAction::kill), 100 * kUsd, kNoon);
+  EXPECT_EQ(reserve(line, hourly(100, BudgetAction::kill), 1, kNoon), Fit::open);
+  settle(line, hourly(100, BudgetAction::kill), 100 * kUsd, 0);
+  EXPECT_EQ(reserve(line, hourly(50, BudgetAction::kill), 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, hourly(100, BudgetAction::kill), 1, kNoon), Fit::acts);
+}
+
+// What one action has tripped is no other action's; what was spent is.
+TEST(Budget, AnotherActionDecidesAnewOnTheSameSpend) {
+  BudgetLine line{};
+  const BudgetSpec economy = hourly(50, BudgetAction::economy), kill = hourly(100, BudgetAction::kill),
+                   reject = hourly(100, BudgetAction::reject);
+  EXPECT_EQ(reserve(line, economy, 50 * kUsd, kNoon), Fit::fits);
+  EXPECT_EQ(reserve(line, economy, 40 * kUsd, kNoon), Fit::open);
+  EXPECT_EQ(reserve(line, kill, 5 * kUsd, kNoon), Fit::fits) << "95 of 100, and only economy had tripped";
+  EXPECT_EQ(reserve(line, reject, 6 * kUsd, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, kill, 6 * kUsd, kNoon), Fit::open);
+  EXPECT_EQ(reserve(line, reject, 1 * kUsd, kNoon), Fit::fits) << "reject has no state";
+  EXPECT_EQ(reserve(line, kill, 1, kNoon), Fit::acts) << "which does not end the kill";
+}
+
 TEST(Budget, AnotherUnitChangesWhatIsReserved) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(10, BudgetAction::reject);
@@ -300,6 +334,19 @@ TEST(Budget, ARestoredLineCountsReservationsAsSpent) {
   EXPECT_EQ(reserve(restored, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(reserve(restored, spec, 6 * kUsd, after(kNoon, kHour)), Fit::fits)
       << "the window of then is over";
+}
+
+TEST(Budget, AKillIsRestoredWithTheLimitItWasFor) {
+  BudgetLine line{};
+  const BudgetSpec spec = hourly(100, BudgetAction::kill);
+  reserve(line, spec, 100 * kUsd, kNoon);
+  reserve(line, spec, 1, kNoon);
+  settle(line, spec, 100 * kUsd, 10 * kUsd);
+  BudgetLine restored{};
+  restore(restored, snapshot(line));
+  EXPECT_EQ(snapshot(restored), snapshot(line));
+  EXPECT_EQ(reserve(restored, spec, 1, kNoon), Fit::open);
+  EXPECT_EQ(reserve(restored, hourly(101, BudgetAction::kill), 1, kNoon), Fit::fits);
 }
 
 // Shards reserve, settle and cross window boundaries, each when it gets there, some many windows behind the

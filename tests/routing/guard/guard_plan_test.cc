@@ -4,8 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "routing/guard/admission.h"
-#include "routing/table/compile_change.h"
 #include "routing/exchange/gateway.h"
+#include "routing/table/compile_change.h"
+#include "routing/table/kills.h"
 #include "tests/routing/guard/guard_fixture.h"
 
 namespace weir::routing {
@@ -94,11 +95,35 @@ TEST(GuardPlan, KnowsEachScopesRules) {
   EXPECT_EQ(plan->pilot(TenantIndex{1}, FlagIndex{0}), nullptr);
 }
 
-TEST(GuardPlan, TheEconomyUnitIsTheCheapestOfTheLowestTier) {
+// Of a rule what is spent goes with scope and window, whatever it does when that is too much.
+TEST(GuardPlan, ABudgetKeepsItsLineWhenItsActionOrAmountChanges) {
   auto arena = std::make_shared<GuardArena>(64);
-  const auto table = tests::guarded_table();
-  const auto plan = table.bind(arena);
-  EXPECT_EQ((*table.body)[plan->economy_unit(ScenarioIndex{0})].name, "mini");
+  const auto budgets = [&](const std::string& list) {
+    return tests::compiled(tests::guarded_text("", "", ", budgets: [ " + list + " ]", "")).bind(arena);
+  };
+  const auto before = budgets("{ window: 1h, usd: 5, on_exceed: economy }, { window: 1h, usd: 9 }, { window: 1d, usd: 9 }");
+  const auto after = budgets("{ window: 1h, usd: 7, on_exceed: kill }, { window: 1h, usd: 9, on_exceed: kill }, { window: 1d, usd: 9, on_exceed: static }");
+  const auto of = [](const auto& plan) { return plan->of(TenantIndex{0})->budgets; };
+  ASSERT_EQ(of(after).size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(of(after)[i].line, of(before)[i].line) << i;
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(of(after)[i].line, of(after)[j].line);
+  }
+}
+
+TEST(GuardPlan, TheEconomyUnitIsTheCheapestThatMayAnswer) {
+  const auto compiled = tests::compiled(tests::guarded_text("", "", "", ""));
+  Table table;
+  table.body = compiled.body;
+  table.tenants = compiled.tenants;
+  const ScenarioIndex chat{0};
+  const UnitIndex stable = (*table.body)[chat].stable, mini{*table.body->unit_names.find("mini")};
+  EXPECT_EQ(economy_unit(table, chat, stable), mini) << "a hop of the chain";
+  KillList kills;
+  kills.add({.scope = KillScope::unit, .name = "mini", .reason = "r"});
+  table.kills = kills.resolve(*table.body, *table.tenants);
+  EXPECT_EQ(economy_unit(table, chat, stable), stable);
+  EXPECT_EQ(economy_unit(table, chat, mini), mini) << "which decide() never says of a killed one";
 }
 
 // Only what a change touches is bound anew, and it is the same as if all were.

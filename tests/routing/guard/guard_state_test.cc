@@ -63,6 +63,30 @@ TEST(GuardState, ReadsTheSameASecondLaterThoughClocksDrift) {
   }
 }
 
+TEST(GuardState, AChangedActionFindsWhatWasSpentBeforeTheProcessEnded) {
+  const auto make = [](const std::string& action) {
+    const auto compiled = tests::compiled(tests::guarded_text(
+        "", "", ", budgets: [ { window: 1h, usd: 10, on_exceed: " + action + " } ]", ""));
+    Table table;
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.guards = compiled.bind(std::make_shared<GuardArena>(64));
+    return table;
+  };
+  const GuardTime now = World().now;
+  const auto budget = [](const Table& table) { return table.guards->of(TenantIndex{0})->budgets[0]; };
+  const Table before = make("kill"), same = make("kill"), after = make("reject");
+  reserve(*budget(before).line, budget(before).spec, 10 * kUsd, now);
+  EXPECT_EQ(reserve(*budget(before).line, budget(before).spec, 1, now), Fit::open);
+  settle(*budget(before).line, budget(before).spec, 10 * kUsd, kUsd);
+  const std::string text = save_guards(before, now);
+  EXPECT_EQ(restore_guards(same, text, now), 1u);
+  EXPECT_EQ(reserve(*budget(same).line, budget(same).spec, 1, now), Fit::open) << "still killed";
+  EXPECT_EQ(restore_guards(after, text, now), 1u);
+  EXPECT_EQ(view(*budget(after).line, budget(after).spec, now).spent, kUsd);
+  EXPECT_EQ(reserve(*budget(after).line, budget(after).spec, 1, now), Fit::fits);
+}
+
 TEST(GuardState, DoesNotOverwriteWhatHasBeenCounted) {
   World world;
   world.spend(0, 5 * kUsd, 3 * kUsd);
@@ -87,10 +111,10 @@ TEST(GuardState, ReadsWhateverStandsInTheFile) {
   }
   World after;
   for (const std::string line :
-       {"budget tenant t1 0 reject 0 1 -5 0 closed\n", "budget tenant t1\n", "\n",
-        "budget tenant t1 0 reject 0 x 1 1 open\n", "budget tenant gone 0 reject 0 1 5 0 closed\n",
+       {"budget tenant t1 0 0 1 -5 0 0\n", "budget tenant t1\n", "\n", "budget tenant t1 0 0 x 1 1 7\n",
+        "budget tenant t1 0 0 1 1 1 open\n", "budget tenant gone 0 0 1 5 0 0\n",
         "budget a b c d e f g h i j\n", "total pilot t1/f -1\n", "rate\n", "budget\n", " \n"}) {
-    EXPECT_EQ(restore_guards(after.table, "weir-guards 1\n" + line, after.now), 0u) << line;
+    EXPECT_EQ(restore_guards(after.table, "weir-guards 2\n" + line, after.now), 0u) << line;
   }
 }
 

@@ -96,6 +96,17 @@ TEST(RateLimiter, CorrectingAnEstimateLeavesTheTrueAmount) {
   EXPECT_EQ(word.load(), truth.load());
 }
 
+TEST(RateLimiter, AbsurdReportsShutALimitForKMaxDebtPeriodsInAll) {
+  const RateSpec spec = rate_spec(1000, kMinute);
+  std::atomic<uint64_t> word{0};
+  for (int i = 0; i < 100; ++i) charge(word, spec, UINT64_MAX, kNow);
+  EXPECT_FALSE(take(word, spec, 1, kNow + (kMaxDebt - 1) * kMinute));
+  EXPECT_TRUE(take(word, spec, 1, kNow + kMaxDebt * kMinute));
+  const uint64_t full = word.load();
+  charge(word, spec, 1, kNow);
+  EXPECT_GE(word.load(), full) << "a charge never takes anything off";
+}
+
 TEST(RateLimiter, GivesNothingBackThatTimeHasRefilled) {
   const RateSpec spec = rate_spec(1000, kMinute);
   std::atomic<uint64_t> word{0};

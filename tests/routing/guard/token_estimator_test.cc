@@ -51,6 +51,19 @@ TEST(TokenEstimator, TheMostIsATokenPerByteAndPicturesHaveABound) {
   EXPECT_EQ(most_input_tokens(32'000'000, 32'000'000), 2'000'000u);
 }
 
+TEST(TokenEstimator, EstimatesWhatNobodyReportedAndNeverMoreThanWasReserved) {
+  EstimateLine line{};
+  const Usage most{.input = 5000, .output = 100};
+  EXPECT_EQ(estimate_usage(line, {.input_bytes = 4000, .events = 7, .most = most}),
+            (Usage{.input = 1001, .output = 7}));
+  EXPECT_EQ(estimate_usage(line, {.input_bytes = 4000, .body_bytes = 80, .most = most}),
+            (Usage{.input = 1001, .output = 20}));
+  EXPECT_EQ(estimate_usage(line, {.input_bytes = 40'000, .body_bytes = 8000, .most = most}),
+            (Usage{.input = 5000, .output = 100}));
+  observe(line, 1000, 500, 10);
+  EXPECT_EQ(estimate_usage(line, {.input_bytes = 4000, .most = most}).input, 2001) << "by what was learned";
+}
+
 TEST(TokenEstimator, HugeCountsDoNotWrap) {
   const EstimateLine line{};
   EXPECT_GT(expected_output_tokens(line, 0, UINT64_MAX / 3), uint64_t{1} << 62);

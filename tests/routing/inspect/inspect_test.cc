@@ -234,6 +234,42 @@ TEST_F(InspectorTest, MeasuresTheInput) {
   EXPECT_EQ(in->media_bytes, data.size());
 }
 
+TEST_F(InspectorTest, SeesWhatIsHeldElsewhere) {
+  const auto elsewhere = [&](const std::string& body, Endpoint endpoint) {
+    const Inspection* in = inspect(body, endpoint);
+    EXPECT_NE(in, nullptr) << body;
+    return in != nullptr && in->input_elsewhere;
+  };
+  const auto response = [&](const std::string& members) {
+    return elsewhere(R"({"model":"m",)" + members + "}", Endpoint::responses);
+  };
+  EXPECT_FALSE(response(R"("input":[{"role":"user","content":"see https://a.b/c, url, file_id"}])"));
+  EXPECT_FALSE(response(R"("input":"x","previous_response_id":null,"conversation":null,"prompt":null)"));
+  EXPECT_TRUE(response(R"("input":"x","previous_response_id":"r")"));
+  EXPECT_TRUE(response(R"("input":"x","conversation":"c")"));
+  EXPECT_TRUE(response(R"("input":"x","conversation":{"id":"c"})"));
+  EXPECT_TRUE(response(R"("prompt":{"id":"p","variables":{}})"));
+  EXPECT_TRUE(response(R"("input":[{"type":"item_reference","id":"msg_1"}])"));
+  EXPECT_TRUE(response(R"("input":[{"content":[{"type":"input_image","file_id":"f"}]}])"));
+  EXPECT_TRUE(response(R"("input":[{"content":[{"type":"input_file","file_url":"https://a.b/c.pdf"}]}])"));
+  const auto chat_part = [&](const std::string& part) {
+    return elsewhere(R"({"model":"m","messages":[{"role":"user","content":[)" + part + "]}]}",
+                     Endpoint::chat_completions);
+  };
+  const std::string data = "data:image/png;base64," + std::string(1000, 'A');
+  EXPECT_FALSE(chat_part(R"({"type":"image_url","image_url":{"url":")" + data + "\"}}"));
+  EXPECT_FALSE(chat_part(R"({"type":"image_url","image_url":{"url":"data:,x"}})"));
+  EXPECT_FALSE(chat_part(R"({"type":"text","text":"https://a.b/c"})"));
+  EXPECT_TRUE(chat_part(R"({"type":"image_url","image_url":{"url":"https://a.b/c"}})"));
+  EXPECT_TRUE(chat_part(R"({"type":"image_url","image_url":{"url":"HTTP://a.b/c"}})"));
+  EXPECT_TRUE(chat_part(R"({"type":"image_url","image_url":{"URL":"https://a.b/c"}})")) << "Go reads it";
+  EXPECT_TRUE(chat_part(R"({"type":"image_url","image_url":{"\u0075rl":"https://a.b/c"}})"));
+  EXPECT_TRUE(chat_part(R"({"type":"image_url","image_url":{"u\u0072l":"https://a.b/c"}})"));
+  EXPECT_TRUE(chat_part(R"({"type":"file","file":{"file_id":"f"}})"));
+  EXPECT_FALSE(elsewhere(R"({"messages":[{"role":"assistant","tool_calls":[{"id":"call_1"}]}],"conversation":"c"})",
+                         Endpoint::chat_completions));
+}
+
 TEST_F(InspectorTest, CountsPromptsThatEachHaveTheirOwnChoices) {
   const auto prompts = [&](std::string_view prompt) {
     return inspect(R"({"prompt":)" + std::string(prompt) + "}", Endpoint::completions)->prompt_count;
