@@ -63,11 +63,14 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
       registry_(parts.registry),
       everyone_timeout_ms_(options.everyone_timeout_ms),
       image_from_tenants_(options.image_from_tenants),
+      alive_(std::make_shared<char>()),
       loader_(std::make_shared<TableLoader>(
           without_source(std::move(options.compile)),
-          [&worker = worker_](std::function<void()> job) { worker.run(std::move(job)); },
+          [&worker = worker_, alive = std::weak_ptr<char>(alive_)](std::function<void()> job) {
+            if (alive.expired()) return job();
+            worker.run(std::move(job));
+          },
           parts.gateway.arena)),
-      alive_(std::make_shared<char>()),
       images_(parts.registry.path(), std::move(options.build)),
       tick_ms_(kBusyTickMs),
       tick_(on_tick, this),
@@ -79,6 +82,7 @@ ControlThread::ControlThread(core::Loop& loop, const ControlParts& parts, Contro
 
 ControlThread::~ControlThread() {
   loop_.on_turn(nullptr, nullptr);
+  worker_.finish();  // a change that is being worked out reads the registry, which may end before the worker does
   flush();
 }
 

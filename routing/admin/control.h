@@ -33,8 +33,9 @@
 //   7. The loop never waits: not for a compile, not for the disk.
 //
 // Thread: the control loop's, all of it. Make before that loop's first turn, destroy after its last and after
-// the shards have ended. The worker frees bodies for as long as the gateway has any, so it outlives the
-// gateway:
+// the shards have ended: it waits for what it has put on the worker. The worker frees bodies for as long as this
+// thread is there; later they are freed where they are, so that a result which the loop never came to hear may
+// end with the loop:
 //
 //   core::Loop  >  Worker, RegistryThreads, net::AddressBook, AccessLog  >  Gateway  >  ControlThread  >
 //   AdminApi
@@ -243,8 +244,8 @@ class ControlThread {
   RegistryThreads& registry_;
   const uint64_t everyone_timeout_ms_;
   const uint32_t image_from_tenants_;
-  const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   const std::shared_ptr<char> alive_;          // results that come later look at it
+  const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   LoadedTable current_;
   KillList kills_;
   std::vector<std::pair<KillScope, std::string>> not_durable_;  // kills that a restart would forget

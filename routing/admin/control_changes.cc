@@ -292,7 +292,11 @@ void ControlThread::unkill(Flip flip, ChangeDone done) {
           std::erase_if(unkilling_,
                         [&](const Unkilling& unkilling) { return unkilling.overtaken == overtaken; });
           if (*overtaken) {  // killed again meanwhile, and that stays
-            if (!committed.revision) return done(std::unexpected(refusal_of(committed.revision.error())));
+            if (!committed.revision) {
+              // The registry has it still: a restart does not forget it, even if the second kill is not written.
+              std::erase(not_durable_, std::pair(flip.scope, flip.name));
+              return done(std::unexpected(refusal_of(committed.revision.error())));
+            }
             return finish_flip(flip, *committed.revision, committed.took_ns, done);
           }
           // A kill that never became durable is not in the registry: there is nothing left to fail.

@@ -1,7 +1,5 @@
 #include "routing/admin/registry_threads.h"
 
-#include <future>
-
 namespace weir::routing {
 
 RegistryResult<std::unique_ptr<RegistryThreads>> RegistryThreads::open(const Registry::Options& options) {
@@ -12,11 +10,7 @@ RegistryResult<std::unique_ptr<RegistryThreads>> RegistryThreads::open(const Reg
 }
 
 void RegistryThreads::release() {
-  for (Worker* worker : {&reading_, &writing_}) {
-    std::promise<void> idle;
-    worker->run([&idle] { idle.set_value(); });
-    idle.get_future().wait();
-  }
+  for (Worker* worker : {&reading_, &writing_}) worker->finish();
   reader_.reset();
   planner_.reset();
   registry_.reset();

@@ -1,5 +1,6 @@
 #include "routing/admin/worker.h"
 
+#include <future>
 #include <utility>
 
 namespace weir::routing {
@@ -21,6 +22,12 @@ void Worker::run(std::function<void()> job) {
     jobs_.push_back(std::move(job));
   }
   changed_.notify_one();
+}
+
+void Worker::finish() {
+  std::promise<void> finished;
+  run([&finished] { finished.set_value(); });
+  finished.get_future().wait();
 }
 
 void Worker::work() {

@@ -22,6 +22,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   void run(std::function<void()> job);
+  // Waits until the jobs that are queued by now have ended.
+  void finish();
 
  private:
   void work();

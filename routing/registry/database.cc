@@ -176,7 +176,15 @@ RegistryResult<void> Registry::Database::open_file() {
       return failed();
     }
   }
-  return load_head();
+  auto loaded = load_head();
+  // What the last process left in the log file need not be synced: it must be before anybody sees it. A disk that
+  // refuses is no reason not to serve.
+  if (loaded && !in_memory()) settle();
+  return loaded;
+}
+
+void Registry::Database::settle() {
+  sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
 }
 
 RegistryResult<void> Registry::Database::open_reader(const Database& writer) {
@@ -251,17 +259,18 @@ RegistryResult<Change> Registry::Database::write(Change change,
     undo_commit();
     return std::unexpected(why);
   }
+  undo_owed = false;
   head = std::move(next);
   return std::move(entry.change);
 }
 
 // The log file may hold the whole of what could not be synced, and a crash would bring it to life. Any write
 // after it was rolled back takes its place; this one changes nothing. If the disk refuses that too, the next
-// commit does.
+// commit does, or closing the file.
 void Registry::Database::undo_commit() {
   if (connection.in_transaction()) sqlite3_exec(connection.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
   const std::string same = "PRAGMA user_version=" + std::to_string(schema_steps().size());
-  sqlite3_exec(connection.handle(), same.c_str(), nullptr, nullptr, nullptr);
+  undo_owed = sqlite3_exec(connection.handle(), same.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK;
 }
 
 RegistryResult<uint64_t> Registry::Database::existing(uint64_t revision) const {

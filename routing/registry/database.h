@@ -52,7 +52,9 @@ struct Registry::Database {
   // there. `entry` has all but sequence and objects.
   RegistryResult<Change> write(Change change, const std::function<RegistryResult<void>(Entry&)>& work);
 
+  void settle();
   void undo_commit();
+  bool undo_owed = false;  // the disk refused it
 
   // Why the last call of SQLite failed, as a sentence.
   RegistryError error() const;

@@ -7,7 +7,9 @@ namespace weir::routing {
 using Kind = RegistryError::Kind;
 
 Registry::Registry(std::unique_ptr<Database> database) : database_(std::move(database)) {}
-Registry::~Registry() = default;
+Registry::~Registry() {
+  if (database_->undo_owed) database_->undo_commit();
+}
 
 RegistryResult<std::unique_ptr<Registry>> Registry::open(const Options& options) {
   auto database = std::make_unique<Database>();
@@ -37,8 +39,7 @@ std::string Registry::head_hash() const {
 }
 
 void Registry::settle() {
-  sqlite3_wal_checkpoint_v2(database_->connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                            nullptr);
+  database_->settle();
 }
 
 RegistryResult<std::optional<std::string>> Registry::Database::body_at(ObjectKind kind, std::string_view name,

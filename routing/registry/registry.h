@@ -13,7 +13,9 @@
 // Invariants
 //   1. A revision is a number from 1 that each commit takes next. What a revision holds never changes
 //      afterwards: rows of object, touch, mention and change are added, never updated and never deleted.
-//   2. commit() returns after the transaction is durable (WAL, synchronous=FULL), or nothing of it is there.
+//   2. commit() returns after the transaction is durable (WAL, synchronous=FULL), or nothing of it is there. Only
+//      when the disk fails at undoing it too, and the process ends by force before another change or close(), may it
+//      come back, whole. open() makes durable what it finds, where the disk lets it.
 //      Work of a commit does not grow with the registry.
 //   3. Row n of the log holds SHA-256(hash of row n-1 ‖ its record), the record being canonical JSON that
 //      holds the digest of what the change touched. verify() recomputes it all: a flipped byte is named. Who

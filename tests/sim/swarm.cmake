@@ -8,6 +8,8 @@ file(GLOB swarm_sources CONFIGURE_DEPENDS sim/swarm*.cc)
 list(FILTER swarm_sources EXCLUDE REGEX "swarm_main.cc|_test.cc")
 add_library(weir_swarm STATIC ${swarm_sources})
 target_link_libraries(weir_swarm PUBLIC weir_routing)
+add_library(weir_seed_jobs STATIC sim/seed_jobs.cc)
+target_link_libraries(weir_seed_jobs PUBLIC weir_core)
 
 # The text of a product's source, and the path of a copy under `folder`.
 function(weir_read_source source folder text_variable copy_variable)
@@ -34,26 +36,33 @@ function(weir_watched_source source)
   set(watched_sources ${watched_sources} ${copy} PARENT_SCOPE)
 endfunction()
 
-# A program with one bug: `old` stands exactly once in `source`, and becomes `new`. Its test runs seeds from the first on
-# until one finds it; the rarest takes some 300.
-function(weir_mutant name source old new)
-  weir_read_source(${source} mutants/${name} text copy)
+# A program with one bug: `old` stands exactly once in `source`, and becomes `new`. `main` and the libraries make the
+# program. Its test runs seeds from the first on until one finds it; the rarest takes some 300.
+function(weir_plant target test source old new main)
+  weir_read_source(${source} mutants/${target} text copy)
   string(FIND "${text}" "${old}" first)
   string(FIND "${text}" "${old}" last REVERSE)
   if(first EQUAL -1 OR NOT first EQUAL last)
-    set(problem "tests/sim/swarm.cmake: mutant ${name}: not once in ${source}: ${old}")
+    set(problem "tests/sim/swarm.cmake: ${target}: not once in ${source}: ${old}")
     message(WARNING "${problem}")
-    add_test(NAME "Swarm.FindsThePlantedBug_${name}" COMMAND ${CMAKE_COMMAND} -E cat "${problem}")
+    add_test(NAME "${test}" COMMAND ${CMAKE_COMMAND} -E cat "${problem}")
     return()
   endif()
   string(REPLACE "${old}" "${new}" text "${text}")
   file(CONFIGURE OUTPUT ${copy} CONTENT "${text}" @ONLY)
-  add_executable(sim_mutant_${name} sim/swarm_main.cc ${copy})
-  target_compile_options(sim_mutant_${name} PRIVATE -Wno-error)
-  target_link_libraries(sim_mutant_${name} PRIVATE weir_swarm weir_sim)
-  add_test(NAME "Swarm.FindsThePlantedBug_${name}" COMMAND sim_mutant_${name} --seeds 10000)
-  set_tests_properties("Swarm.FindsThePlantedBug_${name}" PROPERTIES
-                       PASS_REGULAR_EXPRESSION "replay: sim_swarm --seed" TIMEOUT 120)
+  add_executable(${target} ${main} ${copy})
+  target_compile_options(${target} PRIVATE -Wno-error)
+  target_link_libraries(${target} PRIVATE ${ARGN})
+  add_test(NAME "${test}" COMMAND ${target} --seeds 10000)
+  set_tests_properties("${test}" PROPERTIES PASS_REGULAR_EXPRESSION "replay: sim_[a-z]+ --seed" TIMEOUT 120)
+endfunction()
+function(weir_mutant name source old new)
+  weir_plant(sim_mutant_${name} "Swarm.FindsThePlantedBug_${name}" ${source} "${old}" "${new}" sim/swarm_main.cc
+             weir_swarm weir_seed_jobs weir_sim)
+endfunction()
+function(weir_control_mutant name source old new)
+  weir_plant(sim_control_mutant_${name} "ControlSwarm.FindsThePlantedBug_${name}" ${source} "${old}" "${new}"
+             sim/control_swarm_main.cc weir_sim_workers weir_control_swarm weir_seed_jobs weir_sim)
 endfunction()
 
 foreach(source exchange exchange_answer shard)
@@ -63,7 +72,7 @@ weir_watched_source(net/upstream_pool.cc)
 add_library(weir_watched OBJECT ${watched_sources})
 target_link_libraries(weir_watched PUBLIC weir_swarm)
 add_executable(sim_swarm sim/swarm_main.cc)
-target_link_libraries(sim_swarm PRIVATE weir_watched weir_swarm weir_sim)
+target_link_libraries(sim_swarm PRIVATE weir_watched weir_swarm weir_seed_jobs weir_sim)
 add_executable(swarm_tests sim/swarm_test.cc)
 target_link_libraries(swarm_tests PRIVATE weir_watched weir_swarm weir_sim GTest::gtest_main)
 weir_register_tests(swarm_tests)
@@ -98,4 +107,46 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ)
               "  send_downstream(core::Slice::of_static(net::kLastChunk));\n  session_.end_response();\n")
   weir_mutant(wrong_clock routing/exchange/data_plane.cc
               "  input.wall_now_ns = shard_.loop().wall_now_ns();\n" "")
+endif()
+
+# The control plane's swarm, the same way: sim_control, control_swarm_tests, sim_control_mutant_*. weir_sim_workers takes
+# the place of the library's routing/admin/worker.cc.
+file(GLOB control_swarm_sources CONFIGURE_DEPENDS sim/control_swarm*.cc)
+list(FILTER control_swarm_sources EXCLUDE REGEX "control_swarm_main.cc|_test.cc")
+add_library(weir_control_swarm STATIC ${control_swarm_sources} support/simulated_disk.cc)
+target_link_libraries(weir_control_swarm PUBLIC weir_routing)
+add_library(weir_sim_workers OBJECT sim/sim_workers.cc)
+target_link_libraries(weir_sim_workers PUBLIC weir_routing)
+add_executable(sim_control sim/control_swarm_main.cc)
+target_link_libraries(sim_control PRIVATE weir_sim_workers weir_control_swarm weir_seed_jobs weir_sim)
+add_executable(control_swarm_tests sim/control_swarm_test.cc)
+target_link_libraries(control_swarm_tests PRIVATE weir_sim_workers weir_control_swarm weir_sim GTest::gtest_main)
+weir_register_tests(control_swarm_tests)
+
+if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ)
+  weir_control_mutant(not_synced routing/registry/database.cc "PRAGMA synchronous=FULL" "PRAGMA synchronous=OFF")
+  weir_control_mutant(published_too_early routing/admin/control_changes.cc
+                      "  ChangeOutcome outcome{.changed = change->objects.size()"
+                      "  current_ = prepared.table;\n  publish(request.reason);\n  ChangeOutcome outcome{.changed = change->objects.size()")
+  weir_control_mutant(answered_too_early routing/admin/control.cc
+                      "  if (!gateway_.tables.everyone_uses(item.version)) return false;\n" "")
+  weir_control_mutant(kill_forgotten routing/admin/control.cc
+                      "  for (Kill& kill : *kills) kills_.add(std::move(kill));\n" "")
+  weir_control_mutant(kill_overtaken routing/admin/control_changes.cc
+                      "                           *unkilling.overtaken = true;\n" "")
+  weir_control_mutant(update_lost routing/admin/control_changes.cc
+                      "  if (is_stale(request->if_match)) return end_change(std::unexpected(lost_update()));\n" "")
+  weir_control_mutant(host_forgotten routing/admin/control.cc
+                      "!changes_.empty() || gateway_.tables" "gateway_.tables")
+  weir_control_mutant(stale_proposal routing/admin/control_proposals.cc
+                      "    if (*now == change.before) continue;\n" "    continue;\n")
+  weir_control_mutant(old_image routing/admin/tenant_images.cc
+                      "    if (changes->empty()) return" "    return")
+  weir_control_mutant(change_left_running routing/admin/control.cc "  worker_.finish();" "")
+  weir_control_mutant(freed_after_the_worker routing/admin/control.cc
+                      "            if (alive.expired()) return job();\n" "")
+  weir_control_mutant(lifted_for_now routing/admin/control_changes.cc
+                      "              std::erase(not_durable_, std::pair(flip.scope, flip.name));\n" "")
+  weir_control_mutant(not_settled routing/registry/database.cc "  if (loaded && !in_memory()) settle();\n" "")
+  weir_control_mutant(refused_comes_back routing/registry/database.cc "    undo_commit();\n    return" "    return")
 endif()

@@ -7,20 +7,17 @@
 //
 // The same seed gives the same run, to the last byte: SwarmResult::trace is the proof.
 //
-// Drawn from the seed      how large everything is; which faults there are, and how strong (sim_world.h);
-// what clients,
-//                          providers and operators do (swarm_config.h): reads and writes cut short,
+// Drawn from the seed      how large everything is; which faults there are, and how strong (sim_world.h); what
+//                          clients, providers and operators do (swarm_config.h): reads and writes cut short,
 //                          completions in another order, resets, stalls, lost multishot and buffers,
 //                          pipelining, half-closes, slow readers, hostile requests, garbage and truncated
 //                          answers, retries and fallbacks, table swaps, kills, limits and budgets at their
 //                          edges, jumps of the calendar, drains in the middle
-// Not simulated            TLS, name resolution, the control thread and its disk (tests/routing/registry has
-// its
-//                          faults and power cuts), the real ring
+// Not simulated            TLS, name resolution, the real ring. The control thread, the registry and its disk have
+//                          a swarm of their own (control_swarm.h); here tables are published without them
 //
 // Run it       tools/sim --seeds N; a fixed set is in tools/test (swarm_test.cc)
-// Extend it    a habit in swarm_config.h, what acts it out in swarm_client.cc or swarm_provider.cc, and what
-// must
+// Extend it    a habit in swarm_config.h, what acts it out in swarm_client.cc or swarm_provider.cc, and what must
 //              then hold in swarm_checks.cc. A new bug class: a row of weir_mutant() in swarm.cmake.
 #pragma once
 

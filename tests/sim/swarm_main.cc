@@ -1,27 +1,12 @@
-// sim_swarm: runs seeds of the swarm.
-//
-//   sim_swarm --seed N                             one seed, and what it was like
-//   sim_swarm --seeds N [--first M] [--jobs J]     many; stops at the first finding, whose line replays it
-//
-// Each job is a process of its own, so that a crash, a hang or a sanitizer's report is a finding like any
-// other.
+// sim_swarm: runs seeds of the swarm (swarm.h); arguments as in seed_jobs.h.
 #include <fmt/format.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <charconv>
-#include <chrono>
-#include <cstring>
-#include <optional>
 #include <set>
-#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "tests/sim/seed_jobs.h"
 #include "tests/sim/swarm.h"
 #include "tests/sim/swarm_config.h"
 #include "tests/sim/swarm_watch.h"
@@ -29,33 +14,16 @@
 namespace weir::sim {
 namespace {
 
-constexpr uint32_t kMaxJobs = 64;
-constexpr int kProgressMs = 1000;
-constexpr uint64_t kHangSeconds = 120;  // of one seed; the usual one takes milliseconds
-
-struct Arguments {
-  std::optional<uint64_t> seed;
-  uint64_t seeds = 0, first = 1;
-  uint32_t jobs = 1;
-};
-
-// What jobs tell the parent: shared memory.
-struct Job {
-  std::atomic<uint64_t> current, done;
-  std::atomic<bool> finding;
+// By one job.
+struct Gathered {
   uint64_t requests, whole, errors, cut, lost, attempts, tables, events, simulated_ns, longest_turn_ns,
       longest_turn_seed;
   TransitionCounts transitions;
 };
 
-uint64_t now_ms() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
 // False: a finding, which has been told.
-bool run_one(uint64_t seed, Job& job) {
+bool run_one(uint64_t seed, Gathered& job) {
+  transition_counts = &job.transitions;
   const SwarmResult result = run_swarm(seed);
   job.requests += result.requests;
   job.whole += result.whole;
@@ -76,7 +44,7 @@ bool run_one(uint64_t seed, Job& job) {
 }
 
 int run_single(uint64_t seed) {
-  static Job job{};
+  static Gathered job{};
   transition_counts = &job.transitions;
   const SwarmConfig config(seed);
   fmt::print("{}\n", config.to_string());
@@ -91,10 +59,12 @@ int run_single(uint64_t seed) {
   return 1;
 }
 
-void report_transitions(const std::vector<Job*>& jobs) {
+void report_transitions(const std::vector<void*>& jobs) {
   std::set<Transition> taken;
-  for (const Job* job : jobs) {
-    for (Transition& transition : taken_transitions(job->transitions)) taken.insert(std::move(transition));
+  for (const void* job : jobs) {
+    for (Transition& transition : taken_transitions(static_cast<const Gathered*>(job)->transitions)) {
+      taken.insert(std::move(transition));
+    }
   }
   size_t legal = 0, reached = 0;
   for (const Transition& transition : legal_transitions()) {
@@ -113,133 +83,43 @@ void report_transitions(const std::vector<Job*>& jobs) {
   }
 }
 
-int run_many(const Arguments& arguments) {
-  void* memory =
-      mmap(nullptr, sizeof(Job) * arguments.jobs, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return 2;
-  auto* const first_job = static_cast<Job*>(memory);
-  std::vector<Job*> jobs;
-  std::vector<pid_t> children;
-  int alive[2];
-  if (pipe(alive) != 0) return 2;
-  const uint64_t began_ms = now_ms();
-  for (uint32_t i = 0; i < arguments.jobs; ++i) {
-    jobs.push_back(first_job + i);
-    const pid_t child = fork();
-    if (child == 0) {
-      close(alive[0]);
-      Job& job = *jobs[i];
-      transition_counts = &job.transitions;
-      for (uint64_t seed = arguments.first + i; seed < arguments.first + arguments.seeds;
-           seed += arguments.jobs) {
-        job.current = seed;
-        if (!run_one(seed, job)) {
-          job.finding = true;
-          _exit(1);
-        }
-        ++job.done;
-      }
-      job.current = UINT64_MAX;
-      _exit(0);
-    }
-    children.push_back(child);
-  }
-  close(alive[1]);
+int run_many(const SeedArguments& arguments) {
+  const SeedJobs jobs = run_seeds(arguments, sizeof(Gathered), [](uint64_t seed, void* gathered) {
+    return run_one(seed, *static_cast<Gathered*>(gathered));
+  });
   const auto sum = [&](auto member) {
     uint64_t total = 0;
-    for (const Job* job : jobs) total += job->*member;
+    for (const void* job : jobs.gathered) total += static_cast<const Gathered*>(job)->*member;
     return total;
   };
-  std::optional<uint64_t> failed;
-  std::vector<std::pair<uint64_t, uint64_t>> last(jobs.size());  // seed and since when
-  size_t running = jobs.size();
-  for (uint64_t told_ms = began_ms; running > 0 && !failed;) {
-    pollfd end{alive[0], POLLIN, 0};
-    poll(&end, 1, running == jobs.size() && now_ms() - began_ms < 3000 ? 20 : kProgressMs);
-    for (size_t i = 0; i < jobs.size() && !failed; ++i) {
-      int status = 0;
-      if (children[i] > 0 && waitpid(children[i], &status, WNOHANG) == children[i]) {
-        children[i] = 0;
-        --running;
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-          failed = jobs[i]->current;
-          if (WIFSIGNALED(status)) fmt::print(stderr, "finding: killed by signal {}\n", WTERMSIG(status));
-        }
-      }
-      const uint64_t seed = jobs[i]->current;
-      if (last[i].first != seed) last[i] = {seed, now_ms()};
-      if (children[i] > 0 && now_ms() - last[i].second > kHangSeconds * 1000) {
-        fmt::print(stderr, "finding: hangs\n");
-        failed = seed;
-      }
-    }
-    if (now_ms() - told_ms > 10'000) {
-      told_ms = now_ms();
-      fmt::print("{} of {} seeds\n", sum(&Job::done), arguments.seeds);
-      static_cast<void>(fflush(stdout));
-    }
-  }
-  for (const pid_t child : children) {
-    if (child <= 0) continue;
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-  }
-  const double real_s = static_cast<double>(now_ms() - began_ms) / 1000;
-  const double simulated_s = static_cast<double>(sum(&Job::simulated_ns)) / 1e9;
-  uint64_t longest = 0, longest_seed = 0;
-  for (const Job* job : jobs) {
-    if (job->longest_turn_ns <= longest) continue;
-    longest = job->longest_turn_ns;
-    longest_seed = job->longest_turn_seed;
-  }
+  const double simulated_s = static_cast<double>(sum(&Gathered::simulated_ns)) / 1e9;
+  const auto* const longest = static_cast<const Gathered*>(*std::ranges::max_element(
+      jobs.gathered, {}, [](const void* job) { return static_cast<const Gathered*>(job)->longest_turn_ns; }));
   fmt::print(
       "{} seeds in {:.1f} s: {} requests ({} whole, {} errors, {} cut, {} lost), {} attempts, {} tables, {} "
       "events\n",
-      sum(&Job::done), real_s, sum(&Job::requests), sum(&Job::whole), sum(&Job::errors), sum(&Job::cut),
-      sum(&Job::lost), sum(&Job::attempts), sum(&Job::tables), sum(&Job::events));
+      jobs.done, jobs.real_s, sum(&Gathered::requests), sum(&Gathered::whole), sum(&Gathered::errors),
+      sum(&Gathered::cut), sum(&Gathered::lost), sum(&Gathered::attempts), sum(&Gathered::tables),
+      sum(&Gathered::events));
   fmt::print(
       "simulated {:.0f} s, {:.0f} times as fast as real; the longest turn of a shard took {:.2f} ms (seed "
       "{})\n",
-      simulated_s, simulated_s / std::max(real_s, 0.001), static_cast<double>(longest) / 1e6, longest_seed);
-  if (!failed) {
-    report_transitions(jobs);
+      simulated_s, simulated_s / jobs.real_s, static_cast<double>(longest->longest_turn_ns) / 1e6,
+      longest->longest_turn_seed);
+  if (!jobs.failed) {
+    report_transitions(jobs.gathered);
     return 0;
   }
   static_cast<void>(fflush(stdout));
-  fmt::print(stderr, "replay: sim_swarm --seed {}\n", *failed);
+  fmt::print(stderr, "replay: sim_swarm --seed {}\n", *jobs.failed);
   return 1;
-}
-
-std::optional<Arguments> parse(int count, char** words) {
-  Arguments arguments;
-  for (int i = 1; i + 1 < count; i += 2) {
-    const std::string_view name = words[i], text = words[i + 1];
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (name == "--seed")
-      arguments.seed = value;
-    else if (name == "--seeds")
-      arguments.seeds = value;
-    else if (name == "--first")
-      arguments.first = value;
-    else if (name == "--jobs" && value >= 1 && value <= kMaxJobs)
-      arguments.jobs = static_cast<uint32_t>(value);
-    else
-      return std::nullopt;
-  }
-  if (count % 2 == 0 || (!arguments.seed && arguments.seeds == 0)) return std::nullopt;
-  return arguments;
 }
 
 }  // namespace
 }  // namespace weir::sim
 
 int main(int count, char** words) {
-  const auto arguments = weir::sim::parse(count, words);
-  if (!arguments) {
-    fmt::print(stderr, "usage: sim_swarm --seed N | --seeds N [--first M] [--jobs J]\n");
-    return 2;
-  }
+  const auto arguments = weir::sim::parse_seed_arguments(count, words, "sim_swarm");
+  if (!arguments) return 2;
   return arguments->seed ? weir::sim::run_single(*arguments->seed) : weir::sim::run_many(*arguments);
 }

@@ -220,6 +220,7 @@ int SimulatedDisk::operate() {
   if (operations_ == cut_at_) powered_ = false;
   if (!powered_) return SQLITE_IOERR;
   const bool fails = operations_ >= fail_first_ && operations_ < fail_first_ + fail_count_;
+  failures_ += fails ? 1 : 0;
   return fails ? fail_code_ : SQLITE_OK;
 }
 
@@ -236,6 +237,13 @@ void SimulatedDisk::apply(std::string& content, const Change& change) {
 void SimulatedDisk::write(File& file, int64_t at, std::string_view bytes) {
   file.changes.push_back({.at = at, .bytes = std::string(bytes)});
   apply(file.content, file.changes.back());
+}
+
+void SimulatedDisk::restart_process() {
+  for (auto& [name, file] : files_) file->shared_memory.clear();
+  cut_at_ = 0;
+  fail_count_ = 0;
+  powered_ = true;
 }
 
 void SimulatedDisk::restore_power() {

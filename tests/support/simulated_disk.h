@@ -38,6 +38,8 @@ class SimulatedDisk {
 
   // Writes, syncs, truncations and deletions so far.
   uint64_t operations() const { return operations_; }
+  // Those that failed while there was power.
+  uint64_t failures() const { return failures_; }
   // Operations `first` ... `first + count - 1` fail with `code` (SQLITE_FULL, SQLITE_IOERR); a write that
   // fails may have been done in part.
   void fail_at(uint64_t first, uint64_t count, int code);
@@ -47,6 +49,10 @@ class SimulatedDisk {
   [[nodiscard]] std::unique_lock<std::mutex> stall() { return std::unique_lock(stalled_); }
   // Open files are closed by then.
   void restore_power();
+  // Now, instead of at an operation.
+  void cut_power() { powered_ = false; }
+  // The same, but only the process had ended: whatever it wrote is there.
+  void restart_process();
 
  private:
   friend struct SimulatedDiskCalls;
@@ -75,7 +81,7 @@ class SimulatedDisk {
   sqlite3_vfs vfs_{};
   std::mt19937_64 random_;
   std::map<std::string, std::shared_ptr<File>> files_;
-  uint64_t operations_ = 0;
+  uint64_t operations_ = 0, failures_ = 0;
   uint64_t fail_first_ = 0, fail_count_ = 0;
   int fail_code_ = SQLITE_OK;
   uint64_t cut_at_ = 0;

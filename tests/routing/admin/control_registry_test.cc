@@ -135,6 +135,27 @@ TEST_F(ControlRegistry, AKillTakesEffectThoughItCannotBeKept) {
   EXPECT_THAT(weir.status()["kills"], SizeIs(1));
 }
 
+TEST_F(ControlRegistry, AKillThatTheRegistryHasIsNotLiftedWithoutIt) {
+  testing::SimulatedDisk disk(7);
+  AdminHost weir({.registry = "registry.db", .registry_vfs = disk.name()});
+  ASSERT_EQ(weir.post("/v1/kill", {{"scope", "unit"}, {"name", "big"}, {"reason", "r"}}).status, 200);
+  // Killed again while an unkill is written, and neither can be kept: the first kill still is.
+  disk.fail_at(disk.operations() + 1, kForever, SQLITE_FULL);
+  const ControlThread::Flip flip{
+      .caller = {.name = "alice"}, .scope = KillScope::unit, .name = "big", .reason = "r"};
+  std::vector<Refusal::Kind> refused;
+  const auto done = [&](const ChangeResult& result) {
+    if (!result) refused.push_back(result.error().kind);
+  };
+  weir.control.unkill(flip, done);
+  weir.control.kill(flip, done);
+  ASSERT_TRUE(tests::run_until(*weir.loop, [&] { return refused.size() == 2; }));
+  EXPECT_EQ(refused[0], Refusal::Kind::registry_full);
+  EXPECT_TRUE(weir.control.is_durable(KillScope::unit, "big"));
+  EXPECT_EQ(weir.post("/v1/unkill", {{"scope", "unit"}, {"name", "big"}, {"reason", "r"}}).status, 507);
+  EXPECT_THAT(weir.control.kills(), SizeIs(1)) << "a restart would bring it back";
+}
+
 TEST_F(ControlRegistry, WhatIsNoRegistryIsNeverWrittenTo) {
   const std::string path = folder.write("registry.db", std::string(8192, 'x'));
   const auto opened = RegistryThreads::open({.path = path});

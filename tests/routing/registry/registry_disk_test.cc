@@ -188,6 +188,55 @@ TEST(RegistryDisk, AChangeThatWasRefusedDoesNotComeBackAfterACrash) {
   EXPECT_GT(refused, 100u);
 }
 
+TEST(RegistryDisk, WhatTheDiskRefusedToUndoIsUndoneWhenTheFileIsClosed) {
+  uint64_t refused = 0;
+  for (uint64_t at = 1; at <= 20; at++) {
+    SimulatedDisk disk(at);
+    {
+      auto opened = open_on(disk);
+      ASSERT_TRUE(opened);
+      ASSERT_TRUE((*opened)->commit(changing({set(ObjectKind::tenant, "a", "1")})));
+      disk.fail_at(disk.operations() + at, 1'000'000, SQLITE_IOERR);
+      if ((*opened)->commit(changing({set(ObjectKind::tenant, "a", "2")}))) continue;
+      refused++;
+      disk.fail_at(0, 0, SQLITE_OK);
+    }
+    auto reopened = open_on(disk);
+    ASSERT_TRUE(reopened);
+    EXPECT_EQ((*reopened)->read_object(0, ObjectKind::tenant, "a").value(), "1") << "operation " << at;
+  }
+  EXPECT_GT(refused, 5u);
+}
+
+TEST(RegistryDisk, WhatAStartFindsSurvivesAPowerCutRightAfterIt) {
+  // Killed between writing a change and syncing it: the next process finds it, and serves it.
+  uint64_t found = 0;
+  for (uint64_t seed = 0; seed < 200; seed++) {
+    SimulatedDisk disk(seed);
+    {
+      auto opened = open_on(disk);
+      ASSERT_TRUE(opened);
+      ASSERT_TRUE((*opened)->commit(changing({set(ObjectKind::tenant, "a", "1")})));
+      disk.cut_power_at(disk.operations() + 1 + seed % 20);
+      if ((*opened)->commit(changing({set(ObjectKind::tenant, "a", "2")}))) disk.cut_power();
+    }
+    disk.restart_process();
+    std::string seen;
+    {
+      auto opened = open_on(disk);
+      ASSERT_TRUE(opened);
+      seen = (*opened)->read_object(0, ObjectKind::tenant, "a").value().value_or("");
+      disk.cut_power();
+    }
+    disk.restore_power();
+    auto opened = open_on(disk);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ((*opened)->read_object(0, ObjectKind::tenant, "a").value(), seen) << "seed " << seed;
+    found += seen == "2";
+  }
+  EXPECT_GT(found, 10u);
+}
+
 TEST(RegistryDisk, AFullDiskIsNamedAndReadingGoesOn) {
   SimulatedDisk disk(1);
   auto registry = std::move(open_on(disk).value());
