@@ -259,7 +259,7 @@ TEST(Budget, ARaisedLimitEndsAKillOnceLittleEnoughOfItIsUsed) {
   const BudgetSpec spec = hourly(100, BudgetAction::kill);
   reserve(line, spec, 100 * kUsd, kNoon);
   EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
-  EXPECT_EQ(reserve(line, hourly(120, BudgetAction::kill), 1, kNoon), Fit::acts) << "100 of 120 are used";
+  EXPECT_EQ(reserve(line, hourly(120, BudgetAction::kill), 1, kNoon), Fit::open) << "100 of 120 are used";
   EXPECT_TRUE(view(line, hourly(120, BudgetAction::kill), kNoon).open);
   EXPECT_EQ(reserve(line, hourly(125, BudgetAction::kill), kUsd, kNoon), Fit::fits);
   EXPECT_FALSE(view(line, hourly(125, BudgetAction::kill), kNoon).open);
@@ -270,8 +270,8 @@ TEST(Budget, ALoweredLimitEndsNoKill) {
   reserve(line, hourly(100, BudgetAction::kill), 100 * kUsd, kNoon);
   EXPECT_EQ(reserve(line, hourly(100, BudgetAction::kill), 1, kNoon), Fit::open);
   settle(line, hourly(100, BudgetAction::kill), 100 * kUsd, 0);
-  EXPECT_EQ(reserve(line, hourly(50, BudgetAction::kill), 1, kNoon), Fit::acts);
-  EXPECT_EQ(reserve(line, hourly(100, BudgetAction::kill), 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, hourly(50, BudgetAction::kill), 1, kNoon), Fit::open);
+  EXPECT_EQ(reserve(line, hourly(100, BudgetAction::kill), 1, kNoon), Fit::open);
 }
 
 // What one action has tripped is no other action's; what was spent is.
@@ -282,10 +282,10 @@ TEST(Budget, AnotherActionDecidesAnewOnTheSameSpend) {
   EXPECT_EQ(reserve(line, economy, 50 * kUsd, kNoon), Fit::fits);
   EXPECT_EQ(reserve(line, economy, 40 * kUsd, kNoon), Fit::open);
   EXPECT_EQ(reserve(line, kill, 5 * kUsd, kNoon), Fit::fits) << "95 of 100, and only economy had tripped";
-  EXPECT_EQ(reserve(line, reject, 6 * kUsd, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, reject, 6 * kUsd, kNoon), Fit::open);
   EXPECT_EQ(reserve(line, kill, 6 * kUsd, kNoon), Fit::open);
   EXPECT_EQ(reserve(line, reject, 1 * kUsd, kNoon), Fit::fits) << "reject has no state";
-  EXPECT_EQ(reserve(line, kill, 1, kNoon), Fit::acts) << "which does not end the kill";
+  EXPECT_EQ(reserve(line, kill, 1, kNoon), Fit::open) << "which does not end the kill";
 }
 
 TEST(Budget, AnotherUnitChangesWhatIsReserved) {
