@@ -2,6 +2,8 @@
 //
 //   sim_swarm --seed N                             one seed, and what it was like
 //   sim_swarm --seeds N [--first M] [--jobs J]     many; stops at the first finding, whose line replays it
+//             [--transitions P]                    fails too if less than P percent of the legal transitions of the
+//                                                  state machines were taken, or one that is not legal
 //
 // Each job is a process of its own, so that a crash, a hang or a sanitizer's report is a finding like any
 // other.
@@ -17,6 +19,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -37,6 +40,7 @@ struct Arguments {
   std::optional<uint64_t> seed;
   uint64_t seeds = 0, first = 1;
   uint32_t jobs = 1;
+  uint32_t transitions = 0;  // percent
 };
 
 // What jobs tell the parent: shared memory.
@@ -91,26 +95,36 @@ int run_single(uint64_t seed) {
   return 1;
 }
 
-void report_transitions(const std::vector<Job*>& jobs) {
+// False: less than `percent` of the legal ones of some machine were taken, or one that is not legal.
+bool report_transitions(const std::vector<Job*>& jobs, uint32_t percent) {
   std::set<Transition> taken;
   for (const Job* job : jobs) {
     for (Transition& transition : taken_transitions(job->transitions)) taken.insert(std::move(transition));
   }
-  size_t legal = 0, reached = 0;
+  struct Reached {
+    size_t legal = 0, taken = 0;
+  };
+  std::map<std::string, Reached> machines;
   for (const Transition& transition : legal_transitions()) {
-    ++legal;
+    Reached& of = machines[transition.machine];
+    ++of.legal;
     if (taken.erase(transition) > 0) {
-      ++reached;
+      ++of.taken;
     } else {
       fmt::print("never reached: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
                  transition.to);
     }
   }
-  fmt::print("transitions: {} of {} legal ones reached\n", reached, legal);
+  bool enough = taken.empty();
+  for (const auto& [name, of] : machines) {
+    fmt::print("transitions of {}: {} of {} legal ones reached\n", name, of.taken, of.legal);
+    enough = enough && of.taken * 100 >= of.legal * percent;
+  }
   for (const Transition& transition : taken) {
     fmt::print("not in the list: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
                transition.to);
   }
+  return enough;
 }
 
 int run_many(const Arguments& arguments) {
@@ -202,8 +216,9 @@ int run_many(const Arguments& arguments) {
       "{})\n",
       simulated_s, simulated_s / std::max(real_s, 0.001), static_cast<double>(longest) / 1e6, longest_seed);
   if (!failed) {
-    report_transitions(jobs);
-    return 0;
+    if (report_transitions(jobs, arguments.transitions) || arguments.transitions == 0) return 0;
+    fmt::print(stderr, "finding: transitions are missing, or not legal\n");
+    return 1;
   }
   static_cast<void>(fflush(stdout));
   fmt::print(stderr, "replay: sim_swarm --seed {}\n", *failed);
@@ -225,6 +240,8 @@ std::optional<Arguments> parse(int count, char** words) {
       arguments.first = value;
     else if (name == "--jobs" && value >= 1 && value <= kMaxJobs)
       arguments.jobs = static_cast<uint32_t>(value);
+    else if (name == "--transitions" && value <= 100)
+      arguments.transitions = static_cast<uint32_t>(value);
     else
       return std::nullopt;
   }
@@ -238,7 +255,7 @@ std::optional<Arguments> parse(int count, char** words) {
 int main(int count, char** words) {
   const auto arguments = weir::sim::parse(count, words);
   if (!arguments) {
-    fmt::print(stderr, "usage: sim_swarm --seed N | --seeds N [--first M] [--jobs J]\n");
+    fmt::print(stderr, "usage: sim_swarm --seed N | --seeds N [--first M] [--jobs J] [--transitions P]\n");
     return 2;
   }
   return arguments->seed ? weir::sim::run_single(*arguments->seed) : weir::sim::run_many(*arguments);
