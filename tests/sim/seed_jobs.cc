@@ -145,12 +145,14 @@ std::optional<SeedArguments> parse_seed_arguments(int count, char** words, const
       arguments.first = value;
     } else if (name == "--jobs" && value >= 1 && value <= kMaxJobs) {
       arguments.jobs = static_cast<uint32_t>(value);
+    } else if (name == "--transitions" && value <= 100) {
+      arguments.transitions = static_cast<uint32_t>(value);
     } else {
       understood = false;
     }
   }
   if (understood && (arguments.seed || arguments.seeds != 0)) return arguments;
-  fmt::print(stderr, "usage: {} --seed N | --seeds N [--first M] [--jobs J]\n", program);
+  fmt::print(stderr, "usage: {} --seed N | --seeds N [--first M] [--jobs J] [--transitions P]\n", program);
   return std::nullopt;
 }
 

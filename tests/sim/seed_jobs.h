@@ -18,6 +18,7 @@ struct SeedArguments {
   std::optional<uint64_t> seed;
   uint64_t seeds = 0, first = 1;
   uint32_t jobs = 1;
+  uint32_t transitions = 0;  // sim_swarm: fails too below this percentage of a machine's legal transitions
 };
 // None: they are not understood, which has been said.
 std::optional<SeedArguments> parse_seed_arguments(int count, char** words, const char* program);

@@ -203,6 +203,7 @@ bool Run::clients_finished() const {
 }
 
 void Run::drain() {
+  journal_.draining = true;
   for (auto& client : clients_) client->stop();
   for (size_t i = 0; i < shards_.size(); ++i) {
     shard_loops_[i]->post([shard = shards_[i].get()] { shard->begin_drain(); });

@@ -37,8 +37,8 @@ function(weir_watched_source source)
 endfunction()
 
 # A program with one bug: `old` stands exactly once in `source`, and becomes `new`. `main` and the libraries make the
-# program. Its test runs seeds from the first on until one finds it; the rarest takes some 300.
-function(weir_plant target test source old new main)
+# program. Its test runs seeds from the first on until one finds it, by what is `expected`; the rarest takes some 300.
+function(weir_plant target test expected source old new main)
   weir_read_source(${source} mutants/${target} text copy)
   string(FIND "${text}" "${old}" first)
   string(FIND "${text}" "${old}" last REVERSE)
@@ -54,15 +54,15 @@ function(weir_plant target test source old new main)
   target_compile_options(${target} PRIVATE -Wno-error)
   target_link_libraries(${target} PRIVATE ${ARGN})
   add_test(NAME "${test}" COMMAND ${target} --seeds 10000)
-  set_tests_properties("${test}" PROPERTIES PASS_REGULAR_EXPRESSION "replay: sim_[a-z]+ --seed" TIMEOUT 120)
+  set_tests_properties("${test}" PROPERTIES PASS_REGULAR_EXPRESSION "${expected}" TIMEOUT 120)
 endfunction()
-function(weir_mutant name source old new)
-  weir_plant(sim_mutant_${name} "Swarm.FindsThePlantedBug_${name}" ${source} "${old}" "${new}" sim/swarm_main.cc
-             weir_swarm weir_seed_jobs weir_sim)
+function(weir_mutant name expected source old new)
+  weir_plant(sim_mutant_${name} "Swarm.FindsThePlantedBug_${name}" "finding: ${expected}" ${source} "${old}" "${new}"
+             sim/swarm_main.cc weir_swarm weir_seed_jobs weir_sim)
 endfunction()
 function(weir_control_mutant name source old new)
-  weir_plant(sim_control_mutant_${name} "ControlSwarm.FindsThePlantedBug_${name}" ${source} "${old}" "${new}"
-             sim/control_swarm_main.cc weir_sim_workers weir_control_swarm weir_seed_jobs weir_sim)
+  weir_plant(sim_control_mutant_${name} "ControlSwarm.FindsThePlantedBug_${name}" "replay: sim_[a-z]+ --seed" ${source}
+             "${old}" "${new}" sim/control_swarm_main.cc weir_sim_workers weir_control_swarm weir_seed_jobs weir_sim)
 endfunction()
 
 foreach(source exchange exchange_answer shard)
@@ -73,40 +73,61 @@ add_library(weir_watched OBJECT ${watched_sources})
 target_link_libraries(weir_watched PUBLIC weir_swarm)
 add_executable(sim_swarm sim/swarm_main.cc)
 target_link_libraries(sim_swarm PRIVATE weir_watched weir_swarm weir_seed_jobs weir_sim)
+if(NOT WEIR_SANITIZE)
+  add_test(NAME "Swarm.ReachesTheTransitionsOfItsMachines" COMMAND sim_swarm --seeds 3000 --jobs 2 --transitions 90)
+endif()
+add_test(NAME "Swarm.TheSameSeedIsTheSameRunInAnotherProcess"
+         COMMAND sh -c "one=$($1 --seed 4711) && test \"$one\" = \"$($1 --seed 4711)\"" sh $<TARGET_FILE:sim_swarm>)
 add_executable(swarm_tests sim/swarm_test.cc)
 target_link_libraries(swarm_tests PRIVATE weir_watched weir_swarm weir_sim GTest::gtest_main)
 weir_register_tests(swarm_tests)
 
 if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ)
-  weir_mutant(missed_cancel net/connection.cc
+  weir_mutant(missed_cancel "a shard never closed"
+              net/connection.cc
               "  starved_task_.unlink();\n  if (receive_.armed()) loop_.io().cancel(receive_);\n  if (send_.armed())"
               "  starved_task_.unlink();\n  if (send_.armed())")
-  weir_mutant(missed_abandon routing/exchange/exchange.cc
+  weir_mutant(missed_abandon "killed by signal 6"
+              routing/exchange/exchange.cc
               "  if (waiting()) pool_->abandon(*this);\n" "")
-  weir_mutant(double_settle routing/exchange/exchange_answer.cc
+  weir_mutant(double_settle "an exchange settled twice"
+              routing/exchange/exchange_answer.cc
               "  shard_.settle(record_);\n"
               "  shard_.settle(record_);\n  if (record_.client_gone && record_.attempts > 1) shard_.settle(record_);\n")
-  weir_mutant(double_charge routing/guard/admission.cc
+  weir_mutant(double_charge "spend is not the sum of records"
+              routing/guard/admission.cc
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n"
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n    if (part_count_ > 2) routing::settle(line, spec, 0, cost_nano_usd);\n")
-  weir_mutant(torn_swap routing/exchange/shard.cc
+  weir_mutant(torn_swap "a provider got another provider's credential"
+              routing/exchange/shard.cc
               "    for (auto& pools : self.pool_of_provider_) pools.clear();\n" "")
-  weir_mutant(torn_exchange routing/exchange/shard.cc
+  weir_mutant(torn_exchange "a provider got another provider's credential"
+              routing/exchange/shard.cc
               "  if (&of != &table()) return find_pool(of, provider, use);\n" "")
-  weir_mutant(off_by_one routing/guard/admission.cc
+  weir_mutant(off_by_one "a user's concurrency"
+              routing/guard/admission.cc
               "(std::memory_order_relaxed) <= specs.concurrency" "(std::memory_order_relaxed) <= specs.concurrency + 1")
-  weir_mutant(off_by_one_in_all routing/guard/admission.cc
+  weir_mutant(off_by_one_in_all "a pilot of"
+              routing/guard/admission.cc
               "!count_one(pilot.line->total, pilot.limits.total)" "!count_one(pilot.line->total, pilot.limits.total + 1)")
-  weir_mutant(early_free routing/exchange/exchange_answer.cc
+  weir_mutant(early_free "the answer is to another request"
+              routing/exchange/exchange_answer.cc
               "return send_downstream(piece.payload());"
               "return send_downstream(core::Slice(piece.payload().mutable_data(), piece.payload_size, nullptr));")
-  weir_mutant(leaked_place routing/guard/admission.cc
+  weir_mutant(leaked_place "a place under a limit was not given back"
+              routing/guard/admission.cc
               "  if (std::exchange(part.counted, false)) release_one(part.line->in_flight);\n" "")
-  weir_mutant(clean_cut routing/exchange/exchange_answer.cc
+  weir_mutant(clean_cut "a stream ended cleanly without its end mark"
+              routing/exchange/exchange_answer.cc
               "  session_.cut();\n"
               "  send_downstream(core::Slice::of_static(net::kLastChunk));\n  session_.end_response();\n")
-  weir_mutant(wrong_clock routing/exchange/data_plane.cc
+  weir_mutant(wrong_clock "the reference says"
+              routing/exchange/data_plane.cc
               "  input.wall_now_ns = shard_.loop().wall_now_ns();\n" "")
+  weir_mutant(refused_in_vain "turned away for nothing: overloaded"
+              routing/exchange/data_plane.cc
+              "  auto decision = decide(table, *choice, input);\n"
+              "  if (input.conversation.ends_with(\"-2\")) return core::fail(ErrorCode::overloaded);\n  auto decision = decide(table, *choice, input);\n")
 endif()
 
 # The control plane's swarm, the same way: sim_control, control_swarm_tests, sim_control_mutant_*. weir_sim_workers takes

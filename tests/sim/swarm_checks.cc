@@ -88,7 +88,10 @@ void SwarmChecks::at_the_end(const routing::Gateway& gateway,
   check_rates(clients);
   check_pilots();
   for (const auto& client : clients) {
-    for (const Asked& asked : client->asked()) check_answer(asked);
+    for (const Asked& asked : client->asked()) {
+      check_answer(asked);
+      check_refusal(asked);
+    }
     check_decisions(*client);
   }
 }

@@ -1,10 +1,10 @@
 // What must hold of every run, whatever happened in it.
 //
 //   while it runs   what shards count under limits and hard budgets is within them
-//   at its end      each request ended once, each record is of one request; nothing is reserved or held;
-//   money adds
-//                   up; answers belong to their requests and are whole if they say so; what was refused
-//                   reached nobody; limits were kept; each decision is the reference evaluator's
+//   at its end      each request ended once, each record is of one request; nothing is reserved or held; money
+//                   adds up; answers belong to their requests and are whole if they say so; what was refused
+//                   reached nobody, and had to be refused; limits were kept; each decision is the reference
+//                   evaluator's
 #pragma once
 
 #include <map>
@@ -39,6 +39,8 @@ class SwarmChecks {
   void check_overlap(const char* what, std::vector<std::pair<int64_t, int64_t>> spans, uint32_t most);
   void check_pilots();
   void check_answer(const Asked& asked);
+  void check_refusal(const Asked& asked);
+  bool is_explained(const Asked& asked, const Settled& settled) const;
   void check_body(const Asked& asked, const Settled* settled);
   void check_decisions(const SwarmClient& client);
   const Settled* record_of(const Asked& asked) const;

@@ -67,6 +67,7 @@ SwarmConfig::SwarmConfig(uint64_t wanted) : seed(wanted) {
   pause = dice.strength(0.4, 0.02);
   if (dice.one_in(12)) crowd_one_pool(dice);
   if (dice.one_in(20)) break_streams();
+  if (dice.one_in(25)) keep_quiet();
   if (dice.one_in(6)) drain_at_round = static_cast<uint32_t>(dice.between(1, 400));
 }
 
@@ -87,6 +88,15 @@ void SwarmConfig::break_streams() {
   client.stream = 1;
   provider.cut = 0.7;
   provider.slow = 0.5;
+}
+
+// Nothing is wrong with anybody, and nothing is bounded: every request is to be answered.
+void SwarmConfig::keep_quiet() {
+  faults = {};
+  provider = {};
+  client.hostile = client.leave = client.half_close = client.slow_reader = client.dribble = 0;
+  rates = concurrency = budgets = user_limits = pilot_limits = small_gateway = false;
+  kill = wall_jump = pause = 0;
 }
 
 std::string SwarmConfig::to_string() const {

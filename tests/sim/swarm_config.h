@@ -89,6 +89,7 @@ struct SwarmConfig {
  private:
   void crowd_one_pool(Dice& dice);
   void break_streams();
+  void keep_quiet();
 };
 
 }  // namespace weir::sim

@@ -89,6 +89,7 @@ struct Journal {
   std::vector<Settled> records;
   bool usage_lied = false;  // a provider reported more than it was allowed to produce
   bool strayed = false;     // a provider sent an answer that nobody had asked for
+  bool draining = false;    // the gateway has been told to end
   Findings findings;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -59,28 +60,38 @@ int run_single(uint64_t seed) {
   return 1;
 }
 
-void report_transitions(const std::vector<void*>& jobs) {
+// False: less than `percent` of the legal ones of some machine were taken, or one that is not legal.
+bool report_transitions(const std::vector<void*>& jobs, uint32_t percent) {
   std::set<Transition> taken;
   for (const void* job : jobs) {
     for (Transition& transition : taken_transitions(static_cast<const Gathered*>(job)->transitions)) {
       taken.insert(std::move(transition));
     }
   }
-  size_t legal = 0, reached = 0;
+  struct Reached {
+    size_t legal = 0, taken = 0;
+  };
+  std::map<std::string, Reached> machines;
   for (const Transition& transition : legal_transitions()) {
-    ++legal;
+    Reached& of = machines[transition.machine];
+    ++of.legal;
     if (taken.erase(transition) > 0) {
-      ++reached;
+      ++of.taken;
     } else {
       fmt::print("never reached: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
                  transition.to);
     }
   }
-  fmt::print("transitions: {} of {} legal ones reached\n", reached, legal);
+  bool enough = taken.empty();
+  for (const auto& [name, of] : machines) {
+    fmt::print("transitions of {}: {} of {} legal ones reached\n", name, of.taken, of.legal);
+    enough = enough && of.taken * 100 >= of.legal * percent;
+  }
   for (const Transition& transition : taken) {
     fmt::print("not in the list: {}: {} -- {} -> {}\n", transition.machine, transition.from, transition.event,
                transition.to);
   }
+  return enough;
 }
 
 int run_many(const SeedArguments& arguments) {
@@ -107,8 +118,9 @@ int run_many(const SeedArguments& arguments) {
       simulated_s, simulated_s / jobs.real_s, static_cast<double>(longest->longest_turn_ns) / 1e6,
       longest->longest_turn_seed);
   if (!jobs.failed) {
-    report_transitions(jobs.gathered);
-    return 0;
+    if (report_transitions(jobs.gathered, arguments.transitions) || arguments.transitions == 0) return 0;
+    fmt::print(stderr, "finding: transitions are missing, or not legal\n");
+    return 1;
   }
   static_cast<void>(fflush(stdout));
   fmt::print(stderr, "replay: sim_swarm --seed {}\n", *jobs.failed);
