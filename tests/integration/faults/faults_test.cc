@@ -221,6 +221,7 @@ TEST(Faults, ManyClientsThatDoNotReadCostLittleAndAreLeft) {
   for (auto& client : clients) {
     EXPECT_FALSE(client->receive_to_end().empty());
   }
+  if (kSanitized) return;
   EXPECT_LT(memory_bytes(pid) - std::min(before, memory_bytes(pid)),
             uint64_t{kClients} * 3 * limits::kMaxQueuedSendBytes + (32u << 20));
 }
@@ -250,7 +251,9 @@ TEST(Faults, TenThousandIdleConnectionsAreCheapAndStillServed) {
   const uint64_t each = (memory_bytes(pid) - before) / count;
   ::testing::Test::RecordProperty("connections", static_cast<int>(count));
   ::testing::Test::RecordProperty("bytes_each", static_cast<int>(each));
-  EXPECT_LE(each, 8u * 1024);
+  if (!kSanitized) {
+    EXPECT_LE(each, 8u * 1024);
+  }
 }
 
 // ---- the system ------------------------------------------------------------------------------------------
@@ -270,7 +273,7 @@ TEST(Faults, WithoutDescriptorsItWaitsWithoutSpinningAndRecovers) {
   waiting.send(chat_request());
   const uint64_t before_ns = busy_ns(pid);
   EXPECT_FALSE(waiting.readable());  // for half a second
-  EXPECT_LT(busy_ns(pid) - before_ns, 100'000'000u) << "it spins";
+  EXPECT_LT(busy_ns(pid) - before_ns, kSanitized ? 400'000'000u : 100'000'000u) << "it spins";
   // Who has a connection is served as ever; its provider's connection is open.
   served.send(chat_request());
   EXPECT_EQ(served.receive().status, 200);
@@ -330,6 +333,7 @@ TEST(Faults, WithoutLockedMemoryItServesOrSaysWhatItNeeds) {
 // Large bodies from more clients than there is memory for: some are refused, none is answered wrongly, and
 // the process lives.
 TEST(Faults, WithoutMemoryItRefusesAndGoesOn) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers map terabytes";
   EchoProvider provider;
   Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-v 3000000"});
   ASSERT_NE(gateway.port(), 0) << gateway.process().errors();
@@ -437,6 +441,7 @@ TEST(Faults, ARefusedRequestCostsAtMostFourTimesItsSizeInMemory) {
     const uint64_t cost = memory_bytes(pid, "VmHWM:") - before;
     ::testing::Test::RecordProperty(std::string("permille ") + what,
                                     static_cast<int>(cost * 1000 / bytes.size()));
+    if (kSanitized) continue;
     EXPECT_LE(cost, 4 * bytes.size() + 64 * 1024) << cost / 1024 << " KiB for " << bytes.size() / 1024;
   }
   EXPECT_EQ(provider.requests(), cases.size());
