@@ -16,6 +16,7 @@
 #include "tests/sim/swarm_provider.h"
 #include "tests/sim/swarm_table.h"
 #include "tests/sim/swarm_watch.h"
+#include "tests/support/emulated.h"
 #include "tests/support/sanitized.h"
 
 namespace weir::sim {
@@ -27,7 +28,7 @@ constexpr uint64_t kMaxQuietNs = 2'000'000'000;
 constexpr uint32_t kQuietRounds = 20;   // before time begins to run faster
 constexpr uint32_t kRecordsEvery = 16;  // rounds
 
-constexpr uint64_t kLongestTurnNs = tests::kSanitized ? 1'000'000'000 : 50'000'000;
+constexpr uint64_t kLongestTurnNs = tests::kSanitized || tests::kEmulated ? 1'000'000'000 : 50'000'000;
 
 uint64_t processor_ns() {
   timespec now{};

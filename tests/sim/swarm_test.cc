@@ -6,12 +6,13 @@
 #include <set>
 
 #include "tests/sim/swarm_watch.h"
+#include "tests/support/emulated.h"
 #include "tests/support/sanitized.h"
 
 namespace weir::sim {
 namespace {
 
-constexpr uint64_t kSeeds = tests::kSanitized ? 150 : 2'000;
+constexpr uint64_t kSeeds = tests::kSanitized || tests::kEmulated ? 150 : 2'000;
 constexpr uint64_t kReplayed = 60;
 
 class Swarm : public ::testing::Test {
