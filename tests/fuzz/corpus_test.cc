@@ -12,11 +12,12 @@
 #include <string>
 
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/support/emulated.h"
 
 namespace weir::fuzz {
 namespace {
 
-constexpr int kMutations = 20'000;
+constexpr int kMutations = tests::kEmulated ? 1'000 : 20'000;
 constexpr size_t kMaxMutatedBytes = 64 * 1024;
 
 using Bytes = std::vector<uint8_t>;

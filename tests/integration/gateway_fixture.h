@@ -227,7 +227,8 @@ inline std::string chat_request(std::string_view headers = "", std::string_view 
 struct GatewayHow {
   int shards = 2;
   std::string access_log = "access.jsonl";
-  std::string ulimit = {};  // what the process is denied, as bash's ulimit wants it: "-n 64"
+  std::string ulimit = {};         // what the process is denied, as bash's ulimit wants it: "-n 64"
+  std::string control_group = {};  // where the process writes itself down first
 };
 
 // The real binary, ready to answer.
@@ -278,8 +279,10 @@ class Gateway {
   void start() {
     std::string program = WEIR_BINARY;
     std::vector<std::string> arguments = {"serve", "--config", folder_.file("weir.yaml")};
-    if (!how_.ulimit.empty()) {
-      arguments.insert(arguments.begin(), {"-c", "ulimit " + how_.ulimit + R"(; exec "$0" "$@")", program});
+    if (!how_.ulimit.empty() || !how_.control_group.empty()) {
+      std::string first = how_.ulimit.empty() ? "" : "ulimit " + how_.ulimit + " && ";
+      if (!how_.control_group.empty()) first += "echo $$ >" + how_.control_group + " && ";
+      arguments.insert(arguments.begin(), {"-c", first + R"(exec "$0" "$@")", program});
       program = "/bin/bash";
     }
     process_ = weir::testing::Process::start(

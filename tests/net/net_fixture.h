@@ -28,18 +28,14 @@
 #include "core/loop.h"
 #include "core/socket.h"
 #include "net/http_server.h"
+#include "tests/support/emulated.h"
 
 namespace weir::tests {
 
 inline constexpr std::chrono::milliseconds kPatience{20'000};
 
 inline std::unique_ptr<core::Loop> make_loop(const core::IoOptions& options = {}) {
-  auto loop = core::Loop::create(options);
-  if (!loop) {
-    ADD_FAILURE() << loop.error();
-    std::abort();
-  }
-  return std::move(*loop);
+  return ring_or_skip(core::Loop::create(options));
 }
 
 // Turns the loop until `done()`; false when that does not happen in time.

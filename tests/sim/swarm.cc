@@ -16,6 +16,8 @@
 #include "tests/sim/swarm_provider.h"
 #include "tests/sim/swarm_table.h"
 #include "tests/sim/swarm_watch.h"
+#include "tests/support/emulated.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::sim {
 namespace {
@@ -26,11 +28,7 @@ constexpr uint64_t kMaxQuietNs = 2'000'000'000;
 constexpr uint32_t kQuietRounds = 20;   // before time begins to run faster
 constexpr uint32_t kRecordsEvery = 16;  // rounds
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kLongestTurnNs = 1'000'000'000;
-#else
-constexpr uint64_t kLongestTurnNs = 50'000'000;
-#endif
+constexpr uint64_t kLongestTurnNs = tests::kSanitized || tests::kEmulated ? 1'000'000'000 : 50'000'000;
 
 uint64_t processor_ns() {
   timespec now{};

@@ -6,15 +6,13 @@
 #include <set>
 
 #include "tests/sim/swarm_watch.h"
+#include "tests/support/emulated.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::sim {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSeeds = 150;
-#else
-constexpr uint64_t kSeeds = 2'000;
-#endif
+constexpr uint64_t kSeeds = tests::kSanitized || tests::kEmulated ? 150 : 2'000;
 constexpr uint64_t kReplayed = 60;
 
 class Swarm : public ::testing::Test {

@@ -16,18 +16,13 @@
 #include <thread>
 
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 #include "tools/weir/environment.h"
 
 namespace weir::tools {
 namespace {
 
 using ::testing::ExitedWithCode;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr int kHeld = 42;  // not what a crash or a failing library would say
 
@@ -48,7 +43,7 @@ void in_sandbox(const std::function<bool()>& check) {
 class Sandbox : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (kSanitized) GTEST_SKIP() << "sanitizers need other system calls";
+    if (tests::kSanitized) GTEST_SKIP() << "sanitizers need other system calls";
   }
 };
 

@@ -32,7 +32,8 @@ struct FileAccess {
 // named, so that they may be replaced. What a table names elsewhere has to be listed (Config::readable).
 FileAccess files_of(const Config& config);
 
-// Each returns what could not be done and why, one line, empty when all was.
+// Each returns what could not be done and why, one line, empty when all was. A sanitized build, whose runtime makes other
+// system calls, restricts none and logs that instead (system_calls_unrestricted).
 std::string give_up_privileges();
 std::string restrict_files(const FileAccess& access);
 std::string restrict_system_calls();

@@ -1,10 +1,15 @@
 // The real process among bad neighbours: providers that break off anywhere, clients that trickle, stall or
-// never read, and a system that has no descriptors, disk or memory left. What must hold: every request ends
-// in an answer, an error or a visible cut; others do not notice; afterwards all is as before.
+// never read, and a system that has no descriptors or disk left (memory: memory_test.cc). What must hold: every
+// request ends in an answer, an error or a visible cut; others do not notice; afterwards all is as before.
+#include <linux/capability.h>
+#include <linux/io_uring.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/error.h"
 #include "core/limits.h"
@@ -150,31 +155,77 @@ TEST(Faults, AnAnswerThatTricklesArrivesWhole) {
   }
 }
 
-// One byte of a head or of framing is another: an error, a cut, or the very answer (the byte did not matter).
-// Bytes of content are the provider's to answer for.
-TEST(Faults, ACorruptedAnswerEndsInAnAnswerOrAnErrorForItsOwnRequest) {
+// The body of a whole answer, without chunked framing; nothing when there is none, or no end of it.
+std::optional<std::string> whole_body(std::string_view answer) {
+  const size_t head_end = answer.find("\r\n\r\n");
+  if (head_end == std::string_view::npos) return std::nullopt;
+  const std::string_view head = answer.substr(0, head_end + 2);
+  std::string_view rest = answer.substr(head_end + 4);
+  if (const auto length = between(head, "content-length: ", "\r\n"); !length.empty()) {
+    if (std::stoul(std::string(length)) != rest.size()) return std::nullopt;
+    return std::string(rest);
+  }
+  std::string body;
+  while (true) {
+    const size_t line_end = rest.find("\r\n");
+    if (line_end == std::string_view::npos) return std::nullopt;
+    const size_t size = std::stoul(std::string(rest.substr(0, line_end)), nullptr, 16);
+    if (size == 0) return rest == "0\r\n\r\n" ? std::optional(body) : std::nullopt;
+    if (rest.size() < line_end + 2 + size + 2) return std::nullopt;
+    body += rest.substr(line_end + 2, size);
+    rest.remove_prefix(line_end + 2 + size + 2);
+  }
+}
+
+// One byte is another. Of framing: an error of the gateway's own. Of anything else: the very bytes that came, since
+// they are the provider's to answer for. A length that became another is believed: if smaller, what follows is not
+// read; if larger, the answer is cut.
+TEST(Faults, ACorruptedAnswerEndsInItsExactBodyOrAnError) {
   std::atomic<size_t> at{0};
   std::atomic<bool> good{false};
+  const auto corrupted = [&] {
+    std::string answer = kPlain;
+    answer[at] = static_cast<char>(answer[at] ^ 0x15);
+    return answer;
+  };
   LyingProvider provider([&](Peer& peer) {
     if (peer.receive().empty()) return;
     if (good) return void(peer.send(kGood));
-    std::string answer = kPlain;
-    answer[at] = static_cast<char>(answer[at] ^ 0x15);
-    peer.send(answer);
+    peer.send(corrupted());
     peer.end_own_side();
     peer.wait_for_end();
   });
   Gateway gateway(table(provider.port()), "", kOneShard);
   ShardProbe probe(gateway);
+  const size_t length_at = kPlain.find(": ", kPlain.find("content-length")) + 2;
+  int exact = 0, errors = 0;
   for (at = 0; at < kPlain.size(); ++at) {
     SCOPED_TRACE(at);
     keep_in_use(gateway, good);
     BlockingClient client(gateway.port());
     client.send(chat_request("connection: close\r\n"));
     const std::string bytes = client.receive_to_end();
-    EXPECT_TRUE(bytes.starts_with("HTTP/1.1 ")) << bytes;
     EXPECT_FALSE(client.broken());
+    const auto body = whole_body(bytes);
+    if (at == length_at - 1) {  // the space before it became a digit
+      EXPECT_FALSE(body.has_value()) << bytes;
+      continue;
+    }
+    ASSERT_TRUE(body.has_value()) << bytes;
+    if (bytes.starts_with("HTTP/1.1 502 ")) {
+      const auto error = nlohmann::json::parse(*body, nullptr, false);
+      EXPECT_TRUE(error.is_object() && error["error"]["code"].is_string()) << *body;
+      ++errors;
+      continue;
+    }
+    EXPECT_TRUE(bytes.starts_with("HTTP/1.1 200 ")) << bytes;
+    std::string sent = corrupted().substr(kPlain.size() - kBody.size());
+    if (at == length_at || at == length_at + 1) sent.resize(std::stoul(corrupted().substr(length_at)));
+    EXPECT_EQ(*body, sent);
+    ++exact;
   }
+  EXPECT_GE(exact, static_cast<int>(kBody.size()));
+  EXPECT_GE(errors, 10);
 }
 
 // ---- clients ---------------------------------------------------------------------------------------------
@@ -221,6 +272,7 @@ TEST(Faults, ManyClientsThatDoNotReadCostLittleAndAreLeft) {
   for (auto& client : clients) {
     EXPECT_FALSE(client->receive_to_end().empty());
   }
+  if (kSanitized) return;
   EXPECT_LT(memory_bytes(pid) - std::min(before, memory_bytes(pid)),
             uint64_t{kClients} * 3 * limits::kMaxQueuedSendBytes + (32u << 20));
 }
@@ -250,7 +302,9 @@ TEST(Faults, TenThousandIdleConnectionsAreCheapAndStillServed) {
   const uint64_t each = (memory_bytes(pid) - before) / count;
   ::testing::Test::RecordProperty("connections", static_cast<int>(count));
   ::testing::Test::RecordProperty("bytes_each", static_cast<int>(each));
-  EXPECT_LE(each, 8u * 1024);
+  if (!kSanitized) {
+    EXPECT_LE(each, 8u * 1024);
+  }
 }
 
 // ---- the system ------------------------------------------------------------------------------------------
@@ -270,7 +324,7 @@ TEST(Faults, WithoutDescriptorsItWaitsWithoutSpinningAndRecovers) {
   waiting.send(chat_request());
   const uint64_t before_ns = busy_ns(pid);
   EXPECT_FALSE(waiting.readable());  // for half a second
-  EXPECT_LT(busy_ns(pid) - before_ns, 100'000'000u) << "it spins";
+  EXPECT_LT(busy_ns(pid) - before_ns, kSanitized ? 400'000'000u : 100'000'000u) << "it spins";
   // Who has a connection is served as ever; its provider's connection is open.
   served.send(chat_request());
   EXPECT_EQ(served.receive().status, 200);
@@ -307,8 +361,28 @@ TEST(Faults, ALogThatMayNotGrowKeepsWholeLines) {
   EXPECT_TRUE(log.ends_with("}\n")) << log.substr(log.size() - std::min<size_t>(log.size(), 100));
 }
 
-// Whether rings count against it depends on kernel and user: it serves, or says what to raise.
-TEST(Faults, WithoutLockedMemoryItServesOrSaysWhatItNeeds) {
+// Whether rings count against the limit on locked memory differs from kernel to kernel (not from 5.12, again from about
+// 6.14); never for whoever has CAP_IPC_LOCK.
+bool makes_rings_without_locked_memory() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    ::setrlimit(RLIMIT_MEMLOCK, &none);
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+    ::syscall(SYS_capget, &header, sets.data());
+    sets[0].effective &= ~(1u << CAP_IPC_LOCK);
+    ::syscall(SYS_capset, &header, sets.data());
+    io_uring_params parameters{};
+    ::_exit(::syscall(SYS_io_uring_setup, 1024, &parameters) >= 0 ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status == 0;
+}
+
+TEST(Faults, WithoutLockedMemoryItServesIfTheKernelLetsItAndElseSaysWhatItNeeds) {
+  const bool serves = makes_rings_without_locked_memory();
   EchoProvider provider;
   weir::testing::TemporaryFolder folder;
   folder.write("table.json", table(provider.port()));
@@ -316,52 +390,33 @@ TEST(Faults, WithoutLockedMemoryItServesOrSaysWhatItNeeds) {
       "weir.yaml",
       "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
       "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
+  const std::string drop = ::geteuid() == 0 ? "setpriv --bounding-set=-ipc_lock " : "";
   auto process = weir::testing::Process::start(
-      "/bin/bash", {.arguments = {"-c", R"(ulimit -l 0; exec "$0" serve --config "$1")", WEIR_BINARY, config},
-                    .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
-  if (process->wait_for_json("listen")) {
-    EXPECT_EQ(process->stop(), 0);
-  } else {
+      "/bin/bash",
+      {.arguments = {"-c", "ulimit -l 0; exec " + drop + R"("$0" serve --config "$1")", WEIR_BINARY, config},
+       .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  if (!serves) {
     EXPECT_EQ(process->wait(), 1);
     EXPECT_NE(process->errors().find("LimitMEMLOCK="), std::string::npos) << process->errors();
+    return;
   }
+  const auto ready = process->wait_for_json("listen");
+  ASSERT_TRUE(ready.has_value()) << process->errors();
+  const std::string address = (*ready)["listen"][0];
+  BlockingClient client(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  client.send(chat_request("connection: close\r\n"));
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(process->stop(), 0);
 }
 
-// Large bodies from more clients than there is memory for: some are refused, none is answered wrongly, and
-// the process lives.
-TEST(Faults, WithoutMemoryItRefusesAndGoesOn) {
+TEST(Faults, WhoMayLockMemoryServesWithoutAnyLimit) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs CAP_IPC_LOCK";
   EchoProvider provider;
-  Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-v 3000000"});
-  ASSERT_NE(gateway.port(), 0) << gateway.process().errors();
-  const std::string body =
-      R"({"model":"chat","messages":[],"padding":")" + std::string(24 << 20, 'x') + "\"}";
-  const std::string head =
-      "POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer " + std::string(kClientKey) +
-      "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n";
-  std::atomic<int> answered{0}, refused{0}, other{0};
-  std::vector<std::unique_ptr<BlockingClient>> clients;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 80; ++i) {
-    clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
-    threads.emplace_back([&, client = clients.back().get()] {
-      client->send(head);
-      client->send(std::string_view(body).substr(0, body.size() - 1));  // a refusal may come before the end
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  for (auto& client : clients) {
-    client->send("}");
-    const int status = client->receive().status;
-    ++(status == 200 ? answered : status == 503 ? refused : other);
-  }
-  EXPECT_GT(answered, 0);
-  EXPECT_GT(refused, 0);
-  EXPECT_EQ(other, 0);
-  clients.clear();
+  Gateway gateway(table(provider.port()), "", GatewayHow{.ulimit = "-l 0"});
+  ASSERT_NE(gateway.port(), 0);
   BlockingClient client(gateway.port());
   client.send(chat_request());
   EXPECT_EQ(client.receive().status, 200);
-  EXPECT_EQ(gateway.process().stop(), 0);
 }
 
 struct Costly {
@@ -437,6 +492,7 @@ TEST(Faults, ARefusedRequestCostsAtMostFourTimesItsSizeInMemory) {
     const uint64_t cost = memory_bytes(pid, "VmHWM:") - before;
     ::testing::Test::RecordProperty(std::string("permille ") + what,
                                     static_cast<int>(cost * 1000 / bytes.size()));
+    if (kSanitized) continue;
     EXPECT_LE(cost, 4 * bytes.size() + 64 * 1024) << cost / 1024 << " KiB for " << bytes.size() / 1024;
   }
   EXPECT_EQ(provider.requests(), cases.size());
