@@ -47,8 +47,7 @@ Server::~Server() {
   for (const int listener : admin_tcp_listeners_) core::close_socket(listener);
   if (admin_listener_ >= 0) {
     core::close_socket(admin_listener_);
-    // With a predecessor it still is, or will be again, the predecessor's.
-    if (owns_admin_path_ && !predecessor_.waits()) core::remove_unix_socket(config_.admin_socket);
+    remove_admin_path();
   }
   signals_.reset();  // posts to the loop
 }
@@ -136,6 +135,7 @@ void Server::wait_until_ready() {
     return loop_->now_ns() >= deadline_ns ||
            addresses_->wait_for_first_attempts(std::chrono::milliseconds(0));
   };
+  loop_->turn(0);  // whoever told us to end while we started is heard before anybody is told that we serve
   while (!draining_ && !(gateway_->tables.everyone_uses(gateway_->tables.newest_version()) && looked_up())) {
     loop_->turn(core::milliseconds(kStartTurnMs));
   }
@@ -339,8 +339,10 @@ void Server::finish() {
   core::log_info("stopped");
 }
 
+// With a successor it is his; with a predecessor that still waits it is, or will be again, the predecessor's.
 void Server::remove_admin_path() const {
-  if (owns_admin_path_ && handover_ != Handover::done) core::remove_unix_socket(config_.admin_socket);
+  if (owns_admin_path_ && handover_ != Handover::done && !predecessor_.waits())
+    core::remove_unix_socket(config_.admin_socket);
 }
 
 int serve(const Config& config, Launcher* launcher) {

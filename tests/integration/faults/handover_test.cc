@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -35,9 +36,11 @@ int restarts() {
   return count;
 }
 
-std::string table(uint16_t provider) {
+// `more`: further members of the provider.
+std::string table(uint16_t provider, const std::string& more = "") {
   return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
-         R"(/v1"}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+         R"(/v1")" + more +
+         R"(}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
     "units":{"u":{"model":"m"}},"scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},
     "keys":[{"id":"k","tenant":"t","hash":")" +
          key_hash() + R"("}]})";
@@ -83,7 +86,8 @@ class Handover : public ::testing::Test {
                                {.arguments = {"--token-delay-ms", "5", "--tokens", std::to_string(tokens)}});
     const auto listening = provider_->wait_for_json("port");
     if (!listening) return;
-    folder_.write("table.json", table((*listening)["port"]));
+    provider_port_ = (*listening)["port"];
+    folder_.write("table.json", table(provider_port_));
   }
 
   ~Handover() override {
@@ -93,12 +97,10 @@ class Handover : public ::testing::Test {
     }
   }
 
-  void start(const std::string& more_config = "", std::vector<std::string> prefix = {}) {
+  void start(const std::string& more_config = "") {
     write_config(more_config);
-    std::vector<std::string> arguments(prefix.begin(), prefix.end());
-    arguments.insert(arguments.end(), {"serve", "--config", folder_.file("weir.yaml")});
-    first_ = Process::start(
-        WEIR_BINARY, {.arguments = arguments, .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+    first_ = Process::start(WEIR_BINARY, {.arguments = {"serve", "--config", folder_.file("weir.yaml")},
+                                          .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
     ASSERT_TRUE(wait_until_ready()) << first_->errors();
   }
   void write_config(const std::string& more_config) {
@@ -118,6 +120,43 @@ class Handover : public ::testing::Test {
     return true;
   }
   Watched& current() { return *processes_.back(); }
+  // Begins to replace the process with one that stays where it reads its provider's credential, ports and registry
+  // being the next steps, until go_on().
+  std::unique_ptr<Watched> start_held_successor() {
+    const std::string key = folder_.file("provider.key");
+    std::filesystem::remove(key);
+    EXPECT_EQ(::mkfifo(key.c_str(), 0600), 0);
+    current().send(SIGUSR2);
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while ((held_ = ::open(key.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {  // until somebody reads it
+      if (std::chrono::steady_clock::now() >= deadline) return nullptr;
+      std::this_thread::yield();
+    }
+    const int pid = child_of(child_of(current().pid()));
+    return pid == 0 ? nullptr : std::make_unique<Watched>(pid);
+  }
+  void go_on() {
+    EXPECT_EQ(::write(held_, "sk-provider", 11), 11);
+    forget_held_successor();
+  }
+  void forget_held_successor() {
+    ::close(std::exchange(held_, -1));
+    std::filesystem::remove(folder_.file("provider.key"));
+    folder_.write("provider.key", "sk-provider");
+  }
+  void start_with_a_credential_in_a_file() {
+    const std::string key = folder_.write("provider.key", "sk-provider");
+    folder_.write("table.json", table(provider_port_, R"(,"api_key":"file:)" + key + "\""));
+    start();
+  }
+  // 0 = it has none.
+  static int child_of(int pid) {
+    const std::string process = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children";
+    std::ifstream file(process);
+    int child = 0;
+    file >> child;
+    return child;
+  }
   int answer_of_admin() const {
     const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
@@ -156,7 +195,8 @@ class Handover : public ::testing::Test {
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<Process> provider_, first_;
   std::vector<std::unique_ptr<Watched>> processes_;
-  uint16_t port_ = 0;
+  uint16_t port_ = 0, provider_port_ = 0;
+  int held_ = -1;
 };
 
 TEST_F(Handover, RefusesAndCutsNothingUnderLoad) {
@@ -225,6 +265,31 @@ TEST_F(Handover, GoesOnWhenTheSuccessorCannotStart) {
   current().send(SIGUSR2);
   ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_TRUE(processes_[0]->ends());
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+// However a successor ends before it serves, the predecessor has its admin socket back, path and all.
+TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsToldToEnd) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  successor->send(SIGTERM);
+  go_on();
+  ASSERT_TRUE(first_->wait_for_errors("handover_failed")) << first_->errors();
+  EXPECT_NE(first_->errors().find("it ended with exit code 0"), std::string::npos) << first_->errors();
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsKilled) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  successor->send(SIGKILL);
+  ASSERT_TRUE(first_->wait_for_errors("signal 9 ended it")) << first_->errors();
+  forget_held_successor();
+  EXPECT_EQ(answer_of_admin(), 200);
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_EQ(answer_of_admin(), 200);
 }
 
