@@ -97,8 +97,10 @@ class FileLock {
 // Invariants
 //   1. Only the bytes that append() counts as written are there for good. After an error they end with a
 //      whole line: what was written of the next one is taken back from a file, and ended with a line break of
-//      its own by the next append() where that cannot be done (a pipe).
+//      its own by the next append() where that cannot be done (a pipe; a file that another process has appended to
+//      meanwhile).
 //   2. A pipe or terminal whose reader is slow never makes append() wait; a disk may.
+//   3. Several processes may append to one file or pipe: their lines never mix, up to PIPE_BUF bytes each.
 class AppendFile {
  public:
   // Opens for appending; makes the file (mode 0640), not its folder. The error is one sentence.
@@ -130,7 +132,7 @@ class AppendFile {
 
  private:
   AppendFile(int descriptor, std::string path);
-  void fail(int error, std::string_view partial_line);
+  void fail(int error, size_t partial, size_t last_count);
 
   int descriptor_;
   std::string path_;  // empty = stdout
