@@ -122,6 +122,8 @@ class AppendFile {
   // Appends whole lines. If the outcome is `waiting`, the next call must begin with the byte after the
   // counted ones; if it is `failed`, with a line.
   Appended append(std::string_view lines);
+  // After `waiting`: true once it may be worth another try, false if the reader takes nothing for so long.
+  bool wait_for_reader(int timeout_ms);
 
   // Opens the path again, because it names another file now, and goes on there; on failure it stays with the
   // old file. Without effect on stdout. The error is one sentence.

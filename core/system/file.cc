@@ -255,6 +255,11 @@ AppendFile::Appended AppendFile::append(std::string_view lines) {
   return appended;
 }
 
+bool AppendFile::wait_for_reader(int timeout_ms) {
+  pollfd ready{descriptor_, POLLOUT, 0};
+  return ::poll(&ready, 1, timeout_ms) != 0;
+}
+
 // `partial` bytes of a line are there without their end.
 void AppendFile::fail(int error, size_t partial, size_t last_count) {
   reason_ =

@@ -165,8 +165,13 @@ void Server::on_signal(int signal) {
     begin_handover();
     return;
   }
-  if (draining_) return close_shards();
+  if (std::exchange(told_to_end_, true)) {
+    // A service manager tells a starting successor, and so does its predecessor, which has been told as well.
+    if (!predecessor_.waits()) close_shards();
+    return;
+  }
   core::log_info("stopping", {{"signal", signal}, {"grace_ms", config_.limits.drain_timeout_ms}});
+  if (draining_) return;  // since a successor serves; told with the whole unit, as a rule: no reason to hurry
   manager_.stopping();
   begin_drain(core::limits::kDrainIdleMs);
 }
@@ -243,16 +248,13 @@ void Server::end_handover(Launcher::Started successor) {
 // The successor may be a while in ending, and has the registry until then.
 void Server::take_back() {
   if (handover_ != Handover::taking_back || draining_ || loop_->now_ns() < retry_at_ns_) return;
-  if (auto reopened = registry_->reopen(); !reopened) {
-    core::log_error("registry_not_reopened", {{"reason", reopened.error().message}});
+  const auto later = [this](const char* event, const std::string& reason) {
+    core::log_error(event, {{"reason", reason}});
     retry_at_ns_ = core::deadline_after(loop_->now_ns(), core::milliseconds(kTakeBackRetryMs));
-    return;
-  }
-  for (const SocketsToPass::Socket& socket : passed_.list()) {
-    if (socket.name == kAdminTcpSocket) admin_tcp_listeners_.push_back(SocketsToPass::copy(socket));
-    if (socket.name == kOwnAdminSocket || socket.name == kAdminSocket)
-      admin_listener_ = SocketsToPass::copy(socket);
-  }
+  };
+  if (!take_back_admin_sockets()) return later("admin_sockets_not_reopened", kNoDescriptor);
+  if (auto reopened = registry_->reopen(); !reopened)
+    return later("registry_not_reopened", reopened.error().message);
   if (!config_.guard_state_path.empty()) {
     keeper_ = std::make_unique<routing::GuardKeeper>(*loop_, *gateway_, config_.guard_state_path);
     keeper_->start();
@@ -260,6 +262,27 @@ void Server::take_back() {
   handover_ = Handover::none;
   open_api();
   manager_.ready();
+}
+
+// All or none; those that an earlier try has got are kept.
+bool Server::take_back_admin_sockets() {
+  if (admin_listener_ >= 0) return true;
+  for (const SocketsToPass::Socket& socket : passed_.list()) {
+    const bool tcp = socket.name == kAdminTcpSocket;
+    if (!tcp && socket.name != kOwnAdminSocket && socket.name != kAdminSocket) continue;
+    const int copy = SocketsToPass::copy(socket);
+    if (copy < 0) {
+      for (const int listener : std::exchange(admin_tcp_listeners_, {})) core::close_socket(listener);
+      if (admin_listener_ >= 0) core::close_socket(std::exchange(admin_listener_, -1));
+      return false;
+    }
+    if (tcp) {
+      admin_tcp_listeners_.push_back(copy);
+    } else {
+      admin_listener_ = copy;
+    }
+  }
+  return true;
 }
 
 void Server::close_shards() {
