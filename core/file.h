@@ -97,8 +97,10 @@ class FileLock {
 // Invariants
 //   1. Only the bytes that append() counts as written are there for good. After an error they end with a
 //      whole line: what was written of the next one is taken back from a file, and ended with a line break of
-//      its own by the next append() where that cannot be done (a pipe).
+//      its own by the next append() where that cannot be done (a pipe; a file that another process has appended to
+//      meanwhile).
 //   2. A pipe or terminal whose reader is slow never makes append() wait; a disk may.
+//   3. Several processes may append to one file or pipe: their lines never mix, up to PIPE_BUF bytes each.
 class AppendFile {
  public:
   // Opens for appending; makes the file (mode 0640), not its folder. The error is one sentence.
@@ -120,6 +122,8 @@ class AppendFile {
   // Appends whole lines. If the outcome is `waiting`, the next call must begin with the byte after the
   // counted ones; if it is `failed`, with a line.
   Appended append(std::string_view lines);
+  // After `waiting`: true once it may be worth another try, false if the reader takes nothing for so long.
+  bool wait_for_reader(int timeout_ms);
 
   // Opens the path again, because it names another file now, and goes on there; on failure it stays with the
   // old file. Without effect on stdout. The error is one sentence.
@@ -130,7 +134,7 @@ class AppendFile {
 
  private:
   AppendFile(int descriptor, std::string path);
-  void fail(int error, std::string_view partial_line);
+  void fail(int error, size_t partial, size_t last_count);
 
   int descriptor_;
   std::string path_;  // empty = stdout

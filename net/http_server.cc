@@ -38,6 +38,10 @@ void HttpServer::listen(int listener, const TlsServerContextHolder* tls) {
 void HttpServer::on_accepted(void* listener_pointer, core::Completion& completion) {
   auto& listener = *static_cast<Listener*>(listener_pointer);
   HttpServer& self = listener.server;
+  // Cancelled: by us, to pause or to drain. A client that is gone before he is accepted (ECONNABORTED) is nothing
+  // unusual, so only the second failure in a row waits for its retry.
+  const bool failed = completion.result < 0 && completion.result != -ECANCELED;
+  const bool failed_before = std::exchange(listener.failed, failed);
   if (completion.result >= 0) {
     // Also while draining: who was accepted before the kernel heard that nobody should be is owed an answer.
     ServerSession* session = self.draining_ && self.closing_
@@ -61,10 +65,12 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   if (self.paused_) return;
   const bool exhausted = completion.result == -EMFILE || completion.result == -ENFILE ||
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
-  if (!exhausted) return self.loop_.io().accept(listener.accept, listener.descriptor);
+  if (!exhausted && !(failed && failed_before))
+    return self.loop_.io().accept(listener.accept, listener.descriptor);
   static core::RateLimitedLog limited(1);
   limited.log(self.loop_.now_ns(), core::LogLevel::warning, "accept_failed",
-              {{"hint", "no descriptors or memory left; raise the limit on open files"},
+              {{"hint", exhausted ? "no descriptors or memory left; raise the limit on open files"
+                                  : "connections wait until it works again"},
                {"errno", -completion.result}});
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
 }

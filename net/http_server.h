@@ -46,7 +46,8 @@ class HttpServer final : private ServerSessionOwner {
     HttpServer& server;
     int descriptor;
     core::Operation accept;
-    core::Timer retry;             // after the process ran out of descriptors
+    core::Timer retry;             // out of descriptors, or an error again
+    bool failed = false;           // the last accept
     bool swept = false;            // draining: what waited in its queue has been accepted
     std::unique_ptr<TlsServerContextView> tls;
   };

@@ -217,6 +217,7 @@ std::expected<void, std::string> AppendFile::reopen() {
 
 AppendFile::Appended AppendFile::append(std::string_view lines) {
   Appended appended;
+  size_t last_count = 0;  // what the last write took
   while (appended.bytes < lines.size()) {
     std::string_view rest = lines.substr(appended.bytes);
     if (broken_line_) rest = "\n";
@@ -229,9 +230,13 @@ AppendFile::Appended AppendFile::append(std::string_view lines) {
         return appended;
       }
       rest = rest.substr(0, PIPE_BUF);
+      // Whole lines: others write to the pipe as well (a predecessor, our own log), and so much lands in one piece.
+      if (const size_t line_end = rest.rfind('\n'); line_end != std::string_view::npos)
+        rest = rest.substr(0, line_end + 1);
     }
     const ssize_t count = ::write(descriptor_, rest.data(), rest.size());
     if (count > 0) {
+      last_count = static_cast<size_t>(count);
       mid_line_ = rest[static_cast<size_t>(count) - 1] != '\n';
       if (!std::exchange(broken_line_, false)) appended.bytes += static_cast<size_t>(count);
       continue;
@@ -244,21 +249,30 @@ AppendFile::Appended AppendFile::append(std::string_view lines) {
     const int error = count < 0 ? errno : ENOSPC;
     const size_t line_end = lines.substr(0, appended.bytes).rfind('\n');
     const size_t whole = line_end == std::string_view::npos ? 0 : line_end + 1;
-    fail(error, lines.substr(whole, appended.bytes - whole));
+    fail(error, appended.bytes - whole, last_count);
     return {.bytes = whole, .outcome = Outcome::failed};
   }
   return appended;
 }
 
-void AppendFile::fail(int error, std::string_view partial_line) {
+bool AppendFile::wait_for_reader(int timeout_ms) {
+  pollfd ready{descriptor_, POLLOUT, 0};
+  return ::poll(&ready, 1, timeout_ms) != 0;
+}
+
+// `partial` bytes of a line are there without their end.
+void AppendFile::fail(int error, size_t partial, size_t last_count) {
   reason_ =
       "cannot append to " + (path_.empty() ? std::string("stdout") : path_) + ": " + std::strerror(error);
   if (!mid_line_) return;
+  // Taken back only if nobody, as a predecessor, has appended since or between: it would be his line that goes.
   struct stat status{};
-  const auto size = static_cast<off_t>(partial_line.size());
+  const auto size = static_cast<off_t>(partial);
   // Not stdout: it may be written at an offset, which would leave a hole.
-  const bool taken_back = regular_ && !path_.empty() && ::fstat(descriptor_, &status) == 0 &&
-                          status.st_size >= size && ::ftruncate(descriptor_, status.st_size - size) == 0;
+  const bool taken_back = regular_ && !path_.empty() && partial <= last_count &&
+                          ::fstat(descriptor_, &status) == 0 &&
+                          status.st_size == ::lseek(descriptor_, 0, SEEK_CUR) && status.st_size >= size &&
+                          ::ftruncate(descriptor_, status.st_size - size) == 0;
   mid_line_ = false;
   broken_line_ = !taken_back;
 }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "core/clock.h"
 #include "core/limits.h"
 #include "core/log.h"
+#include "core/strong.h"
 
 namespace weir::routing {
 namespace {
@@ -44,15 +46,8 @@ void AccessLog::flush(uint64_t now_ns) {
   const core::AppendFile::Appended appended = file_->append(rest);
   reader_slow_ = appended.outcome == core::AppendFile::Outcome::waiting;
   written_ += count_lines(rest.substr(0, appended.bytes));
-  if (appended.outcome == core::AppendFile::Outcome::failed) {
-    const uint64_t lost = count_lines(rest.substr(appended.bytes));
-    lost_ += lost;
-    complaint.log(now_ns, core::LogLevel::error, "access_log_failed",
-                  {{"reason", file_->reason()}, {"lost_lines", lost}});
-    begin_ = buffer_.size();
-  } else {
-    begin_ += appended.bytes;
-  }
+  begin_ += appended.bytes;
+  if (appended.outcome == core::AppendFile::Outcome::failed) lose_rest(file_->reason());
   if (begin_ == buffer_.size()) {
     buffer_.clear();
     begin_ = 0;
@@ -60,6 +55,23 @@ void AccessLog::flush(uint64_t now_ns) {
     buffer_.erase(0, begin_);
     begin_ = 0;
   }
+}
+
+void AccessLog::finish(uint64_t now_ns, int patience_ms) {
+  const uint64_t deadline_ns =
+      core::deadline_after(core::monotonic_now_ns(), core::milliseconds(static_cast<uint64_t>(patience_ms)));
+  do {
+    flush(now_ns);
+  } while (pending() && core::monotonic_now_ns() < deadline_ns && file_->wait_for_reader(patience_ms));
+  if (pending()) lose_rest("its reader is too slow");
+}
+
+void AccessLog::lose_rest(std::string_view reason) {
+  const uint64_t lost = count_lines(std::string_view(buffer_).substr(begin_));
+  lost_ += lost;
+  complaint.log(now_ns_, core::LogLevel::error, "access_log_failed",
+                {{"reason", reason}, {"lost_lines", lost}});
+  begin_ = buffer_.size();
 }
 
 std::expected<void, std::string> AccessLog::reopen(uint64_t now_ns) {

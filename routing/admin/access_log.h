@@ -27,6 +27,8 @@ class AccessLog {
   void add_line(std::string_view line);
   // Writes what was gathered. `now_ns` is the loop's, for the rate of complaints.
   void flush(uint64_t now_ns);
+  // The same for the last time: waits so long for a slow reader; what is left then is lost.
+  void finish(uint64_t now_ns, int patience_ms);
   // After the file was rotated away. The error is one sentence; the old file goes on being written.
   std::expected<void, std::string> reopen(uint64_t now_ns);
 
@@ -36,6 +38,8 @@ class AccessLog {
   bool pending() const { return begin_ < buffer_.size(); }
 
  private:
+  void lose_rest(std::string_view reason);
+
   std::unique_ptr<core::AppendFile> file_;
   std::string buffer_;
   size_t begin_ = 0;  // of what is still to be written

@@ -24,6 +24,7 @@ namespace {
 constexpr uint64_t kMinTickMs = 1;
 constexpr uint64_t kBusyTickMs = 10;  // the longest while there is traffic
 constexpr uint64_t kIdleTickMs = 50;
+constexpr int kLogPatienceMs = 1000;  // at the end, with a slow reader of the access log
 constexpr uint64_t kFullPercent = 25;
 
 constexpr uint64_t kWaitTickMs = 10;  // a shard that takes a table says so; this is for one that hangs
@@ -297,10 +298,14 @@ void ControlThread::on_tick(core::Timer& timer) {
   auto& self = timer.owner<ControlThread>();
   const uint64_t drained_before = self.records_drained_;
   const uint64_t percent = self.drain_records();
+  const uint64_t written_before = self.log_.lines_written();
   self.log_.flush(self.loop_.now_ns());
   self.reclaim();
   self.gateway_.calendar.tick(self.loop_.now_ns(), self.loop_.wall_now_ns());
-  if (percent >= kFullPercent) {
+  // A pipe takes little at once, and its reader reads.
+  if (self.log_.pending() && self.log_.lines_written() != written_before) {
+    self.tick_ms_ = kMinTickMs;
+  } else if (percent >= kFullPercent) {
     self.tick_ms_ = std::max(self.tick_ms_ / 2, kMinTickMs);
   } else if (self.records_drained_ != drained_before) {
     self.tick_ms_ = std::min(self.tick_ms_ + 1, kBusyTickMs);
@@ -339,7 +344,7 @@ void ControlThread::reclaim() {
 
 void ControlThread::flush() {
   drain_records();
-  log_.flush(loop_.now_ns());
+  log_.finish(loop_.now_ns(), kLogPatienceMs);
 }
 
 void ControlThread::reopen_access_log() {

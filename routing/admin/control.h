@@ -159,7 +159,7 @@ class ControlThread {
   // Called with every record that is drained, and with every pair of shadow mode; none at first.
   void watch_records(std::function<void(const Record&)> watch) { on_record_ = std::move(watch); }
   void watch_shadows(std::function<void(const ShadowPair&)> watch) { on_shadow_ = std::move(watch); }
-  // Moves every record that waits to the access log, and that to its file.
+  // Moves every record that waits to the access log, and that to its file; waits a while for a slow reader.
   void flush();
   // After the access log was rotated away. Logs a failure.
   void reopen_access_log();

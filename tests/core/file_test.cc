@@ -129,6 +129,33 @@ TEST(AppendFile, LeavesNoPartOfALineWhenTheDiskFillsUp) {
   EXPECT_EQ(*read_file(path, kPlenty), "one\nfour\n");
 }
 
+std::string shared_path;
+
+// A line of another process, which comes when our disk is full and has just refused the rest of a line of ours:
+// the signal handler runs before the system call is back.
+void append_as_another_process(int) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  const int descriptor = ::open(shared_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  EXPECT_EQ(::write(descriptor, "other\n", 6), 6);
+  ::close(descriptor);
+}
+
+TEST(AppendFile, TakesNothingBackThatAnotherProcessHasAppended) {
+  TemporaryFolder folder;
+  shared_path = folder.file("log");
+  const auto file = *AppendFile::open(shared_path);
+  {
+    const SizeLimit limit(6);
+    std::signal(SIGXFSZ, append_as_another_process);
+    EXPECT_EQ(file->append("one\ntwo\nthree\n").outcome, Outcome::failed);
+  }
+  EXPECT_EQ(file->append("four\n").outcome, Outcome::done);
+  EXPECT_EQ(*read_file(shared_path, kPlenty), "one\ntwother\n\nfour\n");
+}
+
 // A pipe with a reader that a test reads when it likes.
 class Pipe {
  public:
@@ -166,6 +193,8 @@ TEST(AppendFile, NeverWaitsForASlowReader) {
   while (!rest.empty()) {
     const auto appended = file->append(rest);
     ASSERT_NE(appended.outcome, Outcome::failed);
+    // Whatever others write to it now comes between lines.
+    ASSERT_TRUE(appended.bytes == 0 || rest[appended.bytes - 1] == '\n');
     rest.remove_prefix(appended.bytes);
     got += pipe.read_some(10'000);
   }
@@ -249,7 +278,7 @@ TEST(ReplacementFile, IsItsOwnersAloneAndWritesOverWhatADeadWriterLeft) {
   folder.write("a.new", "half");
   ASSERT_TRUE(replace(path, "whole").has_value());
   EXPECT_EQ(*read_file(path, kPlenty), "whole");
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(::stat(path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }

@@ -69,6 +69,24 @@ TEST_F(HttpServerTest, TellsThoseAboveTheConnectionLimit) {
   EXPECT_EQ(next_response(*loop, welcome).body, "again");
 }
 
+// Such as a socket that is none any more: asked now and then, not in every turn.
+TEST_F(HttpServerTest, WaitsBetweenAcceptsThatFailAgainAndAgain) {
+  EchoServer echo(*loop);
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const uint64_t before = loop->io().stats().submitted;
+  echo.server.listen(socket);  // it does not: EINVAL
+  run_for(*loop, std::chrono::milliseconds(250));
+  EXPECT_LE(loop->io().stats().submitted - before, 8u);
+  ASSERT_EQ(::listen(socket, 16), 0);
+  Peer client = Peer::connect(core::bound_address(socket).port());
+  client.write(*loop, post("hello"));
+  EXPECT_EQ(next_response(*loop, client).body, "hello");
+}
+
 TEST_F(HttpServerTest, AnAnswerThatBeginsWhileThinningEndsItsConnectionAndNoOther) {
   EchoServer echo(*loop);
   Peer client = Peer::connect(echo.port), other = Peer::connect(echo.port);

@@ -83,6 +83,10 @@ AppendFile::Appended AppendFile::append(std::string_view lines) {
   return {lines.size(), Outcome::done};
 }
 
+bool AppendFile::wait_for_reader(int) {
+  return true;
+}
+
 std::expected<void, std::string> AppendFile::reopen() {
   return {};
 }

@@ -59,12 +59,13 @@ std::vector<std::string> child_environment(const ProcessOptions& options) {
 }
 
 std::optional<nlohmann::json> find_json_line(std::string_view text, const std::string& key, int number) {
+  const std::string member = "\"" + key + "\"";  // few lines are worth being parsed
   while (true) {
     size_t end = text.find('\n');
     if (end == std::string_view::npos) return std::nullopt;
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end + 1);
-    if (!line.starts_with('{')) continue;
+    if (!line.starts_with('{') || line.find(member) == std::string_view::npos) continue;
     auto parsed = nlohmann::json::parse(line, nullptr, false);
     if (parsed.is_object() && parsed.contains(key) && --number == 0) return parsed;
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <netdb.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -87,12 +88,30 @@ TEST_F(Sandbox, RefusesWhatAGatewayHasNoUseFor) {
       [] { return ::syscall(SYS_setuid, 0); },
       [] { return ::syscall(SYS_kill, ::getpid(), 0); },
       [] { return ::syscall(SYS_process_vm_readv, ::getpid(), nullptr, 0, nullptr, 0, 0); },
+      [] { return ::ioctl(STDIN_FILENO, TIOCSTI, "x"); },
+      [] { return ::syscall(SYS_tgkill, ::getppid(), ::getppid(), 0); },
+      [] { return ::syscall(SYS_prlimit64, ::getppid(), RLIMIT_NOFILE, nullptr, nullptr); },
+      [] { return ::syscall(SYS_sched_setaffinity, ::getppid(), 0, nullptr); },
   };
   for (size_t i = 0; i < calls.size(); ++i) {
     SCOPED_TRACE(i);
     EXPECT_EXIT(in_sandbox([&] { return refused(calls[i]()); }), ExitedWithCode(kHeld),
                 "system_call_refused");
   }
+}
+
+TEST_F(Sandbox, LeavesWhatConcernsThisProcessAlone) {
+  EXPECT_EXIT(in_sandbox([] {
+                int ends[2];
+                int waiting = -1;
+                rlimit limit{};
+                return ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 &&
+                       ::ioctl(ends[0], FIONREAD, &waiting) == 0 && ::isatty(ends[0]) == 0 &&
+                       errno == ENOTTY && ::syscall(SYS_tgkill, ::getpid(), ::gettid(), 0) == 0 &&
+                       ::getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+                       ::prlimit(::getpid(), RLIMIT_NOFILE, nullptr, &limit) == 0;
+              }),
+              ExitedWithCode(kHeld), "^$");
 }
 
 TEST_F(Sandbox, SaysOnceForEachCallThatItWasRefused) {

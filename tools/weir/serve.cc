@@ -48,8 +48,7 @@ Server::~Server() {
   for (const int listener : admin_tcp_listeners_) core::close_socket(listener);
   if (admin_listener_ >= 0) {
     core::close_socket(admin_listener_);
-    // With a predecessor it still is, or will be again, the predecessor's.
-    if (owns_admin_path_ && !predecessor_.waits()) core::remove_unix_socket(config_.admin_socket);
+    remove_admin_path();
   }
   signals_.reset();  // posts to the loop
 }
@@ -142,6 +141,7 @@ void Server::wait_until_ready() {
     return loop_->now_ns() >= deadline_ns ||
            addresses_->wait_for_first_attempts(std::chrono::milliseconds(0));
   };
+  loop_->turn(0);  // whoever told us to end while we started is heard before anybody is told that we serve
   while (!draining_ && !(gateway_->tables.everyone_uses(gateway_->tables.newest_version()) && looked_up())) {
     loop_->turn(core::milliseconds(kStartTurnMs));
   }
@@ -171,8 +171,13 @@ void Server::on_signal(int signal) {
     begin_handover();
     return;
   }
-  if (draining_) return close_shards();
+  if (std::exchange(told_to_end_, true)) {
+    // A service manager tells a starting successor, and so does its predecessor, which has been told as well.
+    if (!predecessor_.waits()) close_shards();
+    return;
+  }
   core::log_info("stopping", {{"signal", signal}, {"grace_ms", config_.limits.drain_timeout_ms}});
+  if (draining_) return;  // since a successor serves; told with the whole unit, as a rule: no reason to hurry
   manager_.stopping();
   begin_drain(core::limits::kDrainIdleMs);
 }
@@ -249,16 +254,13 @@ void Server::end_handover(Launcher::Started successor) {
 // The successor may be a while in ending, and has the registry until then.
 void Server::take_back() {
   if (handover_ != Handover::taking_back || draining_ || loop_->now_ns() < retry_at_ns_) return;
-  if (auto reopened = registry_->reopen(); !reopened) {
-    core::log_error("registry_not_reopened", {{"reason", reopened.error().message}});
+  const auto later = [this](const char* event, const std::string& reason) {
+    core::log_error(event, {{"reason", reason}});
     retry_at_ns_ = core::deadline_after(loop_->now_ns(), core::milliseconds(kTakeBackRetryMs));
-    return;
-  }
-  for (const SocketsToPass::Socket& socket : passed_.list()) {
-    if (socket.name == kAdminTcpSocket) admin_tcp_listeners_.push_back(SocketsToPass::copy(socket));
-    if (socket.name == kOwnAdminSocket || socket.name == kAdminSocket)
-      admin_listener_ = SocketsToPass::copy(socket);
-  }
+  };
+  if (!take_back_admin_sockets()) return later("admin_sockets_not_reopened", kNoDescriptor);
+  if (auto reopened = registry_->reopen(); !reopened)
+    return later("registry_not_reopened", reopened.error().message);
   if (!config_.guard_state_path.empty()) {
     keeper_ = std::make_unique<routing::GuardKeeper>(*loop_, *gateway_, config_.guard_state_path);
     keeper_->start();
@@ -266,6 +268,27 @@ void Server::take_back() {
   handover_ = Handover::none;
   open_api();
   manager_.ready();
+}
+
+// All or none; those that an earlier try has got are kept.
+bool Server::take_back_admin_sockets() {
+  if (admin_listener_ >= 0) return true;
+  for (const SocketsToPass::Socket& socket : passed_.list()) {
+    const bool tcp = socket.name == kAdminTcpSocket;
+    if (!tcp && socket.name != kOwnAdminSocket && socket.name != kAdminSocket) continue;
+    const int copy = SocketsToPass::copy(socket);
+    if (copy < 0) {
+      for (const int listener : std::exchange(admin_tcp_listeners_, {})) core::close_socket(listener);
+      if (admin_listener_ >= 0) core::close_socket(std::exchange(admin_listener_, -1));
+      return false;
+    }
+    if (tcp) {
+      admin_tcp_listeners_.push_back(copy);
+    } else {
+      admin_listener_ = copy;
+    }
+  }
+  return true;
 }
 
 void Server::close_shards() {
@@ -345,8 +368,10 @@ void Server::finish() {
   core::log_info("stopped");
 }
 
+// With a successor it is his; with a predecessor that still waits it is, or will be again, the predecessor's.
 void Server::remove_admin_path() const {
-  if (owns_admin_path_ && handover_ != Handover::done) core::remove_unix_socket(config_.admin_socket);
+  if (owns_admin_path_ && handover_ != Handover::done && !predecessor_.waits())
+    core::remove_unix_socket(config_.admin_socket);
 }
 
 int serve(const Config& config, Launcher* launcher) {

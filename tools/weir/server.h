@@ -40,6 +40,7 @@ class Server {
 
  private:
   static constexpr uint64_t kStartTurnMs = 5;
+  static constexpr const char* kNoDescriptor = "no descriptor left: raise the limit on open files";
 
   static uint64_t random_seed();
 
@@ -79,6 +80,7 @@ class Server {
   std::string begin_handover();
   void continue_handover();
   void take_back();
+  bool take_back_admin_sockets();
   void end_handover(Launcher::Started successor);
   void reload();
   void reload_certificates();
@@ -125,7 +127,8 @@ class Server {
   uint64_t release_deadline_ns_ = 0, retry_at_ns_ = 0;
   std::string handover_failure_;  // of the last attempt; empty = none
   bool serving_ = false;
-  bool draining_ = false;
+  bool draining_ = false;     // by a signal, or since a successor serves
+  bool told_to_end_ = false;  // by a signal: another one does not wait
   bool closing_ = false;
 };
 

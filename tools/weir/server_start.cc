@@ -25,7 +25,6 @@
 namespace weir::tools {
 namespace {
 
-constexpr const char* kNoDescriptor = "no descriptor left: raise the limit on open files";
 // The kernel takes a killed process' ring apart after the process is gone: until then its sockets are taken.
 constexpr uint64_t kTakenPatienceMs = 500;
 

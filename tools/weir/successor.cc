@@ -27,12 +27,11 @@ namespace {
 
 constexpr const char* kReadyVariable = "WEIR_READY_FD";
 constexpr int kFirstDescriptor = 3;
-constexpr int kReadyPatienceMs = 120'000;  // a million tenants on a slow disk
-constexpr int kExitPatienceMs = 10'000;
 constexpr size_t kMaxMessageBytes = 256;
 
-// To the launcher: a socket's name with its descriptor; kStart with the descriptor on which the successor
-// tells that it is ready; kCancel. From it: how the successor ended.
+// To the launcher: a socket's name with its descriptor; kStart and a number, with the descriptor on which the successor
+// tells that it is ready; kCancel. From it: that number, a space, and how the successor ended, which may come after
+// nobody waits for it any more: one that was cancelled drains first.
 constexpr std::string_view kStart = "\x01";
 constexpr std::string_view kCancel = "\x02";
 
@@ -106,7 +105,8 @@ class LauncherProcess {
     if (message.text.empty()) ::_exit(0);
     if (message.text == kCancel) {
       if (successor_ >= 0) ::kill(pid_, SIGTERM);
-    } else if (message.text == kStart) {
+    } else if (message.text.starts_with(kStart)) {
+      number_ = message.text.substr(kStart.size());
       start(message.descriptor);
     } else if (message.descriptor >= 0) {
       if (!names_.empty()) names_ += ':';
@@ -124,7 +124,7 @@ class LauncherProcess {
     names_.clear();
     ::close(ready);
     if (pid_ < 0) {
-      send_message(channel_, std::string("no process for it: ") + std::strerror(error));
+      send_message(channel_, fmt::format("{} no process for it: {}", number_, std::strerror(error)));
       return;
     }
     if (successor_ >= 0) ::close(successor_);
@@ -163,14 +163,15 @@ class LauncherProcess {
     ::waitid(P_PID, static_cast<id_t>(pid_), &how, WEXITED);
     ::close(std::exchange(successor_, -1));
     send_message(channel_, how.si_code == CLD_EXITED
-                               ? fmt::format("it ended with exit code {}", how.si_status)
-                               : fmt::format("signal {} ended it", how.si_status));
+                               ? fmt::format("{} it ended with exit code {}", number_, how.si_status)
+                               : fmt::format("{} signal {} ended it", number_, how.si_status));
   }
 
   const int channel_;
   char** const arguments_;
   const std::string program_;
   const sigset_t signals_;
+  std::string number_;  // of the last start
   std::string names_;
   std::vector<int> descriptors_;
   int successor_ = -1;  // pidfd
@@ -195,7 +196,7 @@ int SocketsToPass::copy(const Socket& socket) {
   return ::fcntl(socket.descriptor, F_DUPFD_CLOEXEC, 0);
 }
 
-std::unique_ptr<Launcher> Launcher::fork_now(char** arguments) {
+std::unique_ptr<Launcher> Launcher::fork_now(char** arguments, LauncherPatience patience) {
   // Read now: after an upgrade of the package the path names the new binary, and the link the one that is
   // gone.
   std::array<char, PATH_MAX> program;
@@ -223,7 +224,7 @@ std::unique_ptr<Launcher> Launcher::fork_now(char** arguments) {
     errno = error;
     return nullptr;
   }
-  std::unique_ptr<Launcher> launcher(new Launcher(ends[0]));
+  std::unique_ptr<Launcher> launcher(new Launcher(ends[0], patience));
   launcher->cancelled_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return launcher;
 }
@@ -259,10 +260,11 @@ Launcher::Started Launcher::run(const SocketsToPass& sockets) {
     for (const int end : ends) ::close(end);
     return std::unexpected("cancelled");
   }
+  ++starts_;
   bool sent = true;
   for (const SocketsToPass::Socket& socket : sockets.list())
     sent = sent && send_message(channel_, socket.name, socket.descriptor);
-  sent = sent && send_message(channel_, kStart, ends[1]);
+  sent = sent && send_message(channel_, std::string(kStart) + std::to_string(starts_), ends[1]);
   const int error = errno;
   lock.unlock();
   ::close(ends[1]);
@@ -275,13 +277,13 @@ Launcher::Started Launcher::run(const SocketsToPass& sockets) {
 Launcher::Started Launcher::wait_for(int ready) {
   std::array<pollfd, 2> waited{pollfd{ready, POLLIN, 0}, pollfd{cancelled_, POLLIN, 0}};
   int events = 0;
-  do events = ::poll(waited.data(), waited.size(), kReadyPatienceMs);
+  do events = ::poll(waited.data(), waited.size(), patience_.ready_ms);
   while (events < 0 && errno == EINTR);
   if (waited[1].revents != 0) return std::unexpected("cancelled");
   if (events == 0) {
     send_message(channel_, kCancel);
     wait_for_exit();
-    return std::unexpected(fmt::format("it was not ready within {} s", kReadyPatienceMs / 1000));
+    return std::unexpected(fmt::format("it was not ready within {} s", patience_.ready_ms / 1000));
   }
   std::array<char, 16> text;
   const ssize_t size = ::read(ready, text.data(), text.size());
@@ -291,10 +293,14 @@ Launcher::Started Launcher::wait_for(int ready) {
 }
 
 std::string Launcher::wait_for_exit() {
-  pollfd waited{channel_, POLLIN, 0};
-  if (::poll(&waited, 1, kExitPatienceMs) <= 0) return "it gave no sign";
-  const Message message = receive_message(channel_);
-  return message.text.empty() ? "the launcher is gone" : message.text;
+  const std::string number = std::to_string(starts_) + " ";
+  while (true) {
+    pollfd waited{channel_, POLLIN, 0};
+    if (::poll(&waited, 1, patience_.exit_ms) <= 0) return "it gave no sign";
+    const Message message = receive_message(channel_);
+    if (message.text.empty()) return "the launcher is gone";
+    if (message.text.starts_with(number)) return message.text.substr(number.size());
+  }
 }
 
 Predecessor::Predecessor() {

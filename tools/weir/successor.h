@@ -29,6 +29,7 @@
 // Thread: one; the callback comes on another one.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
@@ -63,11 +64,16 @@ class SocketsToPass {
   std::vector<Socket> sockets_;
 };
 
+struct LauncherPatience {
+  int ready_ms = 120'000;  // for a successor to serve: a million tenants on a slow disk
+  int exit_ms = 10'000;    // for one that does not to say how it ended
+};
+
 class Launcher {
  public:
   // Forks the launcher, which will run this binary again with `arguments`. To be called first: before any
   // thread, secret or sandbox. Null: the system has no process to give; errno says why.
-  static std::unique_ptr<Launcher> fork_now(char** arguments);
+  static std::unique_ptr<Launcher> fork_now(char** arguments, LauncherPatience patience = {});
   // The launcher ends. Waits for a start() that is under way; cancel() it first.
   ~Launcher();
   Launcher(const Launcher&) = delete;
@@ -82,13 +88,15 @@ class Launcher {
   void cancel();
 
  private:
-  explicit Launcher(int channel) : channel_(channel) {}
+  Launcher(int channel, LauncherPatience patience) : channel_(channel), patience_(patience) {}
   Started run(const SocketsToPass& sockets);
   Started wait_for(int ready);
   std::string wait_for_exit();
 
   int channel_;
+  const LauncherPatience patience_;
   int cancelled_ = -1;  // eventfd
+  uint32_t starts_ = 0;
   std::mutex order_;  // of what start() and cancel() say to the launcher
   bool is_cancelled_ = false;
   std::thread waiting_;

@@ -1,9 +1,11 @@
 // The real process among bad neighbours: providers that break off anywhere, clients that trickle, stall or
 // never read, and a system that has no descriptors or disk left (memory: memory_test.cc). What must hold: every
 // request ends in an answer, an error or a visible cut; others do not notice; afterwards all is as before.
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -343,6 +345,36 @@ TEST(Faults, AFullDiskCostsLinesOfTheLogAndNothingElse) {
     ASSERT_EQ(client.receive().status, 200);
   }
   EXPECT_TRUE(gateway.process().wait_for_errors("access_log_failed"));
+}
+
+// A collector that is restarted: lines are lost meanwhile, requests are not.
+TEST(Faults, ALogWhoseReaderIsGoneCostsLinesAndGoesOnWithTheNextReader) {
+  EchoProvider provider;
+  weir::testing::TemporaryFolder folder;
+  const std::string path = folder.file("pipe");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  Gateway gateway(table(provider.port()), "", {.shards = 1, .access_log = path});
+  ASSERT_NE(gateway.port(), 0);
+  BlockingClient client(gateway.port());
+  const auto ask = [&] {
+    client.send(chat_request());
+    return client.receive().status;
+  };
+  ::close(reader);
+  EXPECT_EQ(ask(), 200);
+  ASSERT_TRUE(gateway.process().wait_for_errors("access_log_failed"));
+  EXPECT_NE(gateway.process().errors().find("Broken pipe"), std::string::npos);
+  reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  EXPECT_EQ(ask(), 200);
+  pollfd waited{reader, POLLIN, 0};
+  EXPECT_GT(::poll(&waited, 1, 20'000), 0);
+  char line[4096];
+  const ssize_t size = ::read(reader, line, sizeof line);
+  ASSERT_GT(size, 0);
+  EXPECT_TRUE(
+      nlohmann::json::parse(std::string(line, static_cast<size_t>(size)), nullptr, false).is_object());
+  ::close(reader);
 }
 
 TEST(Faults, ALogThatMayNotGrowKeepsWholeLines) {

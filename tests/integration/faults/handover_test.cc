@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -35,9 +36,11 @@ int restarts() {
   return count;
 }
 
-std::string table(uint16_t provider) {
+// `more`: further members of the provider.
+std::string table(uint16_t provider, const std::string& more = "") {
   return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" + std::to_string(provider) +
-         R"(/v1"}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+         R"(/v1")" + more +
+         R"(}},"models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
     "units":{"u":{"model":"m"}},"scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},
     "keys":[{"id":"k","tenant":"t","hash":")" +
          key_hash() + R"("}]})";
@@ -83,7 +86,8 @@ class Handover : public ::testing::Test {
                                {.arguments = {"--token-delay-ms", "5", "--tokens", std::to_string(tokens)}});
     const auto listening = provider_->wait_for_json("port");
     if (!listening) return;
-    folder_.write("table.json", table((*listening)["port"]));
+    provider_port_ = (*listening)["port"];
+    folder_.write("table.json", table(provider_port_));
   }
 
   ~Handover() override {
@@ -93,20 +97,21 @@ class Handover : public ::testing::Test {
     }
   }
 
-  void start(const std::string& more_config = "", std::vector<std::string> prefix = {}) {
+  // `ulimit`: as in GatewayHow.
+  void start(const std::string& more_config = "", const std::string& ulimit = "") {
     write_config(more_config);
-    std::vector<std::string> arguments(prefix.begin(), prefix.end());
-    arguments.insert(arguments.end(), {"serve", "--config", folder_.file("weir.yaml")});
-    first_ = Process::start(
-        WEIR_BINARY, {.arguments = arguments, .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+    const std::string command = (ulimit.empty() ? "" : "ulimit " + ulimit + "; ") + R"(exec "$0" "$@")";
+    first_ = Process::start("/bin/bash", {.arguments = {"-c", command, WEIR_BINARY, "serve", "--config",
+                                                        folder_.file("weir.yaml")},
+                                          .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
     ASSERT_TRUE(wait_until_ready()) << first_->errors();
   }
   void write_config(const std::string& more_config) {
     folder_.write(
         "weir.yaml",
         "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-        "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: access.jsonl\n" +
-            more_config);
+        "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: " +
+            access_log_ + "\n" + more_config);
   }
   // The next process that says it is ready.
   bool wait_until_ready() {
@@ -118,6 +123,43 @@ class Handover : public ::testing::Test {
     return true;
   }
   Watched& current() { return *processes_.back(); }
+  // Begins to replace the process with one that stays where it reads its provider's credential, ports and registry
+  // being the next steps, until go_on().
+  std::unique_ptr<Watched> start_held_successor() {
+    const std::string key = folder_.file("provider.key");
+    std::filesystem::remove(key);
+    EXPECT_EQ(::mkfifo(key.c_str(), 0600), 0);
+    current().send(SIGUSR2);
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while ((held_ = ::open(key.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {  // until somebody reads it
+      if (std::chrono::steady_clock::now() >= deadline) return nullptr;
+      std::this_thread::yield();
+    }
+    const int pid = child_of(child_of(current().pid()));
+    return pid == 0 ? nullptr : std::make_unique<Watched>(pid);
+  }
+  void go_on() {
+    EXPECT_EQ(::write(held_, "sk-provider", 11), 11);
+    forget_held_successor();
+  }
+  void forget_held_successor() {
+    ::close(std::exchange(held_, -1));
+    std::filesystem::remove(folder_.file("provider.key"));
+    folder_.write("provider.key", "sk-provider");
+  }
+  void start_with_a_credential_in_a_file(const std::string& ulimit = "") {
+    const std::string key = folder_.write("provider.key", "sk-provider");
+    folder_.write("table.json", table(provider_port_, R"(,"api_key":"file:)" + key + "\""));
+    start("", ulimit);
+  }
+  // 0 = it has none.
+  static int child_of(int pid) {
+    const std::string process = "/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children";
+    std::ifstream file(process);
+    int child = 0;
+    file >> child;
+    return child;
+  }
   int answer_of_admin() const {
     const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
@@ -156,7 +198,9 @@ class Handover : public ::testing::Test {
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<Process> provider_, first_;
   std::vector<std::unique_ptr<Watched>> processes_;
-  uint16_t port_ = 0;
+  std::string access_log_ = "access.jsonl";
+  uint16_t port_ = 0, provider_port_ = 0;
+  int held_ = -1;
 };
 
 TEST_F(Handover, RefusesAndCutsNothingUnderLoad) {
@@ -196,6 +240,35 @@ TEST_F(Handover, RefusesAndCutsNothingUnderLoad) {
   }
 }
 
+// As when a container's runtime or systemd collects what it prints.
+TEST_F(Handover, BreaksNoLineOfALogOnAPipeThatBothProcessesWriteTo) {
+  access_log_ = "stdout";
+  ASSERT_NO_FATAL_FAILURE(start());
+  SteadyLoad load(port_, {.keep_alive = 4, .fresh = 2, .streams = 2});
+  for (int restart = 0; restart < 3; ++restart) {
+    load.wait_for(200);
+    current().send(SIGUSR2);
+    ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  }
+  const LoadResult result = load.stop();
+  for (size_t i = 0; i + 1 < processes_.size(); ++i) EXPECT_TRUE(processes_[i]->ends());
+  current().send(SIGTERM);
+  ASSERT_TRUE(current().ends());
+  first_->wait();
+  std::istringstream output(first_->output());
+  uint64_t requests = 0;
+  for (std::string line; std::getline(output, line);) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    ASSERT_TRUE(record.is_object()) << "a broken line: " << line;
+    requests += record.contains("request_id");
+  }
+  const uint64_t asked = result.answers + result.streams;
+  EXPECT_LE(requests, asked);
+  if (asked < core::limits::kRecordQueueLength) {
+    EXPECT_EQ(requests, asked);
+  }
+}
+
 TEST_F(Handover, FinishesAStreamThatBeganBeforeIt) {
   answer_with(200);
   ASSERT_NO_FATAL_FAILURE(start());
@@ -205,6 +278,38 @@ TEST_F(Handover, FinishesAStreamThatBeganBeforeIt) {
   current().send(SIGUSR2);
   ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_NE(client.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+}
+
+// As when a service is stopped soon after: all its processes are told.
+TEST_F(Handover, DrainsOnWhenItIsToldToEndAfterItWasReplaced) {
+  answer_with(200);
+  ASSERT_NO_FATAL_FAILURE(start());
+  BlockingClient client(port_);
+  client.send(chat_request("", "chat", R"(,"stream":true)"));
+  client.receive_until("data: ");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  ASSERT_TRUE(first_->wait_for_errors("\"handed_over\""));
+  processes_[0]->send(SIGTERM);
+  ASSERT_TRUE(first_->wait_for_errors("\"stopping\"")) << first_->errors();
+  EXPECT_NE(client.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+  EXPECT_EQ(first_->errors().find("closing_open_exchanges"), std::string::npos) << first_->errors();
+}
+
+TEST_F(Handover, EndsAtOnceWhenItIsToldTwiceAfterItWasReplaced) {
+  answer_with(100'000);
+  ASSERT_NO_FATAL_FAILURE(start());
+  BlockingClient client(port_);
+  client.send(chat_request("", "chat", R"(,"stream":true)"));
+  client.receive_until("data: ");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  ASSERT_TRUE(first_->wait_for_errors("\"handed_over\""));
+  processes_[0]->send(SIGTERM);
+  ASSERT_TRUE(first_->wait_for_errors("\"stopping\"")) << first_->errors();
+  processes_[0]->send(SIGTERM);
+  EXPECT_TRUE(processes_[0]->ends());
+  EXPECT_EQ(client.receive_to_end().find("data: [DONE]"), std::string::npos);
 }
 
 TEST_F(Handover, GoesOnWhenTheSuccessorCannotStart) {
@@ -226,6 +331,79 @@ TEST_F(Handover, GoesOnWhenTheSuccessorCannotStart) {
   ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_TRUE(processes_[0]->ends());
   EXPECT_EQ(answer_of_admin(), 200);
+}
+
+// However a successor ends before it serves, the predecessor has its admin socket back, path and all.
+TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsToldToEnd) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  successor->send(SIGTERM);
+  go_on();
+  ASSERT_TRUE(first_->wait_for_errors("handover_failed")) << first_->errors();
+  EXPECT_NE(first_->errors().find("it ended with exit code 0"), std::string::npos) << first_->errors();
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsKilled) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  successor->send(SIGKILL);
+  ASSERT_TRUE(first_->wait_for_errors("signal 9 ended it")) << first_->errors();
+  forget_held_successor();
+  EXPECT_EQ(answer_of_admin(), 200);
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+TEST_F(Handover, TakesTheAdminApiBackAsSoonAsThereAreDescriptorsForIt) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file("-n 96"));
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<BlockingClient>(port_));
+  ASSERT_TRUE(first_->wait_for_errors("accept_failed")) << first_->errors();
+  successor->send(SIGKILL);
+  ASSERT_TRUE(first_->wait_for_errors("admin_sockets_not_reopened")) << first_->errors();
+  clients.clear();
+  forget_held_successor();
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
+TEST_F(Handover, GoesOnWithoutItsLauncher) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  Watched launcher(child_of(current().pid()));
+  launcher.send(SIGKILL);
+  ASSERT_TRUE(launcher.ends());
+  current().send(SIGUSR2);
+  ASSERT_TRUE(first_->wait_for_errors("handover_failed")) << first_->errors();
+  EXPECT_NE(first_->errors().find("the launcher is gone"), std::string::npos) << first_->errors();
+  EXPECT_EQ(answer_of_admin(), 200);
+  BlockingClient client(port_);
+  client.send(chat_request());
+  EXPECT_EQ(client.receive().status, 200);
+}
+
+// Whoever waits in the queues of its sockets is served by the one that was starting.
+TEST_F(Handover, GoesOnWhenThePredecessorIsKilledMeanwhile) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const uint16_t port = port_;
+  ASSERT_NE(start_held_successor(), nullptr);
+  current().send(SIGKILL);
+  ASSERT_TRUE(current().ends());
+  BlockingClient client(port);
+  client.send(chat_request());
+  go_on();
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_EQ(port_, port);
+  EXPECT_NE(first_->errors().find("predecessor_gone"), std::string::npos) << first_->errors();
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(answer_of_admin(), 200);
+  current().send(SIGTERM);
+  EXPECT_TRUE(current().ends());
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("admin.sock")));
 }
 
 TEST_F(Handover, WeirctlWaitsForTheSuccessorOrSaysWhyThereIsNone) {

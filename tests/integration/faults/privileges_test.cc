@@ -1,0 +1,101 @@
+// What the real process has given up once it serves, and what it says where the system gives it too little.
+#include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+
+#include "tests/integration/gateway_fixture.h"
+
+namespace weir::tests {
+namespace {
+
+std::string table() {
+  return R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:1/v1","api_key":"env:MOCK_KEY"}},
+    "models":{"m":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},"units":{"u":{"model":"m"}},
+    "scenarios":{"chat":{"stable":"u"}},"tenants":{"t":{}},"keys":[{"id":"k","tenant":"t","hash":")" +
+         key_hash() + R"("}]})";
+}
+
+std::string file_of(int pid, const std::string& name) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/" + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Read by root, who may; to others the process is closed anyway.
+TEST(Privileges, NoSecretIsInTheEnvironmentOfTheProcess) {
+  Gateway gateway(table());
+  const std::string environment = file_of(gateway.process().pid(), "environ");
+  EXPECT_EQ(environment.find(kKeySecret), std::string::npos);
+  EXPECT_EQ(environment.find("KEY_SECRET"), std::string::npos);
+  EXPECT_EQ(environment.find("sk-provider"), std::string::npos);
+  if (::geteuid() == 0) {
+    EXPECT_NE(environment.find("PATH="), std::string::npos) << "it was not read";
+  }
+}
+
+TEST(Privileges, AreGoneInAllThreads) {
+  Gateway gateway(table());
+  const int pid = gateway.process().pid();
+  const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
+  DIR* folder = ::opendir(tasks.c_str());
+  ASSERT_NE(folder, nullptr);
+  int threads = 0;
+  while (const dirent* entry = ::readdir(folder)) {
+    if (entry->d_name[0] == '.') continue;
+    const std::string status = file_of(pid, std::string("task/") + entry->d_name + "/status");
+    EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos) << status;
+#ifndef WEIR_SANITIZED
+    EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos) << status;
+#endif
+    ++threads;
+  }
+  ::closedir(folder);
+  EXPECT_GT(threads, 3);
+}
+
+// As a container's default profile does: the call fails with EPERM.
+void forbid_io_uring() {
+  std::array<sock_filter, 4> program{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                                      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+                                      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                                      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}};
+  const sock_fprog filter{program.size(), program.data()};
+  ASSERT_EQ(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+TEST(Privileges, WithoutIoUringItSaysWhatToAllow) {
+  weir::testing::TemporaryFolder folder;
+  folder.write("table.json", table());
+  const std::string config = folder.write(
+      "weir.yaml",
+      "listen: \"127.0.0.1:0\"\nshards: 2\ntable: table.json\nkey_hash_secret: "
+      "\"${KEY_SECRET}\"\nregistry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
+  weir::testing::RunResult result;
+  // The filter holds for one thread and the processes that it starts.
+  std::thread([&] {
+    forbid_io_uring();
+    result = weir::testing::run(
+        WEIR_BINARY, {.arguments = {"serve", "--config", config},
+                      .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+  }).join();
+  EXPECT_EQ(result.exit_code, 1);
+  const std::string needed =
+      "weir: io_uring is not permitted: set the sysctl kernel.io_uring_disabled=0, and in a container allow "
+      "io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile\n";
+  const size_t said = result.errors.find(needed);
+  EXPECT_NE(said, std::string::npos) << result.errors;
+  EXPECT_EQ(result.errors.find(needed, said + 1), std::string::npos) << "said once for all shards";
+}
+
+}  // namespace
+}  // namespace weir::tests
