@@ -253,37 +253,13 @@ std::optional<ChangeRequest> AdminApi::change_request(const Ticket& ticket, cons
 }
 
 std::optional<std::string> AdminApi::reason_of(const Ticket& ticket, std::string_view reason) {
-  if (reason.empty()) {
-    refuse(ticket, "reason", "Say why: every change has a reason, which is kept with it.");
-  } else if (reason.size() > core::limits::kMaxTextBytes) {
-    refuse(ticket, "reason", fmt::format("The reason is longer than {} bytes.", core::limits::kMaxTextBytes));
-  } else if (!core::is_displayable_text(reason)) {
-    refuse(ticket, "reason",
-           fmt::format("The reason holds characters that cannot be shown as they are: {}", quote(reason)));
-  } else {
-    return std::string(reason);
-  }
-  return std::nullopt;
+  return told(ticket, read_reason(reason));
 }
 
 std::optional<Json> AdminApi::members_of(const Ticket& ticket, const Call& call,
                                          std::initializer_list<std::string_view> known) {
-  Json body = Json::parse(call.body, nullptr, /*allow_exceptions=*/false);
-  if (body.is_discarded() || !body.is_object()) {
-    refuse(ticket, "", "The body must be a JSON object.");
-    return std::nullopt;
-  }
-  for (const auto& [member, value] : body.items()) {
-    if (std::ranges::find(known, member) != known.end()) continue;
-    refuse(ticket, core::displayable(member), "This member is not known.");
-    return std::nullopt;
-  }
-  for (const std::string_view member : known) {
-    const auto found = body.find(member);
-    if (found == body.end() || !found->is_null()) continue;
-    body.erase(found);  // null is as good as absent
-  }
-  return body;
+  const auto members = told(ticket, read_members(call.body, known));
+  return members ? std::optional(Json(*members)) : std::nullopt;
 }
 
 bool AdminApi::number_of(const Ticket& ticket, const Call& call, std::string_view parameter,

@@ -30,6 +30,7 @@
 #include "net/http_server.h"
 #include "routing/admin/access.h"
 #include "routing/admin/admin_views.h"
+#include "routing/admin/bodies.h"
 #include "routing/admin/calls.h"
 #include "routing/admin/control.h"
 #include "routing/admin/guard_views.h"
@@ -113,6 +114,13 @@ class AdminApi final : private net::RequestHandler {
   void refuse(const Ticket& ticket, std::string_view param, std::string message);
   // 404 or 503.
   void refuse(const Ticket& ticket, const RegistryError& error) { refuse(ticket, refusal_of(error)); }
+  // What was read; none = it has been refused.
+  template <typename T>
+  std::optional<T> told(const Ticket& ticket, BodyResult<T> read) {
+    if (read) return *std::move(read);
+    refuse(ticket, read.error());
+    return std::nullopt;
+  }
   // Answers the change when it is done.
   ChangeDone answer_change(const Ticket& ticket);
   // A change of the table that this call asks for; none = it has been refused.

@@ -17,14 +17,6 @@ double seconds_since(uint64_t began_ns, uint64_t now_ns) {
   return static_cast<double>((now_ns - began_ns) / core::kNsPerMs) / 1000;
 }
 
-// A member that is text; empty when it is not there, none when it is something else.
-std::optional<std::string> text_of(const Json& body, std::string_view member) {
-  const auto found = body.find(member);
-  if (found == body.end()) return "";
-  if (!found->is_string()) return std::nullopt;
-  return found->get<std::string>();
-}
-
 }  // namespace
 
 void AdminApi::get_status(const Ticket& ticket, const Call& call) {
@@ -78,27 +70,14 @@ void AdminApi::kill_unkill(const Ticket& ticket, const Call& call) {
 }
 
 void AdminApi::flip(const Ticket& ticket, const Call& call, bool kills) {
-  const auto body = members_of(ticket, call, {"scope", "name", "reason"});
+  auto body = told(ticket, read_kill(call.body));
   if (!body) return;
-  for (const std::string_view member : {"scope", "name", "reason"}) {
-    if (!text_of(*body, member)) return refuse(ticket, member, "This member must be a string.");
-  }
-  const auto scope = parse_kill_scope(*text_of(*body, "scope"));
-  if (!scope) {
-    return refuse(ticket, "scope", "The scope must be global, provider, unit, scenario, flag or tenant.");
-  }
   ControlThread::Flip flip{.caller = call.caller,
-                           .scope = *scope,
-                           .name = *text_of(*body, "name"),
-                           .reason = {},
+                           .scope = body->scope,
+                           .name = std::move(body->name),
+                           .reason = std::move(body->reason),
                            .began_ns = call.began_ns,
                            .if_match = call.if_match};
-  if ((flip.scope == KillScope::global) != flip.name.empty()) {
-    return refuse(ticket, "name", "Every scope but global needs the name of what it is about.");
-  }
-  auto reason = reason_of(ticket, *text_of(*body, "reason"));
-  if (!reason) return;
-  flip.reason = *std::move(reason);
   if (kills) {
     control_.kill(std::move(flip), answer_change(ticket));
   } else {
@@ -107,18 +86,12 @@ void AdminApi::flip(const Ticket& ticket, const Call& call, bool kills) {
 }
 
 void AdminApi::set_label(const Ticket& ticket, const Call& call) {
-  const auto body = members_of(ticket, call, {"revision", "reason"});
+  auto body = told(ticket, read_label(call.body));
   if (!body) return;
-  const auto given = body->find("revision");
-  if (given != body->end() && !given->is_number_unsigned()) {
-    return refuse(ticket, "revision", "The revision must be a number.");
-  }
-  auto reason = reason_of(ticket, text_of(*body, "reason").value_or(""));
-  if (!reason) return;
-  const uint64_t revision = given == body->end() ? control_.revision() : given->get<uint64_t>();
+  const uint64_t revision = body->revision.value_or(control_.revision());
   Deed deed{.actor = call.caller.actor(),
             .action = "label",
-            .reason = *std::move(reason),
+            .reason = std::move(body->reason),
             .wall_ns = control_.loop().wall_now_ns()};
   control_.write([name = call.names[0], revision, deed = std::move(deed)](
                      Registry& registry) { return registry.set_label(name, revision, deed); },

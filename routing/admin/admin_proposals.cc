@@ -47,11 +47,7 @@ void AdminApi::withdraw_proposal(const Ticket& ticket, const Call& call) {
 }
 
 void AdminApi::decide_proposal(const Ticket& ticket, const Call& call, bool approves) {
-  const auto body = members_of(ticket, call, {"reason"});
-  if (!body) return;
-  const auto given = body->find("reason");
-  auto reason =
-      reason_of(ticket, given != body->end() && given->is_string() ? given->get<std::string>() : "");
+  auto reason = told(ticket, read_decision(call.body));
   if (!reason) return;
   ControlThread::Approval approval{.caller = call.caller,
                                    .proposal = proposal_id(call.names[0]),

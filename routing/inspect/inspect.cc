@@ -80,7 +80,6 @@ class Inspector::Walk {
     if (out_.endpoint == Endpoint::chat_completions && out_.messages_begin == 0) {
       return refuse(ErrorCode::missing_field, FieldName::messages);
     }
-    out_.media_bytes = cursor_.media_bytes();
     out_.input_elsewhere = cursor_.saw_reference() || (out_.endpoint == Endpoint::responses && is_continued());
     for (const std::string_view candidate :
          {metadata_conversation_, conversation_, previous_response_, cache_key_}) {
@@ -126,10 +125,12 @@ class Inspector::Walk {
     if (!type) return false;
     field.type = *type;
     field.value_begin = cursor_.value_begin();
+    const uint32_t media_before = cursor_.media_bytes();
     if (!value(field)) return false;
     field.value_end = cursor_.last_end();
     if (field.name != FieldName::other && (bit_of(field.name) & kInputFields) != 0) {
       out_.input_bytes += field.value_end - field.value_begin;
+      out_.media_bytes += cursor_.media_bytes() - media_before;
     }
     ++out_.field_count;
     return true;

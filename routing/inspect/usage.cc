@@ -281,7 +281,9 @@ bool read_answer(JsonCursor& cursor, Answer& answer, bool inner) {
     if (!type) return false;
     bool read = true;
     if (name == "usage" && *type == JsonType::object) {
-      read = read_counts(cursor, answer.usage, false);
+      Usage usage;  // the last one counts whole: two are not one made of their parts
+      read = read_counts(cursor, usage, false);
+      if (usage.present) answer.usage = usage;
     } else if (name == "choices" && !inner) {
       read = read_choices(cursor, answer);
     } else if (name == "model") {
@@ -355,7 +357,9 @@ EventFacts UsageReader::read_event(std::span<const uint8_t> data) {
   if (data.empty()) return facts;
   const Hints hints = find_hints(data);
   if (hints.usage_keys != 0) usage_key_ = hints.usage_key_at;
-  if (data.front() != '{') return facts;
+  size_t begin = 0;  // "data:  {", with more than the one blank that is no part of the data
+  while (begin < data.size() && is_blank(data[begin])) ++begin;
+  if (begin == data.size() || data[begin] != '{') return facts;
   const bool lifecycle = endpoint_ == Endpoint::responses && hints.usage_keys != 0;
   if (saw_content_ && hints.usage_objects == 0 && !hints.error && !lifecycle) return facts;
   read_exactly(data, facts);
@@ -507,6 +511,7 @@ void UsageReader::follow_byte(uint8_t byte) {
   phase_ = Phase::usage_object;
   object_bytes_ = 1;
   depth_ = 1;
+  array_depth_ = 0;
   in_string_ = escaped_ = has_number_ = false;
   key_size_ = 0;
   found_ = {};
@@ -556,10 +561,12 @@ void UsageReader::follow_object(uint8_t byte) {
     case '{':
     case '[':
       if (++depth_ > core::limits::kMaxJsonDepth) phase_ = Phase::searching;
+      if (byte == '[' && array_depth_ == 0) array_depth_ = depth_;
       return;
     case '}':
     case ']':
       end_number();
+      if (depth_ == array_depth_) array_depth_ = 0;
       if (--depth_ == 0) {
         take(found_);
         phase_ = Phase::searching;
@@ -573,7 +580,7 @@ void UsageReader::follow_object(uint8_t byte) {
 void UsageReader::end_number() {
   if (!has_number_) return;
   has_number_ = false;
-  if (number_ < 0 || key_size_ > kMaxKeyBytes || depth_ > 2) return;
+  if (number_ < 0 || key_size_ > kMaxKeyBytes || depth_ > 2 || array_depth_ != 0) return;
   if (int64_t* count = count_named(found_, {key_.data(), key_size_}, depth_ == 2)) {
     *count = number_;
     found_.present |= depth_ == 1;

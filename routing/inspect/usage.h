@@ -11,8 +11,9 @@
 //   (any other byte than a blank on the way: back to searching)
 //
 // Names read (WIRE): prompt_tokens | input_tokens, completion_tokens | output_tokens,
-// {prompt,input}_tokens_details.cached_tokens, {completion,output}_tokens_details.reasoning_tokens. Cached
-// input is part of input, reasoning part of output. Dialects that count otherwise convert before.
+// {prompt,input}_tokens_details.cached_tokens, {completion,output}_tokens_details.reasoning_tokens, whatever
+// the object around the last two is called. Cached input is part of input, reasoning part of output. Dialects
+// that count otherwise convert before.
 //
 // The provider is not trusted: bad JSON, negative or huge counts are ignored, never an error.
 // One UsageReader per attempt, on its shard; no allocation.
@@ -57,7 +58,8 @@ struct EventFacts {
                           // including the first such event; later events may say false.
   bool refusal = false;   // that token is the model's refusal to answer
   bool error = false;     // the provider reports failure in it
-  bool terminal = false;  // responses: completed, failed, incomplete or error, after which the stream may end
+  bool terminal = false;  // responses: completed, failed, incomplete or error, after which the stream may end.
+                          // Once a token was seen, told of events that name usage or an error, as they do.
 
   friend bool operator==(const EventFacts&, const EventFacts&) = default;
 };
@@ -126,6 +128,7 @@ class UsageReader {
   std::array<uint8_t, kCarryBytes> carry_;  // the end of what has been searched
   uint16_t object_bytes_ = 0;
   uint8_t depth_ = 0;
+  uint8_t array_depth_ = 0;  // of the outermost array around; 0 if there is none: what it holds is no count
   bool in_string_ = false;
   bool escaped_ = false;
   bool has_number_ = false;

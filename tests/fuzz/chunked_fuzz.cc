@@ -1,10 +1,9 @@
 // The chunked decoder against a slow one that has the whole body before it, for both sides.
-#include <charconv>
-#include <optional>
 #include <string>
 
 #include "net/http/chunked.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/message_oracle.h"
 
 namespace weir::fuzz {
 namespace {
@@ -45,28 +44,6 @@ Decoded decode(Input bytes, net::MessageSide side, size_t step) {
     given += size;
   }
   return decoded;
-}
-
-// A request's body by the book: hex CRLF data CRLF ... 0 CRLF CRLF. None: it is not that, or not complete.
-std::optional<std::string> slow_decode(std::string_view text, size_t* consumed) {
-  const size_t all = text.size();
-  std::string payload;
-  for (;;) {
-    const size_t end = text.find("\r\n");
-    if (end == std::string_view::npos || end == 0 || end > 16) return std::nullopt;
-    uint64_t size = 0;
-    const auto [stop, error] = std::from_chars(text.data(), text.data() + end, size, 16);
-    if (error != std::errc() || stop != text.data() + end) return std::nullopt;
-    text.remove_prefix(end + 2);
-    if (size == 0) {
-      if (!text.starts_with("\r\n")) return std::nullopt;
-      *consumed = all - text.size() + 2;
-      return payload;
-    }
-    if (text.size() < 2 || size > text.size() - 2 || text.substr(size, 2) != "\r\n") return std::nullopt;
-    payload.append(text.substr(0, size));
-    text.remove_prefix(size + 2);
-  }
 }
 
 }  // namespace

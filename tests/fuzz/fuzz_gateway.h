@@ -34,6 +34,9 @@ class ScriptedProvider final : public net::RequestHandler {
     ++requests;
     const std::string_view body(reinterpret_cast<const char*>(request.body.data()), request.body.size());
     EXPECT_NE(body.find("\"m-1\""), std::string_view::npos) << "not the unit's model: " << body;
+    seen.push_back({.method = std::string(request.head.method_text.view(request.base)),
+                    .target = std::string(request.head.target.view(request.base)),
+                    .body = std::string(body)});
     const std::string_view rest(answer);
     for (size_t at = 0; at < rest.size(); at += piece) session.send(slice_of(loop_, rest.substr(at, piece)));
     if (ends_connection) return session.abort();
@@ -49,6 +52,10 @@ class ScriptedProvider final : public net::RequestHandler {
   size_t piece = SIZE_MAX / 2;
   bool ends_connection = false;
   int requests = 0;
+  struct Seen {
+    std::string method, target, body;
+  };
+  std::vector<Seen> seen;
 
  private:
   core::Loop& loop_;

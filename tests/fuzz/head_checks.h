@@ -7,6 +7,7 @@
 
 #include "net/http/head_parser.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/message_oracle.h"
 
 namespace weir::fuzz {
 
@@ -52,6 +53,42 @@ inline void expect_fields_agree(std::string_view lines, const net::FieldTable& f
     EXPECT_FALSE(line.empty() || line[0] == ' ' || line[0] == '\t') << "a folded line";
   }
   EXPECT_EQ(lines, "") << "a line that is no field";
+}
+
+// Names that steer, by a comparison of their own.
+inline void expect_ids_agree(const net::FieldTable& fields, const uint8_t* base) {
+  static const std::pair<std::string, net::HeaderId> kSteering[] = {
+      {"host", net::HeaderId::host},
+      {"content-length", net::HeaderId::content_length},
+      {"transfer-encoding", net::HeaderId::transfer_encoding},
+      {"connection", net::HeaderId::connection},
+      {"expect", net::HeaderId::expect},
+      {"content-encoding", net::HeaderId::content_encoding},
+      {"authorization", net::HeaderId::authorization}};
+  for (const net::Field& field : fields) {
+    for (const auto& [name, id] : kSteering) {
+      EXPECT_EQ(field.id == id, SlowHead::lower(field.name(base)) == name) << field.name(base);
+    }
+  }
+}
+
+inline void expect_framing_agrees(const net::Framing& framing, const SlowHead& slow) {
+  using enum net::BodyKind;
+  EXPECT_EQ(framing.kind, slow.chunked ? chunked : slow.length ? content_length : none);
+  EXPECT_EQ(framing.content_length, slow.length.value_or(0));
+}
+
+// Whether the head is there to be compared. What is neither clean nor refused may end either way.
+inline bool expect_verdict(const core::Result<net::ParseStatus>& outcome, const SlowHead& slow,
+                           std::string_view text) {
+  using enum SlowHead::Verdict;
+  if (!outcome) {
+    EXPECT_NE(slow.verdict, clean) << core::describe(outcome.error().code).token << " for " << text;
+    return false;
+  }
+  EXPECT_EQ(*outcome == net::ParseStatus::need_more, slow.verdict == incomplete) << text;
+  EXPECT_NE(slow.verdict, refused) << text;
+  return *outcome == net::ParseStatus::done && slow.verdict != incomplete;
 }
 
 }  // namespace weir::fuzz

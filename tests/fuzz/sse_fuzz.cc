@@ -1,10 +1,12 @@
-// The event splitter against a slow one, and usage read from events: the numbers do not depend on how the
-// stream was cut, and are never negative.
+// The event splitter against a slow one, events taken apart by the standard's words, and what is read of each
+// against a slow reading of its data: the tokens, and whether it bears one, is the last, or reports failure.
 #include <algorithm>
 
 #include "net/http/sse.h"
 #include "routing/inspect/usage.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/usage_oracle.h"
+#include "tests/routing/inspect/json_reference.h"
 
 namespace weir::fuzz {
 namespace {
@@ -44,22 +46,103 @@ std::vector<size_t> ends_of(Input stream, size_t step) {
   return ends;
 }
 
-void read_usage(Input event, routing::Endpoint endpoint) {
-  const net::SseEvent parsed = net::parse_event(event);
-  EXPECT_EQ(parsed.comment_only(), !parsed.has_data);
-  std::vector<uint8_t> padded(parsed.data.size() + routing::Inspector::kPadding, '"');
-  std::ranges::copy(parsed.data, padded.begin());
-  routing::UsageReader reader(endpoint);
-  const routing::EventFacts facts = reader.read_event(Input(padded).first(parsed.data.size()));
-  EXPECT_TRUE(!facts.usage_only || facts.usage);
-  const routing::Usage& usage = reader.usage();
-  EXPECT_GE(usage.input, 0);
-  EXPECT_GE(usage.cached_input, 0);
-  EXPECT_GE(usage.output, 0);
-  EXPECT_GE(usage.reasoning, 0);
-  EXPECT_GE(routing::cost(usage, {.input = 150'000'000, .cached_input = 75'000'000, .output = 600'000'000}),
-            0);
+// An event by the standard's words (9.2.6), a line at a time.
+struct SlowEvent {
+  std::vector<std::string> data;
+  std::string name;
+
+  explicit SlowEvent(std::string_view event) {
+    while (!event.empty()) {
+      const size_t end = std::min(event.find_first_of("\r\n"), event.size());
+      const std::string_view line = event.substr(0, end);
+      event.remove_prefix(std::min(end + 1, event.size()));
+      if (line.empty()) continue;
+      const size_t colon = std::min(line.find(':'), line.size());
+      std::string_view value = line.substr(std::min(colon + 1, line.size()));
+      if (value.starts_with(' ')) value.remove_prefix(1);
+      if (line.substr(0, colon) == "data") data.emplace_back(value);
+      if (line.substr(0, colon) == "event") name = value;
+    }
+  }
+  std::string joined() const {
+    std::string text;
+    for (const std::string& line : data) text += (&line == &data.front() ? "" : "\n") + line;
+    return text;
+  }
+};
+
+std::string read_event(Input event, net::EventLines lines) {
+  const SlowEvent slow(text_of(event));
+  for (const net::EventLines way : {net::EventLines::any, lines}) {
+    const net::SseEvent parsed = net::parse_event(event, net::EventPosition::later, way);
+    EXPECT_EQ(parsed.has_data, !slow.data.empty());
+    EXPECT_EQ(parsed.comment_only(), slow.data.empty());
+    EXPECT_EQ(parsed.multi_line_data, slow.data.size() > 1);
+    EXPECT_EQ(parsed.data, slow.data.empty() ? "" : slow.data.front());
+    EXPECT_EQ(parsed.name, slow.name);
+  }
+  std::string room(event.size(), '\0');
+  EXPECT_EQ(net::join_data(event, room), slow.joined());
+  if (const std::string text = slow.joined(); !text.empty()) {
+    EXPECT_EQ(net::join_data(event, std::span(room).first(text.size() - 1)), std::nullopt);
+  }
+  return slow.joined();
 }
+
+// One stream's reader beside what its events say when each is read whole.
+class UsageCheck {
+ public:
+  explicit UsageCheck(routing::Endpoint endpoint) : endpoint_(endpoint), reader_(endpoint) {}
+
+  void read(const std::string& data) {
+    const routing::PaddedDocument document(data);
+    const routing::EventFacts facts = reader_.read_event(document.bytes());
+    const std::string_view text = document.text();
+    if (!routing::SlowJson::valid(text, core::limits::kMaxJsonDepth) || kind_of(trimmed(text)) != '{') {
+      EXPECT_EQ(facts, routing::EventFacts{}) << text;
+    } else {
+      compare(facts, SlowAnswer(text), text);
+      const char* key = slow_usage_key(trimmed(text));
+      EXPECT_EQ(reader_.usage_key(),
+                key == nullptr ? routing::UsageReader::kNoUsageKey : static_cast<uint32_t>(key - text.data()))
+          << text;
+    }
+    EXPECT_EQ(reader_.usage(), usage_) << text;
+    EXPECT_EQ(reader_.saw_content(), saw_content_) << text;
+    if (model_is_sure_) {
+      EXPECT_EQ(reader_.model(), model_.substr(0, routing::UsageReader::kMaxModelBytes)) << text;
+    }
+  }
+
+ private:
+  void compare(const routing::EventFacts& facts, const SlowAnswer& slow, std::string_view text) {
+    const routing::EventFacts want = slow.facts(endpoint_);
+    EXPECT_EQ(facts.usage, want.usage) << text;
+    EXPECT_EQ(facts.usage_only, want.usage_only) << text;
+    // After the first token an event is only read if it names usage or an error.
+    const bool sure = !saw_content_ || slow_usage_key(trimmed(text)) != nullptr || slow.error;
+    const auto expect_told = [&](bool told, bool wanted, const char* what) {
+      EXPECT_TRUE(told == wanted || (!sure && !told)) << what << " of " << text;
+    };
+    expect_told(facts.content, want.content, "content");
+    expect_told(facts.refusal, want.refusal, "refusal");
+    expect_told(facts.error, want.error, "error");
+    expect_told(facts.terminal, want.terminal, "terminal");
+    if (!slow.usages.empty() && want.usage) usage_ = slow_last_usage(slow.usages);
+    if (model_.empty()) {
+      model_ = slow.model;
+      model_is_sure_ = sure || model_.empty();
+    }
+    saw_content_ |= want.content;
+  }
+
+  routing::Endpoint endpoint_;
+  routing::UsageReader reader_;
+  routing::Usage usage_;
+  std::string model_;
+  bool model_is_sure_ = true;
+  bool saw_content_ = false;
+};
 
 }  // namespace
 }  // namespace weir::fuzz
@@ -78,10 +161,17 @@ WEIR_FUZZ_TARGET(sse) {
     if (split[i] + 1 == whole[i] && stream[split[i]] == '\n') ++split[i];
     EXPECT_EQ(split[i], whole[i]);
   }
+  fuzz::UsageCheck chat(routing::Endpoint::chat_completions);
+  fuzz::UsageCheck responses(routing::Endpoint::responses);
+  net::SseSplitter splitter;
   size_t begin = 0;
   for (const size_t end : whole) {
-    fuzz::read_usage(stream.subspan(begin, end - begin), routing::Endpoint::chat_completions);
-    fuzz::read_usage(stream.subspan(begin, end - begin), routing::Endpoint::responses);
+    ASSERT_TRUE(splitter.find_event_end(stream.subspan(begin, end - begin)).has_value());
+    const std::string data =
+        fuzz::read_event(stream.subspan(begin, end - begin),
+                         splitter.single_line() ? net::EventLines::one : net::EventLines::any);
+    chat.read(data);
+    responses.read(data);
     begin = end;
   }
 }

@@ -270,6 +270,16 @@ TEST_F(InspectorTest, SeesWhatIsHeldElsewhere) {
                          Endpoint::chat_completions));
 }
 
+// It would take what the prompt costs off its estimate.
+TEST_F(InspectorTest, CountsNoMediaThatIsNoInput) {
+  const std::string data = "data:image/png;base64," + std::string(2000, 'A');
+  const Inspection* in = inspect(R"({"messages":[],"metadata":{"x":{"url":")" + data + R"("}},"store":[{"url":")" +
+                                 data + R"("}]})");
+  ASSERT_NE(in, nullptr);
+  EXPECT_EQ(in->input_bytes, 2u);
+  EXPECT_EQ(in->media_bytes, 0u);
+}
+
 TEST_F(InspectorTest, CountsPromptsThatEachHaveTheirOwnChoices) {
   const auto prompts = [&](std::string_view prompt) {
     return inspect(R"({"prompt":)" + std::string(prompt) + "}", Endpoint::completions)->prompt_count;

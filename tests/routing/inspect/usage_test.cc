@@ -83,6 +83,26 @@ TEST(UsageReader, KeepsTheLatestUsage) {
   EXPECT_EQ(reader.usage().output, 5);
 }
 
+TEST(UsageReader, TakesTheLastOfTwoUsagesWhole) {
+  const std::string body = R"({"usage":{"prompt_tokens":7,"completion_tokens":2},"response":{"usage":)"
+                           R"({"input_tokens":5}},"choices":[]})";
+  UsageReader events(Endpoint::responses);
+  EXPECT_TRUE(read(events, body).usage);
+  EXPECT_EQ(events.usage(), (Usage{5, 0, 0, 0, true}));
+  for (const auto position : {UsageReader::Position::whole, UsageReader::Position::first}) {
+    UsageReader plain(Endpoint::responses);
+    plain.feed(PaddedDocument(body).bytes(), position);
+    EXPECT_EQ(plain.usage(), (Usage{5, 0, 0, 0, true}));
+  }
+}
+
+TEST(UsageReader, ReadsAnEventWithBlanksBeforeIt) {
+  UsageReader reader(Endpoint::chat_completions);
+  EXPECT_TRUE(read(reader, " \t" + kUsageChunk).usage_only);
+  EXPECT_EQ(reader.usage(), kUsage);
+  EXPECT_EQ(read(reader, "  "), EventFacts{});
+}
+
 TEST(UsageReader, IgnoresUsageInsideText) {
   UsageReader reader(Endpoint::chat_completions);
   read(reader, chunk(R"({"content":"x"})"));
@@ -253,6 +273,16 @@ TEST(UsageReader, FindsTheSameInRandomPieces) {
     }
     ASSERT_EQ(reader.usage().input, 12) << body;
     ASSERT_EQ(reader.usage().output, 34) << body;
+  }
+}
+
+TEST(UsageReader, TakesNoCountFromAnArray) {
+  const std::string body = R"({"usage":{"prompt_tokens":3,"cached_tokens":[9],"x":["cached_tokens",[8],7],)"
+                           R"("prompt_tokens_details":{"a":[[1]],"cached_tokens":2}}})";
+  for (const auto position : {UsageReader::Position::whole, UsageReader::Position::first}) {
+    UsageReader reader(Endpoint::chat_completions);
+    reader.feed(PaddedDocument(body).bytes(), position);
+    EXPECT_EQ(reader.usage(), (Usage{3, 2, 0, 0, true}));
   }
 }
 
