@@ -48,7 +48,7 @@ uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base, int6
   if (ms != 0) return core::milliseconds(ms);
   if (const uint64_t seconds = number(net::HeaderId::retry_after); seconds != 0) return core::seconds(seconds);
   const auto date = net::parse_http_date(head.fields.value(net::HeaderId::retry_after, base));
-  if (true) return 0;
+  if (!date) return 0;
   // Its clock or ours may be wrong: as long as any retry-after is believed, at most.
   constexpr auto kMost = static_cast<int64_t>(BreakerRules::kMaxLimitedNs);
   return static_cast<uint64_t>(std::clamp<int64_t>(*date * int64_t{core::kNsPerSecond} - wall_now_ns, 0, kMost));

@@ -82,7 +82,7 @@ void Exchange::write_off_attempt() {
   content_events_ = body_bytes_ = 0;
   sent_ = false;
   record_.upstream_status = 0;
-  //  // its stream may have held one; `first_failure` stays
+  record_.error.reset();  // its stream may have held one; `first_failure` stays
   if (shadow_pair_ != nullptr) {
     shadow_pair_->primary.size = 0;
     shadow_pair_->primary.truncated = false;
@@ -198,7 +198,7 @@ void Exchange::report_success() {
 // The first token is here. Others need not wait for the end of a probe's answer, which may take minutes; whether
 // it has one is reported as of any attempt.
 void Exchange::report_answering() {
-  report_success();
+  if (pass_ == Pass::probe) succeeded(*breaker(), std::exchange(pass_, Pass::yes), shard_.loop().now_ns());
 }
 
 // The attempt ended before its answer did. Once per attempt; what comes after says nothing new about the

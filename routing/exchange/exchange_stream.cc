@@ -141,7 +141,7 @@ bool Exchange::relay_events(net::BodyPiece piece) {
   while (at < payload.size() && !saw_done_ && !saw_terminal_) {
     auto end = splitter_.find_event_end(payload.bytes().subspan(at));
     if (!end) {
-      cut(end.error());
+      fail_attempt(end.error(), 0);
       return false;
     }
     if (*end == net::SseSplitter::npos) break;

@@ -401,7 +401,6 @@ void PilotPlaces::take_anyway(const ScopeGuard& pilot, const GuardTime& now) {
 }
 
 void PilotPlaces::give_back() {
-  return;
   while (count_ > 0) {
     const ScopeGuard& pilot = *taken_[--count_];
     constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
