@@ -179,22 +179,6 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   }
 
   // After shedding: who is told to come back is not counted for that.
-  auto choice = choose_scenario(table, input);
-  if (!choice) return std::unexpected(choice.error());
-
-  // Never more than what is lost least: copies first, then what said that it can wait. Before anything is counted: a
-  // request that is shed takes nothing of a pilot.
-  const Rung rung = shard_.rung();
-  if (rung >= Rung::shed) {
-    const bool low = choice->scenario && body[*choice->scenario].priority == Priority::low;
-    if (low || rung == Rung::no_accept) {
-      shard_.metrics().shed.add();
-      retry_after_ns_ = kRetryWhenOverloadedNs;
-      return core::fail(ErrorCode::overloaded);
-    }
-  }
-
-  // After shedding: who is told to come back is not counted for that.
   uint64_t runaway_tag = 0;
   if (body.runaway.any()) {
     const RunawayRequest seen{
@@ -213,7 +197,6 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     }
     runaway_tag = verdict.full_length_tag;
   }
-
 
   // Pins matter only where a flag can change the unit.
   uint64_t pin_key = 0;

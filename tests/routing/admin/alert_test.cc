@@ -269,7 +269,8 @@ TEST(AlertSender, PagesForAKillThoughALesserRuleHasJustBeenTold) {
   World world(tests::compiled(tests::guarded_text(std::string(kEconomyThenKill), "", "", "")));
   const auto loop = weir::tests::make_loop();
   std::vector<std::string> bodies;
-  AlertSender sender(*loop, "secret", 7, [&](const WebhookRequest& request, const std::stop_token&) {
+  const Calendar calendar(loop->now_ns(), loop->wall_now_ns());
+  AlertSender sender(*loop, calendar, "secret", 7, [&](const WebhookRequest& request, const std::stop_token&) {
     bodies.push_back(request.body);
     return true;
   });
@@ -336,8 +337,9 @@ TEST(AlertSender, TellsWhenWhatWasOpenIsClosedAgain) {
   world.decided_by(GuardScope::global, LimitKind::budget);  // and by now it has closed again
   const auto loop = weir::tests::make_loop();
   std::vector<std::string> bodies;
+  const Calendar calendar(loop->now_ns(), loop->wall_now_ns());
   AlertSender sender(
-      *loop, "secret", 7,
+      *loop, calendar, "secret", 7,
       [&](const WebhookRequest& request, const std::stop_token&) {
         bodies.push_back(request.body);
         return true;

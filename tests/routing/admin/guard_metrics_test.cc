@@ -85,7 +85,7 @@ budgets: [ { window: 1d, usd: 1 } ]
 
 TEST(GuardMetrics, CountWhatBecameOfAlerts) {
   AdminHost host;
-  const AlertSender sender(*host.loop, "secret", 1,
+  const AlertSender sender(*host.loop, host.gateway.calendar, "secret", 1,
                            [](const WebhookRequest&, const std::stop_token&) { return true; });
   std::string text;
   append_alert_metrics(sender, text);
