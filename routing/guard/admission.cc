@@ -119,7 +119,7 @@ void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
 // The user's lines; false: one cannot be had.
 bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
   const ScopeGuard* guard = plan_->user_of(request.tenant);
-  if (guard == nullptr || request.user.empty()) return true;
+  if (guard == nullptr) return true;
   const uint64_t tag = user_tag(users.key, request.tenant_id, request.user, request.key_id);
   if (guard->limits.any()) {
     user_limits_ = users.limits.acquire(

@@ -19,6 +19,11 @@ bool decided_then_refused(const Record& record) {
 
 }  // namespace
 
+bool SwarmChecks::has_begun(const Record& record) {
+  return record.limit == nullptr && record.error != ErrorCode::too_many_exchanges &&
+         record.reason != Reason::economy;
+}
+
 void SwarmChecks::check_decisions(const SwarmClient& client) {
   std::map<std::string, uint64_t> pins;  // by scenario and conversation
   for (const Asked& asked : client.asked()) {
@@ -93,10 +98,10 @@ void SwarmChecks::check_decisions(const SwarmClient& client) {
       check(row != nullptr && row->limit_total_requests > 0, asked, "a unit answers that was not decided");
       check(table.kills.any || row == nullptr || record.decided_unit == static_cast<uint32_t>(row->previous),
             asked, "past a pilot's limit another unit than the previous one answers");
-      if (!asked.conversation.empty()) pins[pin_name] = hash;
+      if (!asked.conversation.empty() && has_begun(record)) pins[pin_name] = hash;
       continue;
     }
-    if (expected.pin) pins[pin_name] = body[expected.unit].short_hash;
+    if (expected.pin && has_begun(record)) pins[pin_name] = body[expected.unit].short_hash;
     if (!decided) {
       check(record.error != ErrorCode::conversation_restarted || expected.restart || config_.pilot_limits,
             asked, "a conversation was restarted for nothing");

@@ -148,7 +148,7 @@ TEST(Budget, ALineFromAFileThatIsAheadOfTheCalendarNeitherForgetsNorStaysShut) {
   const BudgetSpec spec = hourly(10, BudgetAction::reject);
   restore(line, {.window = window_at(kHour, after(kNoon, 1000 * static_cast<int64_t>(kHour))).number,
                  .spent = 10 * kUsd});
-  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::acts);
+  EXPECT_EQ(reserve(line, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(reserve(line, spec, 1, after(kNoon, kHour)), Fit::fits);
 }
 
