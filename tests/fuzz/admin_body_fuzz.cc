@@ -199,7 +199,7 @@ class AdminWorld {
         "units":{"u-1":{"model":"m-1"},"u-2":{"model":"m-1","params":{"temperature":1}}},
         "scenarios":{"chat":{"stable":"u-1"}},
         "flags":{"v2":{"scenario":"chat","candidate":{"unit":"u-2"},"owner":"u"}},
-        "tenants":{"acme":{"name":"Acme","flags":{"v2":{"state":"off","owner":"u","reason":"r"}}}}})";
+        "tenants":{"acme":{"name":"Acme","flags":{"v2":{"state":"off","owner":"u","reason":"r","review":"2030-01-01","previous":"u-1"}}}}})";
     auto compiled = routing::compile_text(text, routing::TableFormat::json, {});
     EXPECT_TRUE(compiled.has_value());
     table_ = *std::move(compiled);

@@ -125,7 +125,7 @@ TEST(GuardsOfAProcess, SpendSurvivesAKill) {
   const std::string file = gateway.folder_file("guards.state");
   const auto written = [&] {
     std::ifstream stream(file);
-    return std::string(std::istreambuf_iterator<char>(stream), {}).find(" 70000 0 closed\n") !=
+    return std::string(std::istreambuf_iterator<char>(stream), {}).find(" 70000 0 0\n") !=
            std::string::npos;
   };
   const auto deadline = std::chrono::steady_clock::now() + weir::testing::Process::kPatience;

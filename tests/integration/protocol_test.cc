@@ -311,9 +311,6 @@ TEST_F(Protocol, RefusesBodiesThatAreNotPlainJson) {
   for (uint32_t depth = 0; depth < limits::kMaxJsonDepth; ++depth) deep += '[';
   for (uint32_t depth = 0; depth < limits::kMaxJsonDepth; ++depth) deep += ']';
   deep += '}';
-  std::string many = R"({"model":"chat","messages":[],"extra":[0)";
-  for (uint32_t i = 0; i < limits::kMaxJsonTokens / 2; ++i) many += ",0";
-  many += "]}";
   const std::string messages = R"("messages":[{"role":"user","content":"x"}])";
   expect_refused({
       {"not JSON", with_body("hello"), 400, ErrorCode::body_not_json},
@@ -327,7 +324,6 @@ TEST_F(Protocol, RefusesBodiesThatAreNotPlainJson) {
       {"not UTF-8", with_body(R"({"model":"chat","messages":[{"role":"user","content":")" "\xff" R"("}]})"), 400,
        ErrorCode::body_not_utf8},
       {"too deep", with_body(deep), 400, ErrorCode::body_too_deep},
-      {"too many values", with_body(many), 400, ErrorCode::body_too_complex},
       {"a field twice", with_body(R"({"model":"chat","model":"m",)" + messages + "}"), 400,
        ErrorCode::duplicate_field, "model"},
       {"a field twice, once escaped", with_body(R"({"model":"chat","mod\u0065l":"m",)" + messages + "}"), 400,

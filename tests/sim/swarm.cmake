@@ -95,7 +95,7 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
               routing/exchange/exchange_answer.cc
               "  shard_.settle(record_);\n"
               "  shard_.settle(record_);\n  if (record_.client_gone && record_.attempts > 1) shard_.settle(record_);\n")
-  weir_mutant(double_charge "spend is not the sum of records"
+  weir_mutant(double_charge "(a tenant spent|spend is not the sum of records)"
               routing/guard/admission.cc
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n"
               "    routing::settle(line, spec, worst_, cost_nano_usd);\n    if (part_count_ > 2) routing::settle(line, spec, 0, cost_nano_usd);\n")
@@ -118,7 +118,7 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   weir_mutant(leaked_place "a place under a limit was not given back"
               routing/guard/admission.cc
               "  if (std::exchange(part.counted, false)) release_one(part.line->in_flight);\n" "")
-  weir_mutant(clean_cut "a stream ended cleanly without its end mark"
+  weir_mutant(clean_cut "(a stream ended cleanly without its end mark|a stream and a plain answer are mixed up)"
               routing/exchange/exchange_answer.cc
               "  session_.cut();\n"
               "  send_downstream(core::Slice::of_static(net::kLastChunk));\n  session_.end_response();\n")
