@@ -67,11 +67,12 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
                          completion.result == -ENOBUFS || completion.result == -ENOMEM;
   if (!exhausted && !(failed && failed_before))
     return self.loop_.io().accept(listener.accept, listener.descriptor);
-  static core::RateLimitedLog limited(1);
-  limited.log(self.loop_.now_ns(), core::LogLevel::warning, "accept_failed",
-              {{"hint", exhausted ? "no descriptors or memory left; raise the limit on open files"
-                                  : "connections wait until it works again"},
-               {"errno", -completion.result}});
+  static core::RateLimitedLog exhaustion(1), other_failures(1);  // neither hides the other
+  (exhausted ? exhaustion : other_failures)
+      .log(self.loop_.now_ns(), core::LogLevel::warning, "accept_failed",
+           {{"hint", exhausted ? "no descriptors or memory left; raise the limit on open files"
+                               : "connections wait until it works again"},
+            {"errno", -completion.result}});
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
 }
 

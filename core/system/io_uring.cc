@@ -40,11 +40,6 @@ constexpr uint64_t kPressureFactor = 4;             // grown to this many times 
 constexpr uint64_t kIgnored = 0;                    // user_data of operations nobody waits for
 constexpr uint64_t kWakeTag = 1;                    // user_data of the wake-up poll; operations are aligned
 
-struct SendVector {
-  msghdr header;
-  iovec pieces[kPiecesPerSend];
-};
-
 std::string set_up_error(int error) {
   switch (error) {
     case ENOSYS:
@@ -66,6 +61,11 @@ std::string set_up_error(int error) {
 }  // namespace
 
 struct Io::Impl {
+  struct SendVector {
+    msghdr header;
+    iovec pieces[kPiecesPerSend];
+  };
+
   io_uring ring{};
   bool ring_ready = false;
   uint32_t enter_flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
@@ -299,7 +299,7 @@ io_uring_sqe* Io::Impl::next_entry() {
 }
 
 // Where the pieces of the send in `entry`, the newest one, are kept.
-SendVector& Io::Impl::vector_of(io_uring_sqe* entry) {
+Io::Impl::SendVector& Io::Impl::vector_of(io_uring_sqe* entry) {
   return waiting.empty() ? send_vectors[static_cast<size_t>(entry - ring.sq.sqes)] : waiting_vectors.back();
 }
 
@@ -446,7 +446,7 @@ void Io::send(Operation& operation, int socket, std::span<const iovec> pieces) {
   if (pieces.size() == 1) {
     io_uring_prep_send(entry, socket, pieces[0].iov_base, pieces[0].iov_len, kFlags);
   } else {
-    SendVector& vector = impl_->vector_of(entry);
+    Io::Impl::SendVector& vector = impl_->vector_of(entry);
     const size_t count = pieces.size() < kPiecesPerSend ? pieces.size() : kPiecesPerSend;
     std::memcpy(vector.pieces, pieces.data(), count * sizeof(iovec));
     vector.header = {};

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "core/ascii.h"
 #include "net/http/scan.h"
 
 namespace weir::net {
@@ -13,15 +14,11 @@ using core::fail;
 constexpr size_t kMaxContentLengthDigits = 19;  // 10^19 - 1 fits in 64 bits, so nothing can overflow
 constexpr size_t kMaxPortDigits = 5;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 bool is_port(std::string_view text) {
   if (text.empty() || text.size() > kMaxPortDigits) return false;
   unsigned port = 0;
   for (const char c : text) {
-    if (!is_digit(c)) return false;
+    if (!core::is_digit(c)) return false;
     port = port * 10 + static_cast<unsigned>(c - '0');
   }
   return port <= 65535;
@@ -30,7 +27,7 @@ bool is_port(std::string_view text) {
 bool is_address_literal(std::string_view text) {
   if (text.size() < 2) return false;
   for (const char c : text)
-    if (!is_digit(c) && !(folded(static_cast<uint8_t>(c)) >= 'a' && folded(static_cast<uint8_t>(c)) <= 'f') &&
+    if (!core::is_digit(c) && !(folded(static_cast<uint8_t>(c)) >= 'a' && folded(static_cast<uint8_t>(c)) <= 'f') &&
         c != ':' && c != '.')
       return false;
   return text.contains(':');
@@ -65,7 +62,7 @@ core::Result<uint64_t> content_length(std::string_view text) {
     return fail(ErrorCode::bad_content_length, "content-length");
   uint64_t length = 0;
   for (const char c : text) {
-    if (!is_digit(c)) return fail(ErrorCode::bad_content_length, "content-length");
+    if (!core::is_digit(c)) return fail(ErrorCode::bad_content_length, "content-length");
     length = length * 10 + static_cast<uint64_t>(c - '0');
   }
   return length;

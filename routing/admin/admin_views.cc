@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::string_view kAttributePrefix = "attr.";
 
-Json text_or_null(std::string_view text) {
-  return text.empty() ? Json() : Json(text);
-}
-
 // The key whose defaults apply: the one named, else the one of the tenant whose id sorts first. None when
 // there is none.
 std::optional<KeyIndex> find_key(const TenantTable& tenants, std::string_view id,
@@ -72,6 +68,10 @@ std::expected<DecideInput, ExplainRefusal> explain_input(const Table& table, con
 }
 
 }  // namespace
+
+Json text_or_null(std::string_view text) {
+  return text.empty() ? Json() : Json(text);
+}
 
 std::string to_text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

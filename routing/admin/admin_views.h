@@ -36,6 +36,7 @@ Json problems_view(std::span<const Problem> problems);
 Json refusal_view(const Refusal& refusal);
 Json outcome_view(const ChangeOutcome& outcome);
 
+Json text_or_null(std::string_view text);  // null for none
 Json actor_view(const Actor& actor);
 Json kill_view(const Kill& kill);
 Json object_change_view(const ObjectChange& change);

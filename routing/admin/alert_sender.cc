@@ -14,7 +14,7 @@
 namespace weir::routing {
 namespace {
 
-constinit core::RateLimitedLog failure_log(1);
+constinit core::RateLimitedLog delivery_failures(1);
 
 }  // namespace
 
@@ -111,7 +111,7 @@ void AlertSender::send_next() {
       } else {
         ++failures_;
         queue_.failed(then_ns);
-        failure_log.log(then_ns, core::LogLevel::warning, "alert_not_delivered",
+        delivery_failures.log(then_ns, core::LogLevel::warning, "alert_not_delivered",
                         {{"waiting", queue_.waiting()}, {"dropped", queue_.dropped()}});
       }
       send_next();

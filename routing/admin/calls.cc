@@ -10,7 +10,7 @@
 namespace weir::routing {
 namespace {
 
-constexpr auto kRows = std::to_array<CallRow>({
+constexpr auto kCalls = std::to_array<CallRow>({
 #define X(handler, method, path, body, query, allowed, scope) \
   {#handler, net::Method::method, path, CallBody::body, query, {Allowed::allowed, Scope::scope}},
     WEIR_ADMIN_CALLS(X)
@@ -58,7 +58,7 @@ bool fits_path(std::string_view pattern, std::string_view path, CallMatch& match
 const char* allow_of(std::string_view path) {
   static const auto texts = [] {
     std::map<std::string_view, std::string> made;
-    for (const CallRow& row : kRows) {
+    for (const CallRow& row : kCalls) {
       std::string& text = made[row.path];
       if (!text.empty()) text += ", ";
       text += net::method_name(row.method);
@@ -83,15 +83,15 @@ bool takes_parameter(const CallRow& row, std::string_view name) {
 }
 
 std::span<const CallRow> call_rows() {
-  return kRows;
+  return kCalls;
 }
 
 std::expected<CallMatch, CallMismatch> match_call(std::string_view path, net::Method method) {
   CallMismatch mismatch{.allow = nullptr};
   if (!path.starts_with('/')) return std::unexpected(mismatch);
   CallMatch match{};
-  for (size_t i = 0; i < kRows.size(); ++i) {
-    const CallRow& row = kRows[i];
+  for (size_t i = 0; i < kCalls.size(); ++i) {
+    const CallRow& row = kCalls[i];
     if (mismatch.allow != nullptr && row.method != method) continue;
     if (!fits_path(row.path, path, match)) continue;
     if (row.method != method) {

@@ -9,10 +9,6 @@
 namespace weir::routing {
 namespace {
 
-Json text_or_null(std::string_view text) {
-  return text.empty() ? Json() : Json(text);
-}
-
 Json actors_view(std::span<const Actor> actors) {
   Json view = Json::array();
   for (const Actor& actor : actors) view.push_back(actor_view(actor));

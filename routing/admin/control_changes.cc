@@ -30,10 +30,6 @@ std::string kill_target(KillScope scope, std::string_view name) {
   return name.empty() ? std::string(to_string(scope)) : fmt::format("{} {}", to_string(scope), name);
 }
 
-std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}) {
-  return std::unexpected(Refusal{.kind = kind, .message = std::move(message)});
-}
-
 }  // namespace
 
 bool ControlThread::is_stale(const std::optional<uint64_t>& if_match) const {

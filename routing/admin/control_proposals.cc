@@ -11,10 +11,6 @@
 namespace weir::routing {
 namespace {
 
-std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}) {
-  return std::unexpected(Refusal{.kind = kind, .message = std::move(message)});
-}
-
 // The open proposal, if `caller` is one whose approval it waits for.
 std::expected<Proposal, Refusal> proposal_to_approve(const Registry& registry, uint64_t id,
                                                      const Caller& caller) {

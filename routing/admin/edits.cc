@@ -14,24 +14,12 @@ namespace {
 
 using nlohmann::json;
 
-std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message, std::string param) {
-  return std::unexpected(Refusal{.kind = kind, .message = std::move(message), .param = std::move(param)});
-}
-
-std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
-  return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(problems)});
-}
-
 std::unexpected<Refusal> unknown(ObjectKind kind, const std::string& name, std::string param) {
   return refuse(Refusal::Kind::unknown_name, fmt::format("There is no {} {}.", to_string(kind), name),
                 std::move(param));
 }
 
 // A body of the registry: it parses.
-json parse(std::string_view text) {
-  return json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
-
 std::string canonical(const json& value) {
   return canonical_text(value.dump(-1, ' ', false, json::error_handler_t::replace)).value_or("null");
 }
@@ -44,7 +32,7 @@ Plan one_change(ObjectKind kind, const std::string& name, std::optional<std::str
 
 // A key's name is its id, which its body holds too.
 std::expected<std::string, Refusal> with_id(const std::string& name, const std::string& body) {
-  json key = parse(body);
+  json key = parse_json(body);
   if (!key.is_object()) return body;  // compile() says so
   if (key.contains("id") && key["id"] != name) {
     return refuse(Refusal::Kind::bad_value,
@@ -64,6 +52,10 @@ std::expected<Plan, Refusal> plan_body(ObjectKind kind, const std::string& name,
 }
 
 }  // namespace
+
+json parse_json(std::string_view text) {
+  return json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
 std::optional<std::string> canonical_text(std::string_view text) {
   auto document = Document::parse(std::string(text), TableFormat::json);
@@ -116,14 +108,14 @@ std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& f
 
 std::string with_rows_of(const std::string& now, const std::optional<std::string>& then,
                          const std::function<bool(std::string_view flag)>& is_meant) {
-  json body = parse(now);
+  json body = parse_json(now);
   if (!body.is_object()) body = json::object();
   const json rows_now = body.contains("flags") && body["flags"].is_object() ? body["flags"] : json::object();
   json rows = json::object();
   for (const auto& [flag, row] : rows_now.items()) {
     if (!is_meant(flag)) rows[flag] = row;
   }
-  const json past = then ? parse(*then) : json();
+  const json past = then ? parse_json(*then) : json();
   if (past.is_object() && past.contains("flags") && past["flags"].is_object()) {
     for (const auto& [flag, row] : past["flags"].items()) {
       if (is_meant(flag)) rows[flag] = row;

@@ -5,6 +5,7 @@
 
 #include <expected>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ std::expected<Plan, Refusal> plan_delete(const Newest& newest, ObjectKind kind, 
 // none.
 std::expected<Plan, Refusal> plan_row(const Newest& newest, const std::string& flag,
                                       const std::string& tenant, const std::string& change);
+
+// A discarded value when it is no JSON.
+nlohmann::json parse_json(std::string_view text);
 
 // JSON in its canonical form; none when it is no JSON, or an object in it has a member twice.
 std::optional<std::string> canonical_text(std::string_view json);

@@ -11,7 +11,7 @@ namespace weir::routing {
 namespace {
 
 constexpr uint64_t kMaxStateBytes = uint64_t{1} << 30;  // kMaxGuardLines of them are less
-constinit core::RateLimitedLog failure_log(1);
+constinit core::RateLimitedLog write_failures(1);
 
 std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
   auto file = core::ReplacementFile::create(path);
@@ -68,7 +68,7 @@ void GuardKeeper::write_in_background() {
         written_ = std::move(text);
         writes_.fetch_add(1, std::memory_order_relaxed);
       } else {
-        failure_log.log(now.now_ns, core::LogLevel::error, "guard_state_not_written",
+        write_failures.log(now.now_ns, core::LogLevel::error, "guard_state_not_written",
                         {{"reason", done.error()}});
       }
     }

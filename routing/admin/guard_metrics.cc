@@ -65,10 +65,6 @@ Budgets budgets_of(const Table& table, const GuardTime& now) {
   return budgets;
 }
 
-double usd(int64_t nano_usd) {
-  return static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd);
-}
-
 void append_budgets(MetricsText& text, const Table& table, const GuardTime& now) {
   const Budgets budgets = budgets_of(table, now);
   const auto gauge_of = [&](std::string_view name, std::string_view help, auto get) {

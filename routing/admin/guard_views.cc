@@ -16,10 +16,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kRateNames[kRateKinds] = {"rps", "rpm", "rph", "rpd", "tpm"};
 
-double usd(int64_t nano_usd) {
-  return static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd);
-}
-
 // A scope's owner by name, and the tenant it belongs to.
 struct Owner {
   std::string_view name;
@@ -130,6 +126,10 @@ Json row_of(const Table& table, const ScopeGuard& guard, const Owner& owner) {
 }
 
 }  // namespace
+
+double usd(int64_t nano_usd) {
+  return static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd);
+}
 
 std::string window_name(uint64_t window_ns) {
   if (window_ns == 0) return "month";

@@ -27,6 +27,7 @@ struct GuardFilter {
 
 // "1h", "month", "ever".
 std::string window_name(uint64_t window_ns);
+double usd(int64_t nano_usd);
 // A rule and its state, as members of the rows below.
 nlohmann::ordered_json budget_rule_view(const BudgetSpec& spec);
 nlohmann::ordered_json budget_state_view(const BudgetView& seen);

@@ -14,10 +14,6 @@
 namespace weir::routing {
 namespace {
 
-std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
-  return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(problems)});
-}
-
 // What makes the newest objects those of `root`.
 RegistryResult<std::vector<ObjectChange>> changes_to(const Newest& newest, simdjson::dom::element root) {
   std::unordered_map<std::string, std::string> wanted[kObjectKindCount];

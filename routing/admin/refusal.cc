@@ -1,6 +1,7 @@
 #include "routing/admin/refusal.h"
 
 #include <array>
+#include <utility>
 
 namespace weir::routing {
 namespace {
@@ -37,6 +38,18 @@ const RefusalRow& describe(Refusal::Kind kind) {
 
 Refusal refusal_of(const RegistryError& error) {
   return {.kind = kind_of(error.kind), .message = error.message, .param = error.object};
+}
+
+std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message, std::string param) {
+  return std::unexpected(Refusal{.kind = kind, .message = std::move(message), .param = std::move(param)});
+}
+
+std::unexpected<Refusal> refuse(std::vector<Problem> problems) {
+  return std::unexpected(Refusal{.kind = Refusal::Kind::problems, .problems = std::move(problems)});
+}
+
+std::unexpected<Refusal> refuse(const RegistryError& error) {
+  return std::unexpected(refusal_of(error));
 }
 
 }  // namespace weir::routing

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,5 +65,10 @@ const RefusalRow& describe(Refusal::Kind kind);
 
 // A failure of the registry as a refusal of the change that met it.
 Refusal refusal_of(const RegistryError& error);
+
+// What a function that may refuse returns.
+std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}, std::string param = {});
+std::unexpected<Refusal> refuse(std::vector<Problem> problems);
+std::unexpected<Refusal> refuse(const RegistryError& error);
 
 }  // namespace weir::routing

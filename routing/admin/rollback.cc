@@ -18,21 +18,9 @@ using nlohmann::json;
 using Scope = Rollback::Scope;
 using Name = std::pair<ObjectKind, std::string>;
 
-constexpr auto kScopes = std::to_array<std::string_view>({"tenant", "flag", "scenario", "all"});
+constexpr auto kRollbackScopes = std::to_array<std::string_view>({"tenant", "flag", "scenario", "all"});
 constexpr std::string_view kAction = "rollback";
 constexpr std::string_view kRestored = "restored_revision";
-
-std::unexpected<Refusal> refuse(Refusal::Kind kind, std::string message = {}, std::string param = {}) {
-  return std::unexpected(Refusal{.kind = kind, .message = std::move(message), .param = std::move(param)});
-}
-
-std::unexpected<Refusal> refuse(const RegistryError& error) {
-  return std::unexpected(refusal_of(error));
-}
-
-json parse(std::string_view text) {
-  return json::parse(text, nullptr, /*allow_exceptions=*/false);
-}
 
 // The text at `member`; empty when it is not there.
 std::string text_at(const json& object, const char* member) {
@@ -55,7 +43,7 @@ void each_text(const json& object, const char* member, Each&& each) {
 // What an object's body names.
 std::vector<Name> references(ObjectKind kind, const std::string& text) {
   std::vector<Name> names;
-  const json body = parse(text);
+  const json body = parse_json(text);
   const auto add = [&](ObjectKind named, std::string name) {
     if (!name.empty()) names.emplace_back(named, std::move(name));
   };
@@ -108,8 +96,8 @@ std::vector<Name> references(ObjectKind kind, const std::string& text) {
 // `then` under the rules for approvals of `now`: a rollback waits for nobody, so it must not take them away.
 std::string with_rules_of(const std::optional<std::string>& now, const std::string& then) {
   if (!now) return then;
-  const json rules = parse(*now);
-  json body = parse(then);
+  const json rules = parse_json(*now);
+  json body = parse_json(then);
   if (!rules.is_object() || !body.is_object() || !rules.contains("approvals")) return then;
   if (body.contains("approvals") && body["approvals"] == rules["approvals"]) return then;
   body["approvals"] = rules["approvals"];
@@ -209,7 +197,7 @@ std::expected<std::vector<ObjectChange>, Refusal> changes_back(const Meant& mean
 // The revision that a rollback went back to; 0 for any other change.
 uint64_t restored_by(const Change& change) {
   if (change.action != kAction) return 0;
-  const json detail = parse(change.detail);
+  const json detail = parse_json(change.detail);
   if (!detail.is_object() || !detail.contains(kRestored) || !detail[kRestored].is_number_unsigned()) return 0;
   return detail[kRestored].get<uint64_t>();
 }
@@ -298,20 +286,20 @@ std::string bundle(const Rollback& rollback, uint64_t revision) {
   if (!rollback.name.empty()) detail["name"] = rollback.name;
   if (!rollback.flag.empty()) detail["flag"] = rollback.flag;
   if (!rollback.note.empty()) detail["note"] = rollback.note;
-  if (!rollback.evidence.empty()) detail["evidence"] = parse(rollback.evidence);
+  if (!rollback.evidence.empty()) detail["evidence"] = parse_json(rollback.evidence);
   return detail.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace
 
 std::string_view to_string(Rollback::Scope scope) {
-  return kScopes[static_cast<size_t>(scope)];
+  return kRollbackScopes[static_cast<size_t>(scope)];
 }
 
 std::optional<Rollback::Scope> parse_rollback_scope(std::string_view text) {
-  const auto found = std::ranges::find(kScopes, text);
-  if (found == kScopes.end()) return std::nullopt;
-  return static_cast<Rollback::Scope>(found - kScopes.begin());
+  const auto found = std::ranges::find(kRollbackScopes, text);
+  if (found == kRollbackScopes.end()) return std::nullopt;
+  return static_cast<Rollback::Scope>(found - kRollbackScopes.begin());
 }
 
 std::expected<Plan, Refusal> plan_rollback(const Rollback& rollback, const Newest& newest) {

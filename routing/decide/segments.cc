@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/ascii.h"
 #include "core/assert.h"
 #include "core/limits.h"
 
@@ -60,17 +61,13 @@ bool test(const ConditionStep& step, const AttributeValues& values) {
   return false;
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 // RFC 8259 section 6: -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? from_chars alone would take "inf" and
 // ".5".
 bool is_json_number(std::string_view text) {
   size_t at = 0;
   const auto digits = [&] {
     const size_t begin = at;
-    while (at < text.size() && is_digit(text[at])) at++;
+    while (at < text.size() && core::is_digit(text[at])) at++;
     return at - begin;
   };
   const auto take = [&](std::string_view any_of) {

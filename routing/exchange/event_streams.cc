@@ -15,7 +15,7 @@ namespace {
 
 using core::ErrorCode;
 
-constexpr uint32_t kHeadRoom = 512;
+constexpr uint32_t kEventHeadRoom = 512;
 constexpr uint32_t kEventRoom = 256;  // two numbers of at most twenty digits, twice, and constants
 constexpr std::string_view kCommentChunk = "3\r\n:\n\n\r\n";
 
@@ -28,9 +28,9 @@ core::Result<void> EventStreams::open(net::ServerSession& session, std::string_v
     return core::fail(ErrorCode::too_many_event_streams);
   }
   core::BumpBlock& memory = shard_.small_bytes();
-  const auto room = memory.room(kHeadRoom);
+  const auto room = memory.room(kEventHeadRoom);
   if (room.empty()) return core::fail(ErrorCode::out_of_buffers);
-  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kHeadRoom});
+  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kEventHeadRoom});
   writer.status_line(200);
   writer.field("content-type", "text/event-stream");
   writer.field("cache-control", "no-store");

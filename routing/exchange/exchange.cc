@@ -17,10 +17,9 @@ namespace {
 using core::ErrorCode;
 
 constexpr uint32_t kConnectGraceMs = 20;
-constexpr uint32_t kHeadRoom = kRequestHeadRoom;
-constexpr uint32_t kFirstScratchBytes = 8192 - kHeadRoom;
+constexpr uint32_t kFirstScratchBytes = 8192 - kRequestHeadRoom;
 // What else the head holds is far smaller than this.
-static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kHeadRoom);
+static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kRequestHeadRoom);
 
 std::string_view upstream_path(Endpoint endpoint) {
   switch (endpoint) {
@@ -237,24 +236,24 @@ core::Result<void> Exchange::render_request(UnitIndex unit_index, ProviderIndex 
   core::Slice& block = out.block;
   PieceList& pieces = out.pieces;
   core::Result<RewriteResult> rewrite = core::fail(ErrorCode::rewrite_too_large);
-  const uint32_t wanted = kHeadRoom + kFirstScratchBytes + prompt_bytes(of_unit.rewrite, values);
+  const uint32_t wanted = kRequestHeadRoom + kFirstScratchBytes + prompt_bytes(of_unit.rewrite, values);
   for (uint64_t size = wanted; !rewrite && size <= core::limits::kMaxRewrittenBytes; size *= 4) {
     block = shard_.loop().buffers().allocate(static_cast<uint32_t>(size));
     if (block.block() == nullptr) {
       rewrite = core::fail(ErrorCode::out_of_buffers);
       break;
     }
-    ScratchWriter scratch({block.mutable_data() + kHeadRoom, block.room() - kHeadRoom});
+    ScratchWriter scratch({block.mutable_data() + kRequestHeadRoom, block.room() - kRequestHeadRoom});
     pieces.clear();
     rewrite = plan_rewrite(inspection, body, of_unit.rewrite, values, scratch, pieces);
     if (!rewrite && rewrite.error().code != ErrorCode::rewrite_too_large) break;
-    block.set_size(kHeadRoom + scratch.size());
+    block.set_size(kRequestHeadRoom + scratch.size());
   }
   if (!rewrite) return std::unexpected(rewrite.error());
   out.usage_hidden = rewrite->usage_hidden;
 
   const Provider& provider = (*now_table.body)[provider_index];
-  char head_bytes[kHeadRoom];
+  char head_bytes[kRequestHeadRoom];
   net::HeadWriter head(head_bytes);
   char target[core::limits::kMaxBasePathBytes + 64];
   const std::string_view path = upstream_path(facts_.endpoint);
@@ -274,7 +273,7 @@ core::Result<void> Exchange::render_request(UnitIndex unit_index, ProviderIndex 
   head.end();
   if (head.overflowed()) return core::fail(ErrorCode::internal);
   out.head_size = static_cast<uint32_t>(head.size());
-  out.head_begin = kHeadRoom - out.head_size;
+  out.head_begin = kRequestHeadRoom - out.head_size;
   std::memcpy(block.mutable_data() + out.head_begin, head_bytes, out.head_size);
   return {};
 }
@@ -304,7 +303,7 @@ void Exchange::send_request(const Inspection& inspection) {
   upstream.send(rendered.block.share(rendered.head_begin, rendered.head_size));
   for (const Piece& piece : rendered.pieces.pieces()) {
     upstream.send(piece.from_body ? request.share(facts_.head_size + piece.offset, piece.size)
-                                  : rendered.block.share(kHeadRoom + piece.offset, piece.size));
+                                  : rendered.block.share(kRequestHeadRoom + piece.offset, piece.size));
   }
   if (shadow_) start_shadow(inspection);
 }

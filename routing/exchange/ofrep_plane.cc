@@ -21,7 +21,7 @@ using core::ErrorCode;
 using net::HeaderId;
 namespace limits = core::limits;
 
-constexpr uint32_t kHeadRoom = 512;
+constexpr uint32_t kOfrepHeadRoom = 512;
 constexpr uint32_t kFirstAnswerBytes = 8 * 1024;  // doubled until the answer fits
 constexpr uint32_t kErrorRoom = 512;              // beside the key, which comes back escaped
 
@@ -147,9 +147,9 @@ void OfrepPlane::answer(net::ServerSession& session, core::Slice body, const net
                         bool tagged, const Record& record) {
   shard_.metrics().evaluations.add();
   core::BumpBlock& memory = shard_.small_bytes();
-  const auto room = memory.room(kHeadRoom);
+  const auto room = memory.room(kOfrepHeadRoom);
   if (room.empty()) return session.abort();
-  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kHeadRoom});
+  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kOfrepHeadRoom});
   std::optional<EntityTag> tag;
   bool unchanged = false;
   if (tagged) {
@@ -191,15 +191,15 @@ void OfrepPlane::answer_error(net::ServerSession& session, const OfrepError& err
   record.status = ofrep_status(error.code);
   core::BumpBlock& memory = shard_.small_bytes();
   const auto body_bytes = static_cast<uint32_t>(kErrorRoom + 2 * error.key.value_or("").size());
-  const auto room = record.status == 0 ? std::span<uint8_t>() : memory.room(kHeadRoom + body_bytes);
+  const auto room = record.status == 0 ? std::span<uint8_t>() : memory.room(kOfrepHeadRoom + body_bytes);
   if (room.empty()) {
     session.abort();
     return shard_.settle(record);
   }
-  ScratchWriter body(room.subspan(kHeadRoom, body_bytes));
+  ScratchWriter body(room.subspan(kOfrepHeadRoom, body_bytes));
   render_ofrep_error(error, body);
   WEIR_ASSERT(!body.overflowed());
-  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kHeadRoom});
+  net::HeadWriter writer({reinterpret_cast<char*>(room.data()), kOfrepHeadRoom});
   writer.status_line(record.status);
   writer.field("content-type", "application/json");
   writer.field("content-length", body.size());

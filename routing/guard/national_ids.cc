@@ -4,18 +4,15 @@
 #include <cstdint>
 #include <span>
 
+#include "core/ascii.h"
+
 namespace weir::routing {
 namespace {
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-char to_upper(char c) {
-  return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
-}
-bool is_letter(char c) {
-  return to_upper(c) >= 'A' && to_upper(c) <= 'Z';
-}
+using core::is_digit;
+using core::is_letter;
+using core::to_upper;
+
 unsigned digit(char c) {
   return static_cast<unsigned>(c - '0');
 }

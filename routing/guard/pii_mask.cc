@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/ascii.h"
 #include "routing/guard/national_ids.h"
 
 namespace weir::routing {
@@ -12,20 +13,13 @@ namespace {
 constexpr size_t kMaxGroups = 9;
 constexpr size_t kMaxCompact = 64;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool is_upper(char c) {
-  return c >= 'A' && c <= 'Z';
-}
+using core::is_digit;
+using core::is_letter;
+using core::is_upper;
+using core::to_lower;
+
 bool is_foreign(char c) {
   return static_cast<unsigned char>(c) >= 0x80;
-}
-char to_lower(char c) {
-  return is_upper(c) ? static_cast<char>(c + 32) : c;
 }
 bool is_joint(char c) {
   return c == ' ' || c == '(' || c == ')';

@@ -9,10 +9,10 @@ namespace {
 constexpr core::SipKey kKey{.low = 0x6f66726570206574, .high = 0x6167206f66207765};
 
 std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t";
-  const size_t begin = text.find_first_not_of(kBlanks);
+  constexpr std::string_view kSpaces = " \t";
+  const size_t begin = text.find_first_not_of(kSpaces);
   if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
+  return text.substr(begin, text.find_last_not_of(kSpaces) + 1 - begin);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace {
 
 using simdjson::SUCCESS;
 using Element = simdjson::dom::element;
-using Names = std::set<std::string, std::less<>>;
+using NameSet = std::set<std::string, std::less<>>;
 
 // A body and its tree; no tree when there is no such object.
 class Body {
@@ -56,8 +56,8 @@ std::string json_of(const std::optional<Element>& element) {
   return element ? canonical_json(*element) : std::string();
 }
 
-Names names_in(const std::optional<Element>& list) {
-  Names names;
+NameSet names_in(const std::optional<Element>& list) {
+  NameSet names;
   simdjson::dom::array array;
   if (!list || list->get_array().get(array) != SUCCESS) return names;
   for (const Element item : array) {
@@ -68,7 +68,7 @@ Names names_in(const std::optional<Element>& list) {
 }
 
 // The first that `larger` has and `smaller` lacks.
-std::string first_missing(const Names& smaller, const Names& larger) {
+std::string first_missing(const NameSet& smaller, const NameSet& larger) {
   for (const std::string& name : larger) {
     if (!smaller.contains(name)) return name;
   }
@@ -77,7 +77,7 @@ std::string first_missing(const Names& smaller, const Names& larger) {
 
 // What `approvals` in the body of a flag or scenario ask for.
 struct Rule {
-  Names causes;
+  NameSet causes;
   std::vector<std::string> by;
   std::string json;  // canonical; empty = none
 };
@@ -115,7 +115,7 @@ void merge_roles(std::vector<std::string>& roles, const std::vector<std::string>
 struct Exposure {
   std::string state = "off";  // of a row that is not there, too
   uint32_t milli_percent = 0;
-  Names segments;
+  NameSet segments;
   uint64_t rpm = UINT64_MAX, total_requests = UINT64_MAX;  // none
   int64_t until_ns = INT64_MAX;
 };
@@ -145,7 +145,7 @@ std::string widening(const Exposure& before, const Exposure& after) {
   const uint32_t percent_before = was_pilot ? before.milli_percent : 0;
   if (after.milli_percent > percent_before)
     return fmt::format("percent {:g} -> {:g}", percent_before / 1000.0, after.milli_percent / 1000.0);
-  const std::string segment = first_missing(was_pilot ? before.segments : Names(), after.segments);
+  const std::string segment = first_missing(was_pilot ? before.segments : NameSet(), after.segments);
   if (!segment.empty()) return fmt::format("segment {} joins", segment);
   if (!was_pilot) return {};
   if (after.rpm > before.rpm) return "limits.rpm is looser";
@@ -204,7 +204,7 @@ class Judge {
     const auto known = flag_rules_.find(flag);
     if (known != flag_rules_.end()) return known->second;
     FlagRules found;
-    Names scenarios;
+    NameSet scenarios;
     for (const When when : {When::before, When::after}) {
       const std::string scenario = text_of(body(ObjectKind::flag, flag, when).at("scenario"));
       if (scenario.empty()) continue;
@@ -262,7 +262,7 @@ class Judge {
     judge_rule(ObjectKind::flag, flag, before, after);
     if (!after || rules_of(flag).rules.empty()) return;
     const std::string scenario = text_of(after.at("scenario"));
-    Names prompts;
+    NameSet prompts;
     if (scenario == text_of(before.at("scenario"))) prompts = prompts_of_flag(before, When::before);
     prompts.merge(prompts_of_scenario(body(ObjectKind::scenario, scenario, When::before), When::before));
     const std::string prompt = first_missing(prompts, prompts_of_flag(after, When::after));
@@ -332,21 +332,21 @@ class Judge {
     });
   }
 
-  void judge_user(const std::string& flag, const Names& used) {
+  void judge_user(const std::string& flag, const NameSet& used) {
     for (const std::string& segment : segments_) {
       if (!used.contains(segment) || !touched_by_segment_.emplace(flag, segment).second) continue;
       add_to_flag(TouchKind::widen, flag, "", fmt::format("segment {} changes", segment));
     }
   }
 
-  void add_prompt_of(const std::optional<Element>& unit, When when, Names& prompts) const {
+  void add_prompt_of(const std::optional<Element>& unit, When when, NameSet& prompts) const {
     if (!unit) return;
     const std::string prompt = text_of(body(ObjectKind::unit, text_of(unit), when).at("prompt"));
     if (!prompt.empty()) prompts.insert(prompt);
   }
 
-  Names prompts_of_flag(const Body& flag, When when) const {
-    Names prompts;
+  NameSet prompts_of_flag(const Body& flag, When when) const {
+    NameSet prompts;
     const auto candidate = flag.at("candidate");
     if (!candidate) return prompts;
     const std::string layered = text_of(Body::member_of(*candidate, "prompt"));
@@ -355,8 +355,8 @@ class Judge {
     return prompts;
   }
 
-  Names prompts_of_scenario(const Body& scenario, When when) const {
-    Names prompts;
+  NameSet prompts_of_scenario(const Body& scenario, When when) const {
+    NameSet prompts;
     add_prompt_of(scenario.at("stable"), when, prompts);
     const auto chain = scenario.at("fallback");
     simdjson::dom::array hops;
@@ -369,7 +369,7 @@ class Judge {
   const ObjectSource& source_;
   std::map<std::pair<ObjectKind, std::string>, const ObjectChange*> changed_;
   std::map<std::string, FlagRules, std::less<>> flag_rules_;
-  Names segments_;  // that change
+  NameSet segments_;  // that change
   std::set<std::pair<std::string, std::string>> touched_by_segment_;
   NeededApprovals needed_;
 };

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "core/ascii.h"
 #include "routing/table/problem.h"
 
 namespace weir::routing {
@@ -17,7 +18,7 @@ namespace {
 using Address = std::array<uint8_t, 16>;
 
 bool is_alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  return core::is_letter(c) || core::is_digit(c);
 }
 
 // An IPv4 address comes out mapped (::ffff:a.b.c.d).

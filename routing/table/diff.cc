@@ -17,12 +17,12 @@ namespace {
 
 using simdjson::SUCCESS;
 using Element = simdjson::dom::element;
-using Object = simdjson::dom::object;
+using JsonObject = simdjson::dom::object;
 
 constexpr size_t kMaxShownBytes = 120;  // of one value, in text
 
 // Members in the order of their names.
-std::vector<std::pair<std::string_view, Element>> sorted_members(Object object) {
+std::vector<std::pair<std::string_view, Element>> sorted_members(JsonObject object) {
   std::vector<std::pair<std::string_view, Element>> members;
   for (const auto [name, value] : object) members.emplace_back(name, value);
   std::ranges::stable_sort(members, {}, &std::pair<std::string_view, Element>::first);
@@ -31,7 +31,7 @@ std::vector<std::pair<std::string_view, Element>> sorted_members(Object object) 
 
 // Recursion is bounded by the parser's depth.
 void diff_values(const Path& path, Element before, Element after, std::vector<MemberChange>& changes) {
-  Object old_object, new_object;
+  JsonObject old_object, new_object;
   const bool both =
       before.get_object().get(old_object) == SUCCESS && after.get_object().get(new_object) == SUCCESS;
   if (!both) {
@@ -73,13 +73,13 @@ std::string shown(std::string_view json) {
   return text.substr(0, end) + "…";
 }
 
-struct Key {
+struct ObjectKey {
   ObjectKind kind;
   std::string name;
-  friend bool operator==(const Key&, const Key&) = default;
+  friend bool operator==(const ObjectKey&, const ObjectKey&) = default;
 };
-struct KeyHash {
-  size_t operator()(const Key& key) const {
+struct ObjectKeyHash {
+  size_t operator()(const ObjectKey& key) const {
     return std::hash<std::string>()(key.name) * kObjectKindCount + std::to_underlying(key.kind);
   }
 };
@@ -104,8 +104,8 @@ std::vector<MemberChange> diff_object(const ObjectChange& change) {
 }
 
 std::vector<ObjectChange> diff_documents(Element before, Element after) {
-  std::unordered_map<Key, std::string, KeyHash> old_bodies;
-  std::vector<Key> old_order;
+  std::unordered_map<ObjectKey, std::string, ObjectKeyHash> old_bodies;
+  std::vector<ObjectKey> old_order;
   split_document(before, [&](const ObjectView& object) {
     const auto [at, is_new] = old_bodies.try_emplace({object.kind, std::string(object.name)}, object.body);
     if (is_new) old_order.push_back(at->first);
@@ -123,7 +123,7 @@ std::vector<ObjectChange> diff_documents(Element before, Element after) {
     }
     if (known) old_bodies.erase(at);
   });
-  for (const Key& key : old_order) {
+  for (const ObjectKey& key : old_order) {
     const auto at = old_bodies.find(key);
     if (at == old_bodies.end()) continue;
     found[std::to_underlying(key.kind)].push_back(

@@ -1,15 +1,9 @@
 #include "routing/table/name_index.h"
 
+#include "core/fold.h"
+
 namespace weir::routing {
 namespace {
-
-__extension__ using Wide = unsigned __int128;
-
-// Folded 64 x 64 -> 128 bit multiplication: every input bit reaches every output bit.
-uint64_t fold(uint64_t a, uint64_t b) {
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
 
 template <typename Word>
 uint64_t load(const char* from) {
@@ -32,7 +26,7 @@ uint64_t hash_name(std::string_view name) {
   if (length >= 8) {
     size_t left = length;
     for (; left > 16; left -= 16, p += 16)
-      state = fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
+      state = core::fold(load<uint64_t>(p) ^ kSecond, load<uint64_t>(p + 8) ^ state);
     const char* end = name.data() + length;
     // The last 1..16 bytes, overlapping what came before where fewer are left.
     low = load<uint64_t>(length >= 16 ? end - 16 : name.data());
@@ -44,13 +38,13 @@ uint64_t hash_name(std::string_view name) {
     const auto byte = [&](size_t at) { return static_cast<uint64_t>(static_cast<unsigned char>(p[at])); };
     low = byte(0) << 16 | byte(length / 2) << 8 | byte(length - 1);
   }
-  return fold(fold(low ^ kSecond, high ^ state), kFirst ^ length);
+  return core::fold(core::fold(low ^ kSecond, high ^ state), kFirst ^ length);
 }
 
 uint64_t hash_digest(const Digest& digest) {
   std::array<uint64_t, 4> words;
   std::memcpy(words.data(), digest.data(), digest.size());
-  return fold(fold(words[0] ^ kFirst, words[1] ^ kSecond) ^ words[2], words[3] ^ kFirst);
+  return core::fold(core::fold(words[0] ^ kFirst, words[1] ^ kSecond) ^ words[2], words[3] ^ kFirst);
 }
 
 }  // namespace weir::routing

@@ -13,12 +13,12 @@ namespace {
 
 using Element = simdjson::dom::element;
 
-struct Names {
+struct KindNames {
   std::string_view singular, plural;
 };
 
 // By ObjectKind.
-constexpr Names kNames[] = {
+constexpr KindNames kNames[] = {
     {"settings", "settings"}, {"provider", "providers"},   {"model", "models"},     {"prompt", "prompts"},
     {"unit", "units"},        {"attribute", "attributes"}, {"segment", "segments"}, {"scenario", "scenarios"},
     {"flag", "flags"},        {"tenant", "tenants"},       {"key", "keys"},

@@ -6,21 +6,18 @@
 #include <cmath>
 #include <utility>
 
+#include "core/ascii.h"
 #include "core/assert.h"
 
 namespace weir::routing {
 namespace {
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 // Takes exactly `count` digits off the front of `text`.
 std::optional<int64_t> take_digits(std::string_view& text, size_t count) {
   if (text.size() < count) return std::nullopt;
   int64_t value = 0;
   for (size_t i = 0; i < count; i++) {
-    if (!is_digit(text[i])) return std::nullopt;
+    if (!core::is_digit(text[i])) return std::nullopt;
     value = value * 10 + (text[i] - '0');
   }
   text.remove_prefix(count);
@@ -38,7 +35,7 @@ std::optional<int64_t> take_fraction(std::string_view& text) {
   if (!take(text, '.')) return 0;
   int64_t value = 0;
   size_t count = 0;
-  for (; count < text.size() && is_digit(text[count]); count++) {
+  for (; count < text.size() && core::is_digit(text[count]); count++) {
     if (count == 9) return std::nullopt;
     value = value * 10 + (text[count] - '0');
   }

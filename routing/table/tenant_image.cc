@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "core/fold.h"
 #include "routing/table/block.h"
 #include "routing/table/name_index.h"
 
@@ -37,13 +38,6 @@ struct Header {
 };
 static_assert(sizeof(Header) == 2 * kLineBytes && std::has_unique_object_representations_v<Header>);
 
-__extension__ using Wide = unsigned __int128;
-
-uint64_t fold(uint64_t a, uint64_t b) {
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-}
-
 // A checksum over lines, in four lanes so that it is as fast as memory. Finds damage.
 class LineChecksum {
  public:
@@ -53,14 +47,14 @@ class LineChecksum {
       std::memcpy(words.data(), &line, kLineBytes);
       for (size_t i = 0; i < words.size(); i++) {
         uint64_t& lane = lanes_[i % lanes_.size()];
-        lane = fold(lane ^ words[i], 0x9e3779b97f4a7c15) + words[i];
+        lane = core::fold(lane ^ words[i], 0x9e3779b97f4a7c15) + words[i];
       }
     }
     count_ += lines.size();
   }
   uint64_t value() const {
     uint64_t sum = count_;
-    for (const uint64_t lane : lanes_) sum = fold(sum ^ lane, 0xd1b54a32d192ed03) + lane;
+    for (const uint64_t lane : lanes_) sum = core::fold(sum ^ lane, 0xd1b54a32d192ed03) + lane;
     return sum;
   }
 
@@ -76,7 +70,7 @@ uint64_t checksum_of(Header header) {
 }
 
 uint64_t hash_origin(const TenantImageOrigin& origin) {
-  return fold(hash_name(origin.build), 0x9e3779b97f4a7c15) ^ hash_name(origin.registry);
+  return core::fold(hash_name(origin.build), 0x9e3779b97f4a7c15) ^ hash_name(origin.registry);
 }
 
 std::span<const BlockLine> lines_of(const BlockPtr& block) {

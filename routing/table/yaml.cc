@@ -11,18 +11,15 @@
 #include <spanstream>
 #include <utility>
 
+#include "core/ascii.h"
 #include "core/limits.h"
 #include "routing/table/canonical_json.h"
 
 namespace weir::routing {
 namespace {
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
 size_t count_digits(std::string_view text) {
-  return static_cast<size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
+  return static_cast<size_t>(std::ranges::find_if_not(text, core::is_digit) - text.begin());
 }
 
 // [-+]?[0-9]+ without its sign's plus and without leading zeros; empty if it is something else.

@@ -81,7 +81,7 @@ std::string numbered(size_t size) {
 
 enum class Buffers { incremental, whole };
 
-class IoTest : public testing::TestWithParam<Buffers> {
+class IoTest : public ::testing::TestWithParam<Buffers> {
  protected:
   void TearDown() override {
     for (const int descriptor : open_) ::close(descriptor);
@@ -145,7 +145,7 @@ class IoTest : public testing::TestWithParam<Buffers> {
   std::vector<int> open_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Rings, IoTest, testing::Values(Buffers::incremental, Buffers::whole),
+INSTANTIATE_TEST_SUITE_P(Rings, IoTest, ::testing::Values(Buffers::incremental, Buffers::whole),
                          [](const auto& suite) {
                            return suite.param == Buffers::incremental ? "Incremental" : "Whole";
                          });

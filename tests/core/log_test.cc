@@ -12,7 +12,7 @@
 namespace weir::core {
 namespace {
 
-class LogTest : public testing::Test {
+class LogTest : public ::testing::Test {
  protected:
   LogTest() {
     lines.clear();
@@ -148,7 +148,7 @@ TEST_F(LogTest, LimitsACallSiteOverAllThreads) {
 }
 
 TEST(LogToStderr, WritesWholeLinesFromSeveralThreads) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([i] {
@@ -156,7 +156,7 @@ TEST(LogToStderr, WritesWholeLinesFromSeveralThreads) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  const std::string output = testing::internal::GetCapturedStderr();
+  const std::string output = ::testing::internal::GetCapturedStderr();
   size_t count = 0;
   for (size_t begin = 0; begin < output.size(); ++count) {
     const size_t end = output.find('\n', begin);

@@ -16,7 +16,7 @@
 namespace weir::core {
 namespace {
 
-class LoopTest : public testing::Test {
+class LoopTest : public ::testing::Test {
  protected:
   std::unique_ptr<Loop> loop = tests::ring_or_skip(Loop::create());
 };

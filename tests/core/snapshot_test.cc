@@ -35,7 +35,7 @@ struct Table {
   static inline std::atomic<int> alive{0};
 };
 
-class SnapshotTest : public testing::Test {
+class SnapshotTest : public ::testing::Test {
  protected:
   SnapshotTest() {
     for (size_t i = 0; i < 2; ++i) readers.push_back(std::make_unique<SnapshotReader<Table>>(publisher, i));

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kStart = 1'234'567'890'123'456;  // not on a tick
 
-class TimerWheelTest : public testing::Test {
+class TimerWheelTest : public ::testing::Test {
  protected:
   // A timer with a name; what fires is written down.
   struct Item {

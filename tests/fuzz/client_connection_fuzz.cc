@@ -14,10 +14,10 @@ namespace {
 
 // What a request asks for, without what the gateway is there to change.
 nlohmann::json asked(const std::string& body) {
-  auto json = nlohmann::json::parse(with_small_numbers(body), nullptr, false);
-  if (!json.is_object()) return {};
-  for (const char* changed : {"model", "temperature", "stream_options"}) json.erase(changed);
-  return json;
+  auto members = nlohmann::json::parse(with_small_numbers(body), nullptr, false);
+  if (!members.is_object()) return {};
+  for (const char* changed : {"model", "temperature", "stream_options"}) members.erase(changed);
+  return members;
 }
 
 bool has_key(const SlowHead& head) {

@@ -116,7 +116,7 @@ class Mutator {
   std::mt19937 random_{7};
 };
 
-class FuzzCorpus : public testing::TestWithParam<Target> {};
+class FuzzCorpus : public ::testing::TestWithParam<Target> {};
 
 TEST_P(FuzzCorpus, HoldsOnEverySeed) {
   const std::vector<Bytes> seeds = seeds_of(GetParam().name);
@@ -138,7 +138,7 @@ std::vector<Target> honest_targets() {
   return honest;
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, FuzzCorpus, testing::ValuesIn(honest_targets()),
+INSTANTIATE_TEST_SUITE_P(Targets, FuzzCorpus, ::testing::ValuesIn(honest_targets()),
                          [](const auto& target) { return std::string(target.param.name); });
 
 TEST(FuzzCanary, IsFoundFromSeedsThatDoNotFail) {
@@ -150,9 +150,9 @@ TEST(FuzzCanary, IsFoundFromSeedsThatDoNotFail) {
   Mutator mutator(seeds);
   bool found = false;
   for (int i = 0; i < kMutations && !found; ++i) {
-    testing::TestPartResultArray results;
-    testing::ScopedFakeTestPartResultReporter reporter(
-        testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+    ::testing::TestPartResultArray results;
+    ::testing::ScopedFakeTestPartResultReporter reporter(
+        ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
     run_on(*canary, mutator.next());
     found = results.size() > 0;
   }

@@ -16,5 +16,5 @@ WEIR_FUZZ_TARGET(decide) {
     more ^= more << 5;
     return more % bound;
   });
-  for (int kills = 0; kills < 3 && !testing::Test::HasFatalFailure(); ++kills) world.check(4);
+  for (int kills = 0; kills < 3 && !::testing::Test::HasFatalFailure(); ++kills) world.check(4);
 }

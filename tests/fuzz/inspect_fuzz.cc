@@ -212,7 +212,7 @@ WEIR_FUZZ_TARGET(inspect) {
     return;
   }
   EXPECT_EQ(slow.refused, "") << text;
-  const testing::ScopedTrace trace(__FILE__, __LINE__, std::string(text));
+  const ::testing::ScopedTrace trace(__FILE__, __LINE__, std::string(text));
   fuzz::Comparison(text, **outcome, slow).run();
   const std::string small = fuzz::with_small_numbers(text);
   fuzz::expect_dom_agrees(**outcome, small);

@@ -56,7 +56,7 @@ struct Client final : net::ClientSessionOwner, net::ResponseHandler {
   ClientSession session;
 };
 
-class ClientSessionTest : public testing::Test {
+class ClientSessionTest : public ::testing::Test {
  protected:
   void open() {
     client.session.open(listener.address(), nullptr, {});

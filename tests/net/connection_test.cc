@@ -56,7 +56,7 @@ struct Watched : net::ConnectionHandler {
   Connection connection;
 };
 
-class ConnectionTest : public testing::Test {
+class ConnectionTest : public ::testing::Test {
  protected:
   // `watched` adopts the accepted end of a new connection; the other end is returned.
   std::unique_ptr<Peer> adopt(Watched& watched, int receive_buffer = 0) {

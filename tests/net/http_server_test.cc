@@ -9,7 +9,7 @@ namespace {
 
 using core::ErrorCode;
 
-class HttpServerTest : public testing::Test {
+class HttpServerTest : public ::testing::Test {
  protected:
   std::unique_ptr<core::Loop> loop = make_loop();
 };
@@ -138,11 +138,11 @@ TEST_F(HttpServerTest, AcceptsAgainAfterTheProcessRanOutOfDescriptors) {
   rlimit files{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
   const rlimit none{3, files.rlim_max};
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
   loop->turn(0);  // the kernel takes the limit of the moment in which accept is armed, and fails at once
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("accept_failed"), std::string::npos);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("accept_failed"), std::string::npos);
   Peer client = Peer::connect(echo.port);  // waits in the backlog
   client.write_some(post("after"));
   run_for(*loop, std::chrono::milliseconds(20));
@@ -262,7 +262,7 @@ TEST_F(HttpServerTest, ListensOnSeveralSockets) {
 
 TEST_F(HttpServerTest, ListensOnAUnixSocket) {
   EchoServer echo(*loop);
-  const std::string path = testing::TempDir() + "weir-http-" + std::to_string(::getpid()) + ".sock";
+  const std::string path = ::testing::TempDir() + "weir-http-" + std::to_string(::getpid()) + ".sock";
   echo.server.listen(core::listen_unix(path, 0600).value());
   const auto address = core::SocketAddress::unix_path(path).value();
   const int raw = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

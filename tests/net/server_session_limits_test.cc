@@ -10,7 +10,7 @@ namespace limits = core::limits;
 
 constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nhost: test\r\n\r\n";
 
-class ServerSessionLimitsTest : public testing::Test {
+class ServerSessionLimitsTest : public ::testing::Test {
  protected:
   // Sends `text`, expects `status` and the connection to end, and nothing to have reached the handler.
   void expect_refusal(std::string_view text, int status, ErrorCode code) {
@@ -211,8 +211,8 @@ TEST_F(ServerSessionLimitsTest, GivesAnAnswerAllTheTimeItNeeds) {
 
 // ---- with receive memory of two small blocks, whole and incremental ----
 
-class SmallReceiveMemoryTest : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Rings, SmallReceiveMemoryTest, testing::Bool(),
+class SmallReceiveMemoryTest : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Rings, SmallReceiveMemoryTest, ::testing::Bool(),
                          [](const auto& suite) { return suite.param ? "Incremental" : "Whole"; });
 
 TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {

@@ -3,7 +3,7 @@
 #include "tests/net/net_fixture.h"
 #include "tests/support/test_certificates.h"
 
-namespace weir::tests {
+namespace weir::tests::server_session_test {
 namespace {
 
 using core::ErrorCode;
@@ -11,7 +11,7 @@ namespace limits = core::limits;
 
 constexpr std::string_view kGet = "GET /a HTTP/1.1\r\nhost: test\r\n\r\n";
 
-class ServerSessionTest : public testing::Test {
+class ServerSessionTest : public ::testing::Test {
  protected:
   bool all_closed() {
     return run_until(*loop, [&] { return echo.server.connections() == 0; });
@@ -412,4 +412,4 @@ TEST(ServerSessionTls, EchoesOverTls) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::server_session_test

@@ -79,7 +79,7 @@ struct Request final : net::UpstreamWaiter, net::ResponseHandler {
   std::function<void()> when_refused;
 };
 
-class UpstreamPoolTest : public testing::Test {
+class UpstreamPoolTest : public ::testing::Test {
  protected:
   UpstreamPoolTest() {
     addresses.list = {listener.address()};

@@ -319,7 +319,7 @@ TEST(SimulatedExchange, LosesNothingToShortTransfersAndRearming) {
   for (uint64_t seed = 1; seed <= 1000; ++seed) {
     const Outcome outcome = simulate(seed, faults);
     EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
-    if (testing::Test::HasFailure()) return;
+    if (::testing::Test::HasFailure()) return;
   }
 }
 
@@ -330,7 +330,7 @@ TEST(SimulatedExchange, LargeAnswersLeaveTheirConnectionUsable) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     const Outcome outcome = simulate(seed, faults, {.padding = 700'000});
     EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
-    if (testing::Test::HasFailure()) return;
+    if (::testing::Test::HasFailure()) return;
   }
 }
 
@@ -341,7 +341,7 @@ TEST(SimulatedExchange, StreamsWithCarriageReturnsAreCompleteHoweverTheyAreCut) 
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     const Outcome outcome = simulate(seed, faults, {.line_end = "\r\n"});
     EXPECT_EQ(outcome.whole, kClients * kRequestsPerClient) << "seed " << seed;
-    if (testing::Test::HasFailure()) return;
+    if (::testing::Test::HasFailure()) return;
   }
 }
 
@@ -362,7 +362,7 @@ TEST(SimulatedExchange, EveryRequestEndsUnderResetsAndRefusals) {
     cut += outcome.cut;
     errors += outcome.errors;
     whole += outcome.whole;
-    if (testing::Test::HasFailure()) return;
+    if (::testing::Test::HasFailure()) return;
   }
   // The faults did bite, and most requests were answered all the same.
   EXPECT_GT(cut, 0);

@@ -26,8 +26,8 @@ typename Made::value_type ring_or_skip(Made made) {
     ADD_FAILURE() << made.error();
   }
   // GoogleTest takes this one for "reported already".
-  throw testing::AssertionException(
-      testing::TestPartResult(testing::TestPartResult::kSkip, nullptr, 0, made.error().c_str()));
+  throw ::testing::AssertionException(
+      ::testing::TestPartResult(::testing::TestPartResult::kSkip, nullptr, 0, made.error().c_str()));
 }
 
 }  // namespace weir::tests

@@ -8,7 +8,7 @@
 #include "tools/weirctl/command_line.h"
 #include "tools/weirctl/terminal_text.h"
 
-namespace weir::tools {
+namespace weir::tools::completion_test {
 namespace {
 
 using ::testing::Contains;
@@ -118,4 +118,4 @@ TEST(Help, TeachesEveryCommandWithExamplesInEightyColumns) {
 }
 
 }  // namespace
-}  // namespace weir::tools
+}  // namespace weir::tools::completion_test

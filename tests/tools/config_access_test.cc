@@ -21,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-using Peer = AccessRules::Peer;
+using AskingPeer = AccessRules::Peer;
 using Who = AccessRules::Who;
 
 constexpr std::string_view kHash =
@@ -63,8 +63,8 @@ TEST(ConfigRegistry, IsAFileUnlessToldOtherwise) {
 TEST(ConfigAccess, RootAndWeirsOwnUserAreAdminsAndOthersOnlyLook) {
   const AccessRules access = accept("").access;
   EXPECT_THAT(access.peers,
-              ElementsAre(Peer{Role::admin, Who::user, 0}, Peer{Role::admin, Who::user, ::geteuid()},
-                          Peer{Role::viewer, Who::everybody, 0}));
+              ElementsAre(AskingPeer{Role::admin, Who::user, 0}, AskingPeer{Role::admin, Who::user, ::geteuid()},
+                          AskingPeer{Role::viewer, Who::everybody, 0}));
   EXPECT_THAT(access.user_names, Contains(std::pair<uint32_t, std::string>(0, "root")));
   EXPECT_TRUE(access.tokens.empty());
 }
@@ -74,13 +74,13 @@ TEST(ConfigAccess, RolesNameUsersAndGroups) {
                                  "admin: { roles: { admin: [\"user:root\"], operator: [\"uid:1001\", "
                                  "\"group:root\"], approver: [\"gid:4\"] } }\n")
                                  .access;
-  EXPECT_THAT(access.peers, ::testing::UnorderedElementsAre(Peer{Role::viewer, Who::everybody, 0},
-                                                            Peer{Role::operator_role, Who::user, 1001},
-                                                            Peer{Role::operator_role, Who::group, 0},
-                                                            Peer{Role::approver, Who::group, 4},
-                                                            Peer{Role::admin, Who::user, 0}));
+  EXPECT_THAT(access.peers, ::testing::UnorderedElementsAre(AskingPeer{Role::viewer, Who::everybody, 0},
+                                                            AskingPeer{Role::operator_role, Who::user, 1001},
+                                                            AskingPeer{Role::operator_role, Who::group, 0},
+                                                            AskingPeer{Role::approver, Who::group, 4},
+                                                            AskingPeer{Role::admin, Who::user, 0}));
   EXPECT_THAT(accept("admin: { roles: { viewer: [] } }\n").access.peers,
-              Not(Contains(Peer{Role::viewer, Who::everybody, 0})))
+              Not(Contains(AskingPeer{Role::viewer, Who::everybody, 0})))
       << "an empty list takes a default away";
 }
 

@@ -6,7 +6,7 @@
 #include "core/limits.h"
 #include "tests/support/process.h"
 
-namespace weir::tools {
+namespace weir::tools::config_test {
 namespace {
 
 using ::testing::AllOf;
@@ -285,4 +285,4 @@ TEST(Config, KnowsThreeKindsOfAccessLog) {
 }
 
 }  // namespace
-}  // namespace weir::tools
+}  // namespace weir::tools::config_test

@@ -20,7 +20,7 @@
 #include "tests/support/sanitized.h"
 #include "tools/weir/environment.h"
 
-namespace weir::tools {
+namespace weir::tools::sandbox_test {
 namespace {
 
 using ::testing::ExitedWithCode;
@@ -197,4 +197,4 @@ TEST(WipedEnvironment, AnswersFromACopyOnly) {
 }
 
 }  // namespace
-}  // namespace weir::tools
+}  // namespace weir::tools::sandbox_test

@@ -6,7 +6,6 @@
 namespace weir::tools {
 namespace {
 
-constexpr size_t kExampleBytes = 300;
 
 std::string_view text_of(std::span<const uint8_t> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

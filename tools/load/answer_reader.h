@@ -19,6 +19,8 @@
 
 namespace weir::tools {
 
+constexpr size_t kExampleBytes = 300;  // of an answer, in a report
+
 // What was wrong with an answer; the names are the report's.
 enum class Verdict : uint8_t {
   ok,

@@ -14,7 +14,6 @@ namespace {
 
 constexpr uint32_t kOpenAtOnce = 128;            // a burst of thousands would overflow the backlog
 constexpr uint32_t kRefusedOpensToGiveUp = 256;  // in a row, before the first that worked
-constexpr size_t kExampleBytes = 300;
 
 uint64_t nanoseconds(double seconds) {
   return static_cast<uint64_t>(seconds * 1e9);

@@ -26,7 +26,7 @@ namespace weir::tools {
 namespace {
 
 constexpr const char* kReadyVariable = "WEIR_READY_FD";
-constexpr int kFirstDescriptor = 3;
+constexpr int kFirstPassed = 3;
 constexpr size_t kMaxMessageBytes = 256;
 
 // To the launcher: a socket's name with its descriptor; kStart and a number, with the descriptor on which the successor
@@ -134,12 +134,12 @@ class LauncherProcess {
   // The sockets become descriptors 3, 4, ...; they may be anywhere now, also in each other's place.
   [[noreturn]] void become_successor(int ready) {
     descriptors_.push_back(ready);
-    const auto end = static_cast<int>(kFirstDescriptor + descriptors_.size());
+    const auto end = static_cast<int>(kFirstPassed + descriptors_.size());
     for (int& descriptor : descriptors_) {
       descriptor = ::fcntl(descriptor, F_DUPFD_CLOEXEC, end);
       if (descriptor < 0) fail("cannot pass the sockets on");
     }
-    int place = kFirstDescriptor;
+    int place = kFirstPassed;
     for (const int descriptor : descriptors_) {
       if (::dup2(descriptor, place++) < 0) fail("cannot pass the sockets on");
     }
@@ -211,9 +211,9 @@ std::unique_ptr<Launcher> Launcher::fork_now(char** arguments, LauncherPatience 
     // Signals to the whole group (Ctrl-C, a service manager) are the gateway's business: its end is ours.
     ::prctl(PR_SET_NAME, "weir launcher");
     ::prctl(PR_SET_DUMPABLE, 0);  // its environment holds what the gateway's does not any more
-    const int channel = ::dup2(ends[1], kFirstDescriptor);
+    const int channel = ::dup2(ends[1], kFirstPassed);
     ::fcntl(channel, F_SETFD, FD_CLOEXEC);
-    ::syscall(SYS_close_range, kFirstDescriptor + 1, ~0u, 0);
+    ::syscall(SYS_close_range, kFirstPassed + 1, ~0u, 0);
     LauncherProcess(channel, arguments, std::string(program.data(), static_cast<size_t>(size)), before).run();
   }
   const int error = errno;

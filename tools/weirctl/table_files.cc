@@ -59,7 +59,7 @@ std::expected<std::vector<std::string>, std::string> files_in(const std::string&
 }
 
 // Comments and blank lines alone: a file that somebody has prepared.
-bool says_nothing(std::string_view text) {
+bool is_comment_only(std::string_view text) {
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
@@ -103,7 +103,7 @@ class Folder {
     auto text = read_file(file);
     if (!text) return text.error();
     const auto format = routing::detect_format(file, *text);
-    if (format == routing::TableFormat::yaml && says_nothing(*text)) return std::nullopt;
+    if (format == routing::TableFormat::yaml && is_comment_only(*text)) return std::nullopt;
     auto document = routing::Document::parse(*std::move(text), format);
     if (!document) return fmt::format("{}: {}", file, routing::to_string(document.error().front()));
     if (auto problem = misshapen(document->root())) return fmt::format("{}: {}", file, *problem);

@@ -148,8 +148,8 @@ TEST(ChunkedDecoder, RefusesMalformedChunksInBothDirections) {
       "5 a\r\nhello\r\n0\r\n\r\n",
   };
   for (const std::string& text : cases) {
-    EXPECT_EQ(decode_request(text), "bad_chunk") << testing::PrintToString(text);
-    EXPECT_EQ(decode_response(text), "upstream_malformed") << testing::PrintToString(text);
+    EXPECT_EQ(decode_request(text), "bad_chunk") << ::testing::PrintToString(text);
+    EXPECT_EQ(decode_response(text), "upstream_malformed") << ::testing::PrintToString(text);
   }
 }
 
@@ -179,7 +179,7 @@ TEST(ChunkedDecoder, RefusesMalformedTrailersInResponses) {
        {"0\r\nA b\r\n\r\n"s, "0\r\nA : b\r\n\r\n"s, "0\r\n: b\r\n\r\n"s, "0\r\n A: b\r\n\r\n"s,
         "0\r\nA: b\n\r\n"s, "0\r\nA: b\r\r\n\r\n"s, "0\r\nA: b\rc\r\n\r\n"s, "0\r\nA\r\n\r\n"s,
         "0\r\nA: \0\r\n\r\n"s, "0\r\nA: b\r\n c\r\n\r\n"s})
-    EXPECT_EQ(decode_response(text), "upstream_malformed") << testing::PrintToString(text);
+    EXPECT_EQ(decode_response(text), "upstream_malformed") << ::testing::PrintToString(text);
 }
 
 TEST(ChunkedDecoder, HoldsToMaxChunkLineBytes) {

@@ -282,7 +282,7 @@ const std::vector<BadRequest>& corpus() {
 
 TEST(RequestCorpus, RefusesEveryBadHeadForItsReason) {
   for (const BadRequest& bad : corpus())
-    EXPECT_EQ(parse_request(bad.text), verdict_of(bad.code)) << testing::PrintToString(bad.text);
+    EXPECT_EQ(parse_request(bad.text), verdict_of(bad.code)) << ::testing::PrintToString(bad.text);
 }
 
 TEST(RequestCorpus, IsLargeAndWithoutRepetition) {
@@ -297,7 +297,7 @@ TEST(RequestCorpus, IsRefusedJustTheSameWithABodyBehind) {
   for (const BadRequest& bad : corpus()) {
     const std::string text = bad.text + "0\r\n\r\nGET /admin HTTP/1.1\r\nHost: gateway\r\n\r\n";
     EXPECT_EQ(parse_at(RequestHeadParser(), text, {text.size()}), verdict_of(bad.code))
-        << testing::PrintToString(bad.text);
+        << ::testing::PrintToString(bad.text);
   }
 }
 
@@ -321,7 +321,7 @@ TEST(RequestCorpus, FaultsOfFieldsAreRefusedInResponsesToo) {
     if (first_line > bad.text.find_first_of("\r\n")) continue;  // the fault is in the request line
     const std::string text = "HTTP/1.1 200 OK\r\n" + bad.text.substr(first_line + 11);
     EXPECT_EQ(parse_response(text), verdict_of(ErrorCode::upstream_malformed))
-        << testing::PrintToString(text);
+        << ::testing::PrintToString(text);
   }
 }
 

@@ -15,12 +15,12 @@ using net::TlsClientContext;
 using net::TlsPeer;
 using net::TlsServerContext;
 using net::TlsVersion;
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-class TlsClientContextTest : public testing::Test {
+class TlsClientContextTest : public ::testing::Test {
  protected:
   std::shared_ptr<const TlsServerContext> serve(const LeafOptions& leaf) {
     return TlsServerContext::load({.certificates = {authority_.issue(leaf)}, .ticket_keys = keys_}).value();
@@ -137,14 +137,14 @@ TEST_F(TlsClientContextTest, RefusesAnExpiredCertificate) {
 
 // ---- resumption ------------------------------------------------------------------------------------------
 
-class TlsResumptionTest : public TlsClientContextTest, public testing::WithParamInterface<TlsVersion> {
+class TlsResumptionTest : public TlsClientContextTest, public ::testing::WithParamInterface<TlsVersion> {
  protected:
   void SetUp() override { only(GetParam(), client_); }
   static constexpr TlsPeer kPeer{.host = "api.test", .port = 443};
 };
 
 INSTANTIATE_TEST_SUITE_P(Versions, TlsResumptionTest,
-                         testing::Values(TlsVersion::tls_1_2, TlsVersion::tls_1_3), [](const auto& version) {
+                         ::testing::Values(TlsVersion::tls_1_2, TlsVersion::tls_1_3), [](const auto& version) {
                            return version.param == TlsVersion::tls_1_2 ? "Tls12" : "Tls13";
                          });
 

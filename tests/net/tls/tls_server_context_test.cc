@@ -19,12 +19,12 @@ namespace {
 
 using net::TlsServerContext;
 using net::TlsServerOptions;
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-class TlsServerContextTest : public testing::Test {
+class TlsServerContextTest : public ::testing::Test {
  protected:
   static std::vector<std::string> problems(const TlsServerOptions& options) {
     const auto loaded = TlsServerContext::load(options);

@@ -14,7 +14,7 @@
 
 namespace weir::tests {
 
-class TlsSessionTest : public testing::Test {
+class TlsSessionTest : public ::testing::Test {
  protected:
   static void only(net::TlsVersion version, const std::shared_ptr<net::TlsClientContext>& client) {
     SSL_CTX_set_max_proto_version(client->context(),

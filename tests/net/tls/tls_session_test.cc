@@ -21,7 +21,7 @@ enum class Cut { whole, byte_by_byte, random };
 // ---- both versions, every way the transport may cut ------------------------------------------------------
 
 class TlsTransferTest : public TlsSessionTest,
-                        public testing::WithParamInterface<std::tuple<TlsVersion, Cut>> {
+                        public ::testing::WithParamInterface<std::tuple<TlsVersion, Cut>> {
  protected:
   void SetUp() override { only(std::get<0>(GetParam()), client_); }
 
@@ -38,15 +38,15 @@ class TlsTransferTest : public TlsSessionTest,
   }
 };
 
-std::string name_of(const testing::TestParamInfo<std::tuple<TlsVersion, Cut>>& info) {
+std::string name_of(const ::testing::TestParamInfo<std::tuple<TlsVersion, Cut>>& info) {
   constexpr const char* kCuts[] = {"Whole", "ByteByByte", "Random"};
   const auto [version, cut] = info.param;
   return std::string(version == TlsVersion::tls_1_2 ? "Tls12" : "Tls13") + kCuts[static_cast<int>(cut)];
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuts, TlsTransferTest,
-                         testing::Combine(testing::Values(TlsVersion::tls_1_2, TlsVersion::tls_1_3),
-                                          testing::Values(Cut::whole, Cut::byte_by_byte, Cut::random)),
+                         ::testing::Combine(::testing::Values(TlsVersion::tls_1_2, TlsVersion::tls_1_3),
+                                          ::testing::Values(Cut::whole, Cut::byte_by_byte, Cut::random)),
                          name_of);
 
 TEST_P(TlsTransferTest, ShakesHandsAndNegotiates) {
@@ -55,7 +55,7 @@ TEST_P(TlsTransferTest, ShakesHandsAndNegotiates) {
     EXPECT_EQ(end->session->version(), std::get<0>(GetParam()));
     EXPECT_EQ(end->session->alpn(), "http/1.1");
     EXPECT_THAT(end->session->cipher(),
-                testing::AnyOf("ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"));
+                ::testing::AnyOf("ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"));
     EXPECT_FALSE(end->session->resumed());
     EXPECT_EQ(end->session->failure_reason(), nullptr);
   }

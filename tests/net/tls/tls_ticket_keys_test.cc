@@ -13,7 +13,7 @@ namespace {
 using net::TlsTicketKeys;
 using CipherContextPtr = std::unique_ptr<EVP_CIPHER_CTX, net::OpensslDeleter<EVP_CIPHER_CTX_free>>;
 
-class TlsTicketKeysTest : public testing::Test {
+class TlsTicketKeysTest : public ::testing::Test {
  protected:
   struct Ticket {
     std::array<unsigned char, 16> name;

@@ -6,7 +6,7 @@
 
 #include "tests/routing/admin/admin_fixture.h"
 
-namespace weir::routing {
+namespace weir::routing::guard_keeper_test {
 namespace {
 
 constexpr int64_t kUsd = 1'000'000'000;
@@ -105,4 +105,4 @@ TEST(AdminApi, PurgesTheCache) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::guard_keeper_test

@@ -9,7 +9,7 @@
 #include "core/limits.h"
 #include "tests/routing/admin/admin_fixture.h"
 
-namespace weir::routing {
+namespace weir::routing::guard_metrics_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -96,4 +96,4 @@ TEST(GuardMetrics, CountWhatBecameOfAlerts) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::guard_metrics_test

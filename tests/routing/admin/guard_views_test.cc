@@ -6,7 +6,7 @@
 #include "routing/guard/guard_plan.h"
 #include "tests/routing/guard/guard_fixture.h"
 
-namespace weir::routing {
+namespace weir::routing::guard_views_test {
 namespace {
 
 struct World {
@@ -151,4 +151,4 @@ TEST(Guards, AreBoundedByKMaxGuardLines) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::guard_views_test

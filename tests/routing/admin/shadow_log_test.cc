@@ -6,7 +6,7 @@
 
 #include "tests/routing/guard/guard_fixture.h"
 
-namespace weir::routing {
+namespace weir::routing::shadow_log_test {
 namespace {
 
 constexpr std::string_view kAnswer =
@@ -171,4 +171,4 @@ TEST(ShadowPairs, AreKMaxShadowPairsAndComeBackOnceWrittenDown) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::shadow_log_test

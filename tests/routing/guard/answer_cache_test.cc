@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace weir::routing {
+namespace weir::routing::answer_cache_test {
 namespace {
 
 constexpr uint64_t kNow = 1'000'000'000'000;
@@ -211,4 +211,4 @@ TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::answer_cache_test

@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-namespace weir::routing {
+namespace weir::routing::breaker_test {
 namespace {
 
 using R = BreakerRules;
@@ -213,4 +213,4 @@ TEST(Breaker, ShardsLetOneProbeThroughTogether) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::breaker_test

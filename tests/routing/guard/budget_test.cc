@@ -11,7 +11,7 @@
 
 #include "routing/table/scalars.h"
 
-namespace weir::routing {
+namespace weir::routing::budget_test {
 namespace {
 
 constexpr uint64_t kHour = 3'600'000'000'000;
@@ -391,4 +391,4 @@ TEST(Budget, NoWindowIsOverspentByConcurrency) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::budget_test

@@ -9,22 +9,22 @@
 #include "routing/guard/guard_plan.h"
 #include "routing/table/compile.h"
 
-namespace weir::routing::tests {
+namespace weir::tests {
 
 struct GuardedTable {
-  std::shared_ptr<const TableBody> body = std::make_shared<TableBody>();
-  std::shared_ptr<const TenantTable> tenants = std::make_shared<TenantTable>();
+  std::shared_ptr<const routing::TableBody> body = std::make_shared<routing::TableBody>();
+  std::shared_ptr<const routing::TenantTable> tenants = std::make_shared<routing::TenantTable>();
 
-  std::shared_ptr<const GuardPlan> bind(const std::shared_ptr<GuardArena>& arena,
-                                        const GuardPlan* base = nullptr) const {
-    return GuardPlan::bind(*body, *tenants, arena, base);
+  std::shared_ptr<const routing::GuardPlan> bind(const std::shared_ptr<routing::GuardArena>& arena,
+                                        const routing::GuardPlan* base = nullptr) const {
+    return routing::GuardPlan::bind(*body, *tenants, arena, base);
   }
 };
 
 inline GuardedTable compiled(const std::string& yaml) {
-  auto table = compile_text(yaml, TableFormat::yaml, {});
+  auto table = routing::compile_text(yaml, routing::TableFormat::yaml, {});
   if (!table) {
-    for (const Problem& problem : table.error()) ADD_FAILURE() << problem.path << ": " << problem.message;
+    for (const auto& problem : table.error()) ADD_FAILURE() << problem.path << ": " << problem.message;
     return {};
   }
   return {std::move(table->body), std::move(table->tenants)};
@@ -79,4 +79,4 @@ scenarios: { chat: { stable: u } }
 )");
 }
 
-}  // namespace weir::routing::tests
+}  // namespace weir::tests

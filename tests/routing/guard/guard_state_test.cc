@@ -5,7 +5,7 @@
 #include "routing/guard/admission.h"
 #include "tests/routing/guard/guard_fixture.h"
 
-namespace weir::routing {
+namespace weir::routing::guard_state_test {
 namespace {
 
 constexpr int64_t kUsd = 1'000'000'000;
@@ -163,4 +163,4 @@ TEST(GuardState, RatesOfDaysAndTotalsOfPilotsSurviveToo) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::guard_state_test

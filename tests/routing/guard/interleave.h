@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-namespace weir::routing::tests {
+namespace weir::tests {
 
 class Interleaver {
  public:
@@ -132,4 +132,4 @@ class SteppedWord {
   uint64_t value = 0;
 };
 
-}  // namespace weir::routing::tests
+}  // namespace weir::tests

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-namespace weir::routing {
+namespace weir::routing::pin_table_test {
 namespace {
 
 constexpr uint64_t kTtl = 1'000'000;
@@ -141,4 +141,4 @@ TEST(PinTable, NeverAnswersAWrongUnitUnderContention) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::pin_table_test

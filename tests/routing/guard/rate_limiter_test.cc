@@ -8,7 +8,7 @@
 
 #include "tests/routing/guard/interleave.h"
 
-namespace weir::routing {
+namespace weir::routing::rate_limiter_test {
 namespace {
 
 using Kind = RateOutcome::Kind;
@@ -248,4 +248,4 @@ TEST(RateLimiter, ThreadsAreAdmittedExactlyAsOftenAsTheLimitSays) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::rate_limiter_test

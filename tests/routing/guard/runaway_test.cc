@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace weir::routing {
+namespace weir::routing::runaway_test {
 namespace {
 
 constexpr uint64_t kMs = 1'000'000;
@@ -85,4 +85,4 @@ TEST(Runaway, WithoutRulesNothingIsCounted) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::runaway_test

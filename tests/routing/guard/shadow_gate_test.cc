@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace weir::routing {
+namespace weir::routing::shadow_gate_test {
 namespace {
 
 using G = ShadowGate;
@@ -44,4 +44,4 @@ TEST(ShadowGate, ReusedConnectionsAndSmallAnswersAreFree) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::shadow_gate_test

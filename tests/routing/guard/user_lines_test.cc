@@ -8,7 +8,7 @@
 
 #include "routing/guard/rate_limiter.h"
 
-namespace weir::routing {
+namespace weir::routing::user_lines_test {
 namespace {
 
 using Lines = UserLines<LimitLine>;
@@ -168,4 +168,4 @@ TEST(UserLines, BelongToOneUserAtATimeUnderContention) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::user_lines_test

@@ -13,7 +13,7 @@ namespace {
 using core::ErrorCode;
 namespace limits = core::limits;
 
-class InspectorTest : public testing::Test {
+class InspectorTest : public ::testing::Test {
  protected:
   // The body stays alive until the next call.
   const Inspection* inspect(std::string_view body, Endpoint endpoint = Endpoint::chat_completions) {

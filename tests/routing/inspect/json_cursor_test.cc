@@ -26,7 +26,7 @@ ErrorCode refusal(std::string_view text) {
 }
 
 // Runs every case with each kernel this processor has.
-class JsonCursorTest : public testing::TestWithParam<std::string> {
+class JsonCursorTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!use_json_kernel(GetParam())) GTEST_SKIP() << "this processor has no " << GetParam();
@@ -35,7 +35,7 @@ class JsonCursorTest : public testing::TestWithParam<std::string> {
     for (const std::string& kernel : json_kernels()) use_json_kernel(kernel);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Kernels, JsonCursorTest, testing::ValuesIn(json_kernels()),
+INSTANTIATE_TEST_SUITE_P(Kernels, JsonCursorTest, ::testing::ValuesIn(json_kernels()),
                          [](const auto& kernel) { return kernel.param; });
 
 TEST_P(JsonCursorTest, AcceptsWhatRfc8259Allows) {

@@ -17,7 +17,7 @@ namespace limits = core::limits;
 
 using Unit = OwnedUnit;
 
-class RewriteTest : public testing::Test {
+class RewriteTest : public ::testing::Test {
  protected:
   // The rewritten body; empty if it was refused (then `error` says why).
   std::string rewrite(std::string_view body, const Unit& unit,

@@ -8,7 +8,7 @@
 #include "tests/routing/registry/registry_fixture.h"
 #include "tests/support/simulated_disk.h"
 
-namespace weir::routing {
+namespace weir::routing::registry_disk_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -271,4 +271,4 @@ TEST(RegistryDisk, ADiskThatFailsWhileTheRegistryIsMadeIsASentence) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::registry_disk_test

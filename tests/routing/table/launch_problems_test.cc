@@ -10,7 +10,7 @@
 #include "routing/table/scalars.h"
 #include "tests/routing/table/example.h"
 
-namespace weir::routing {
+namespace weir::routing::launch_problems_test {
 namespace {
 
 const int64_t kNow = *parse_timestamp_ns("2027-06-01T12:00Z");
@@ -26,7 +26,7 @@ std::string with_row(std::string_view members) {
       "{ owner: u-7, reason: why, previous: support-mini, " + std::string(members) + " }");
 }
 
-class LaunchProblems : public testing::Test {
+class LaunchProblems : public ::testing::Test {
  protected:
   // "expired support-v2/bank-17" for each finding.
   std::string found(std::string_view yaml) {
@@ -223,4 +223,4 @@ TEST(LaunchProblemNames, AreAListOrAll) {
 }
 
 }  // namespace
-}  // namespace weir::routing
+}  // namespace weir::routing::launch_problems_test
