@@ -1,3 +1,4 @@
+// The mixing step of the hashes of names and of tenant images.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,7 @@ namespace {
 using core::ErrorCode;
 using net::HeaderId;
 
-constexpr uint32_t kMaxAnswerHeadBytes = 1024;
+constexpr uint32_t kAdminAnswerHeadBytes = 1024;
 constexpr uint32_t kPieceBytes = 1u << core::BufferPool::kLargestClass;  // of a long answer
 
 std::optional<TableFormat> table_format(std::string_view content_type) {
@@ -184,9 +184,9 @@ void AdminApi::answer(const Ticket& ticket, const Answer& answer) {
   if (session == nullptr) return;
   pending_.erase(session);
   core::BufferPool& buffers = session->loop().buffers();
-  core::Slice head = buffers.allocate(kMaxAnswerHeadBytes);
+  core::Slice head = buffers.allocate(kAdminAnswerHeadBytes);
   if (head.block() == nullptr) return session->abort();
-  net::HeadWriter writer({reinterpret_cast<char*>(head.mutable_data()), kMaxAnswerHeadBytes});
+  net::HeadWriter writer({reinterpret_cast<char*>(head.mutable_data()), kAdminAnswerHeadBytes});
   writer.status_line(answer.status);
   writer.field("content-type", answer.content_type);
   writer.field("content-length", answer.body.size());

@@ -16,7 +16,7 @@ namespace {
 
 using enum MetricsText::Type;
 
-struct Budget {
+struct BudgetRow {
   std::string labels;
   BudgetView seen;
   int64_t limit;
@@ -24,7 +24,7 @@ struct Budget {
 
 // The budgets that have series, and how many have not.
 struct Budgets {
-  std::vector<Budget> shown;
+  std::vector<BudgetRow> shown;
   uint64_t left_out = 0;
 
   void add(const ScopeGuard* guard, std::string_view name, const GuardTime& now) {
@@ -69,16 +69,16 @@ void append_budgets(MetricsText& text, const Table& table, const GuardTime& now)
   const Budgets budgets = budgets_of(table, now);
   const auto gauge_of = [&](std::string_view name, std::string_view help, auto get) {
     text.family(name, gauge, help);
-    for (const Budget& budget : budgets.shown) text.sample("", budget.labels, "", get(budget));
+    for (const BudgetRow& budget : budgets.shown) text.sample("", budget.labels, "", get(budget));
   };
   gauge_of("weir_budget_limit_usd", "What a budget allows in its window.",
-           [](const Budget& budget) { return usd(budget.limit); });
+           [](const BudgetRow& budget) { return usd(budget.limit); });
   gauge_of("weir_budget_spent_usd", "What was spent of it in this window.",
-           [](const Budget& budget) { return usd(budget.seen.spent); });
+           [](const BudgetRow& budget) { return usd(budget.seen.spent); });
   gauge_of("weir_budget_reserved_usd", "What requests under way may cost at most.",
-           [](const Budget& budget) { return usd(budget.seen.reserved); });
+           [](const BudgetRow& budget) { return usd(budget.seen.reserved); });
   gauge_of("weir_budget_open", "1 while its action answers.",
-           [](const Budget& budget) { return budget.seen.open ? 1 : 0; });
+           [](const BudgetRow& budget) { return budget.seen.open ? 1 : 0; });
   text.family("weir_budgets_left_out", gauge, "Budgets that have no series, because there are too many.");
   text.sample("", "", "", budgets.left_out);
 }

@@ -97,7 +97,6 @@ bool is_open(const OpenRule& rule, const Table& table, const GuardTime& now) {
 }
 
 std::string closed_body(const OpenRule& rule, const GuardTime& now) {
-  using Json = nlohmann::ordered_json;
   const bool budget = rule.kind == LimitKind::budget;
   Json body{{"type", budget ? "budget" : "limit"},
             {"severity", "warn"},

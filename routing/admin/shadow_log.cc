@@ -106,7 +106,7 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, const ShadowPolicy&
              const ShadowDigest& digest) {
   const TableBody& body = *pair.table->body;
   const Unit& unit = body[UnitIndex{side.unit}];
-  Json json{
+  Json seen{
       {"unit", unit.name},
       {"model", body[unit.model].name},
       {"status", side.status},
@@ -120,15 +120,15 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, const ShadowPolicy&
       {"truncated", side.truncated}};
   const bool answered = side.status >= 200 && side.status < 300;
   const auto text = answered ? answer_text(pair.endpoint, pair.streamed, side.body()) : std::nullopt;
-  if (!text || policy.text == ShadowText::none) return json;
-  json["digest"] = digest.of(*text);
-  if (policy.text == ShadowText::digest) return json;
+  if (!text || policy.text == ShadowText::none) return seen;
+  seen["digest"] = digest.of(*text);
+  if (policy.text == ShadowText::digest) return seen;
   PiiMask mask(policy.mask);
   std::string masked;
   mask.feed(*text, masked);
   mask.finish(masked);
-  json["text"] = std::move(masked);
-  return json;
+  seen["text"] = std::move(masked);
+  return seen;
 }
 
 }  // namespace

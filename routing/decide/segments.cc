@@ -14,7 +14,7 @@ namespace {
 using core::ErrorCode;
 using core::limits::kMaxPendingConditions;
 
-constexpr const char* kHeader = "x-weir-attr-*";
+constexpr const char* kAttributeHeader = "x-weir-attr-*";
 
 // The topmost `count` bits of the stack.
 constexpr uint64_t low_bits(uint32_t count) {
@@ -147,10 +147,10 @@ std::optional<uint32_t> peak_pending(std::span<const ConditionStep> steps) {
 core::Result<void> parse_attribute(const TableBody& body, std::string_view name, std::string_view value,
                                    AttributeValues& values) {
   const std::optional<uint32_t> found = find_attribute(body, name);
-  if (!found) return core::fail(ErrorCode::bad_control_header, kHeader);
+  if (!found) return core::fail(ErrorCode::bad_control_header, kAttributeHeader);
   const AttributeIndex index{*found};
-  if (values.find(index) != nullptr) return core::fail(ErrorCode::duplicate_control_header, kHeader);
-  if (value.size() > core::limits::kMaxIdentifierBytes) return core::fail(ErrorCode::field_too_long, kHeader);
+  if (values.find(index) != nullptr) return core::fail(ErrorCode::duplicate_control_header, kAttributeHeader);
+  if (value.size() > core::limits::kMaxIdentifierBytes) return core::fail(ErrorCode::field_too_long, kAttributeHeader);
 
   const Attribute& attribute = body[index];
   AttributeValues::Value parsed{.data = value.data(), .size = value.size(), .number = 0, .boolean = false};
@@ -171,7 +171,7 @@ core::Result<void> parse_attribute(const TableBody& body, std::string_view name,
                  std::from_chars(value.data(), value.data() + value.size(), parsed.number).ec == std::errc{};
       break;
   }
-  if (!accepted) return core::fail(ErrorCode::bad_control_header, kHeader);
+  if (!accepted) return core::fail(ErrorCode::bad_control_header, kAttributeHeader);
   values.set(index, parsed);
   return {};
 }

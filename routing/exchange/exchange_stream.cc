@@ -12,7 +12,7 @@ namespace {
 
 using core::ErrorCode;
 
-bool is_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
+bool is_line_blank(uint8_t byte) { return byte == ' ' || byte == '\t'; }
 
 // One past the value at `at` if it is null or an object, else nullptr.
 uint8_t* value_end(uint8_t* at, const uint8_t* end) {
@@ -39,29 +39,29 @@ uint8_t* value_end(uint8_t* at, const uint8_t* end) {
 // choices; a client that did not ask must not see the key. Blanks of the same length are legal JSON white space,
 // so nothing moves. The quotes of a key cannot stand unescaped inside a string, so the text is a member wherever
 // it is found: at `key`, or if that is not known wherever it is.
-constexpr std::string_view kUsageKey = "\"usage\"";
+constexpr std::string_view kUsageMember = "\"usage\"";
 
 void blank_usage(std::span<uint8_t> event, uint8_t* key) {
   uint8_t* const first = event.data();
   uint8_t* const last = first + event.size();
-  if (key == nullptr) key = static_cast<uint8_t*>(memmem(first, event.size(), kUsageKey.data(), kUsageKey.size()));
+  if (key == nullptr) key = static_cast<uint8_t*>(memmem(first, event.size(), kUsageMember.data(), kUsageMember.size()));
   if (key == nullptr || key == first || key[-1] == '\\') return;
-  uint8_t* at = key + kUsageKey.size();
-  while (at != last && is_blank(*at)) ++at;
+  uint8_t* at = key + kUsageMember.size();
+  while (at != last && is_line_blank(*at)) ++at;
   if (at == last || *at != ':') return;
   do ++at;
-  while (at != last && is_blank(*at));
+  while (at != last && is_line_blank(*at));
   uint8_t* end = value_end(at, last);
   if (end == nullptr) return;
   // With it goes one comma: the one before, or if it is the first member the one behind.
   uint8_t* begin = key;
-  while (begin > first && is_blank(begin[-1])) --begin;
+  while (begin > first && is_line_blank(begin[-1])) --begin;
   if (begin > first && begin[-1] == ',') {
     --begin;
   } else {
     begin = key;
     uint8_t* comma = end;
-    while (comma != last && is_blank(*comma)) ++comma;
+    while (comma != last && is_line_blank(*comma)) ++comma;
     if (comma != last && *comma == ',') end = comma + 1;
   }
   std::memset(begin, ' ', static_cast<size_t>(end - begin));

@@ -13,7 +13,7 @@
 namespace weir::routing {
 namespace {
 
-constexpr std::string_view kHeader = "weir-guards 2\n";
+constexpr std::string_view kFileHeader = "weir-guards 2\n";
 constexpr std::string_view kNobody = "-";  // the name of what has none; not a name by itself in any table
 constexpr std::pair<RateKind, std::string_view> kLongRates[] = {{RateKind::hour, "hour"},
                                                                 {RateKind::day, "day"}};
@@ -74,7 +74,7 @@ int64_t whole_seconds(int64_t wall_ns) {
 
 struct Writer {
   const GuardTime& now;
-  std::string text = std::string(kHeader);
+  std::string text = std::string(kFileHeader);
 
   template <typename Name>
   void budget(const Name& rule, const BudgetLine& line) {
@@ -112,7 +112,7 @@ bool read(std::string_view text, Number& value) {
   return error == std::errc{} && end == text.data() + text.size() && value >= 0;
 }
 
-struct Reader {
+struct StateReader {
   const GuardTime& now;
   std::unordered_map<std::string_view, BudgetState> budgets = {};
   std::unordered_map<std::string_view, uint64_t> numbers = {};  // of rates and totals
@@ -166,9 +166,9 @@ std::string save_guards(const Table& table, const GuardTime& now) {
 }
 
 size_t restore_guards(const Table& table, std::string_view text, const GuardTime& now) {
-  if (!text.starts_with(kHeader)) return 0;
-  text.remove_prefix(kHeader.size());
-  Reader reader{now};
+  if (!text.starts_with(kFileHeader)) return 0;
+  text.remove_prefix(kFileHeader.size());
+  StateReader reader{now};
   while (!text.empty()) {
     const size_t end = text.find('\n');
     if (end == std::string_view::npos) break;  // torn: the writer did not come to its end

@@ -13,9 +13,9 @@ bool is_json(std::span<const uint8_t> text) {
   return cursor.skip_value() && cursor.finish();
 }
 
-class Reader {
+class VerdictReader {
  public:
-  Reader(AnswerCheck check, std::span<uint8_t> scratch) : check_(check), scratch_(scratch) {}
+  VerdictReader(AnswerCheck check, std::span<uint8_t> scratch) : check_(check), scratch_(scratch) {}
 
   // False: the document is not what it should be.
   bool read(JsonCursor& cursor, Endpoint endpoint) {
@@ -151,7 +151,7 @@ AnswerVerdict check_answer(Endpoint endpoint, std::span<const uint8_t> body, Ans
                            std::span<uint8_t> scratch) {
   WEIR_ASSERT(scratch.size() >= body.size() + JsonCursor::kPadding);
   JsonCursor cursor(body);
-  Reader reader(check, scratch);
+  VerdictReader reader(check, scratch);
   if (endpoint == Endpoint::embeddings) return {.valid = check == AnswerCheck::any || is_json(body)};
   const std::optional<JsonType> root = cursor.type();
   if (!root || *root != JsonType::object || !reader.read(cursor, endpoint) || !cursor.finish()) {

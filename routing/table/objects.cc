@@ -33,11 +33,11 @@ std::optional<ObjectKind> section_kind(std::string_view member) {
   return std::nullopt;
 }
 
-void append_member(std::string& out, std::string_view name, std::string_view json) {
+void append_member(std::string& out, std::string_view name, std::string_view value) {
   if (!out.empty()) out += ',';
   append_json_string(out, name);
   out += ':';
-  out += json;
+  out += value;
 }
 
 // The settings: whatever is no section, in the order of canonical JSON.

@@ -24,12 +24,12 @@ size_t count_digits(std::string_view text) {
 
 // [-+]?[0-9]+ without its sign's plus and without leading zeros; empty if it is something else.
 std::string decimal_integer(std::string_view text) {
-  std::string json;
-  if (text.starts_with('-')) json = "-";
+  std::string number;
+  if (text.starts_with('-')) number = "-";
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   if (text.empty() || count_digits(text) != text.size()) return {};
   text.remove_prefix(std::min(text.find_first_not_of('0'), text.size() - 1));
-  return json.append(text);
+  return number.append(text);
 }
 
 // 0o17 and 0x1F.
@@ -44,8 +44,8 @@ std::optional<uint64_t> based_integer(std::string_view text) {
 
 // [-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)? as JSON writes it; empty if it is something else.
 std::string decimal_fraction(std::string_view text) {
-  std::string json;
-  if (text.starts_with('-')) json = "-";
+  std::string number;
+  if (text.starts_with('-')) number = "-";
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   std::string_view whole = text.substr(0, count_digits(text));
   text.remove_prefix(whole.size());
@@ -57,15 +57,15 @@ std::string decimal_fraction(std::string_view text) {
   }
   if (whole.empty() && fraction.empty()) return {};
   whole.remove_prefix(std::min(whole.find_first_not_of('0'), whole.size()));
-  json.append(whole.empty() ? "0" : whole);
-  if (!fraction.empty()) json.append(".").append(fraction);
-  if (text.empty()) return json;
+  number.append(whole.empty() ? "0" : whole);
+  if (!fraction.empty()) number.append(".").append(fraction);
+  if (text.empty()) return number;
   if (text[0] != 'e' && text[0] != 'E') return {};
   const std::string_view exponent = text.substr(1);
   const std::string_view digits =
       exponent.starts_with('-') || exponent.starts_with('+') ? exponent.substr(1) : exponent;
   if (digits.empty() || count_digits(digits) != digits.size()) return {};
-  return json.append("e").append(exponent);
+  return number.append("e").append(exponent);
 }
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -79,9 +79,9 @@ bool is_not_finite(std::string_view text) {
 }
 
 template <typename Number>
-bool fits(const std::string& json) {
+bool fits(const std::string& number) {
   Number value{};
-  return std::from_chars(json.data(), json.data() + json.size(), value).ec == std::errc();
+  return std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc();
 }
 
 // Writes JSON while the parser reports what it sees. Only the first problem counts; after it nothing is
@@ -226,11 +226,11 @@ class JsonBuilder : public YAML::EventHandler {
   }
 
   template <typename First, typename Second>
-  void append_number_text(const YAML::Mark& mark, const std::string& value, const std::string& json) {
-    if (!fits<First>(json) && !fits<Second>(json)) {
+  void append_number_text(const YAML::Mark& mark, const std::string& value, const std::string& number) {
+    if (!fits<First>(number) && !fits<Second>(number)) {
       return fail(mark, fmt::format("the number {} is out of range; quote it if it is text", quote(value)));
     }
-    json_ += json;
+    json_ += number;
   }
 
   void fail_tag(const YAML::Mark& mark) { fail(mark, "YAML tags (!...) are not accepted"); }

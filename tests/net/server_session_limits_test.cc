@@ -223,13 +223,13 @@ TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {
                          .max_receive_bytes = 8192,
                          .allow_incremental = GetParam()});
   EchoServer echo(*loop);
-  struct Client {
+  struct LargeUpload {
     Peer peer;
     std::string body, text;
     size_t written = 0;
     std::optional<SeenResponse> seen = {};
   };
-  std::vector<Client> clients;
+  std::vector<LargeUpload> clients;
   for (uint32_t i = 0; i < 40; ++i) {
     std::string body = pattern(1000 + i * 5000, i);
     std::string text = post(body);
@@ -237,7 +237,7 @@ TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {
   }
   ASSERT_TRUE(run_until(*loop, [&] {
     bool all = true;
-    for (Client& client : clients) {
+    for (LargeUpload& client : clients) {
       client.written += client.peer.write_some(std::string_view(client.text).substr(client.written));
       client.peer.read_some();
       if (!client.seen) client.seen = first_response(client.peer.received());
@@ -245,7 +245,7 @@ TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {
     }
     return all;
   }));
-  for (const Client& client : clients) EXPECT_TRUE(client.seen->body == client.body);
+  for (const LargeUpload& client : clients) EXPECT_TRUE(client.seen->body == client.body);
   EXPECT_GT(loop->io().stats().no_buffers, 0u) << "the test did not test it";
   EXPECT_LE(loop->io().stats().receive_bytes, 8192u);
 }
