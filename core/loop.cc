@@ -38,15 +38,21 @@ void TurnTaskList::run_next() {
   task.run_(task);
 }
 
+void TurnTaskList::take_all(TurnTaskList& from) {
+  if (from.empty()) return;
+  TurnTask& first = *from.sentinel_.next_;
+  TurnTask& last = *from.sentinel_.previous_;
+  from.sentinel_.next_ = from.sentinel_.previous_ = &from.sentinel_;
+  first.previous_ = sentinel_.previous_;
+  last.next_ = &sentinel_;
+  sentinel_.previous_->next_ = &first;
+  sentinel_.previous_ = &last;
+}
+
 void TurnTaskList::run_all() {
   // Moved to a list of its own, so that a task may add itself or others again and may destroy any task.
   TurnTaskList batch;
-  if (empty()) return;
-  batch.sentinel_.next_ = sentinel_.next_;
-  batch.sentinel_.previous_ = sentinel_.previous_;
-  batch.sentinel_.next_->previous_ = &batch.sentinel_;
-  batch.sentinel_.previous_->next_ = &batch.sentinel_;
-  sentinel_.next_ = sentinel_.previous_ = &sentinel_;
+  batch.take_all(*this);
   while (!batch.empty()) batch.run_next();
 }
 
@@ -81,6 +87,7 @@ void Loop::turn(uint64_t max_wait_ns) {
   if (io_->take_receive_pressure()) holders_.run_all();
   if (io_->take_buffers_returned()) {
     starved_end_.unlink();
+    starved_.take_all(served_);
     if (!starved_.empty()) starved_.add(starved_end_);
   }
   // A few at a time: a thousand that wake for the memory of ten find nothing. Who finds none waits behind

@@ -57,6 +57,8 @@ class TurnTaskList {
   ~TurnTaskList();
   void add(TurnTask& task);          // no effect when it is queued already
   bool empty() const { return sentinel_.next_ == &sentinel_; }
+  // Those of `from` behind its own, in their order.
+  void take_all(TurnTaskList& from);
   // Runs those queued when called, in order; what they add waits for the next call.
   void run_all();
   // Runs the first one; there must be one.
@@ -86,8 +88,9 @@ class Loop {
 
   // Runs `task` at the end of this turn (or the next, when added by an end-of-turn task).
   void at_end_of_turn(TurnTask& task) { end_of_turn_.add(task); }
-  // Runs `task` once receive memory has come back (after a receive ended with -ENOBUFS).
-  void when_buffers_return(TurnTask& task) { starved_.add(task); }
+  // Runs `task` once receive memory has come back (after a receive ended with -ENOBUFS); behind all who got nothing,
+  // if that receive was `served` some before: otherwise one that brings much would take all of it, every time.
+  void when_buffers_return(TurnTask& task, bool served) { (served ? served_ : starved_).add(task); }
   // Runs `task` if receive memory runs short while it is queued: its owner holds bytes of receive blocks and then
   // copies them out. One long request must not keep the block that a thousand short ones came in.
   void when_receive_memory_is_short(TurnTask& task) { holders_.add(task); }
@@ -116,6 +119,7 @@ class Loop {
   std::unique_ptr<Io> io_;
   TurnTaskList end_of_turn_;
   TurnTaskList starved_;
+  TurnTaskList served_;            // go behind starved_ when memory comes back
   TurnTask starved_end_{[](TurnTask&) {}, nullptr};  // in starved_, behind those who are still to be told of memory
   TurnTaskList holders_;
   uint64_t turns_ = 0;

@@ -122,6 +122,7 @@ bool Connection::receiving() const {
 
 void Connection::arm_receive() {
   if (receive_.armed() || !want_receive_ || receive_ended_ || !receiving()) return;
+  received_some_ = false;
   loop_.io().receive(receive_, descriptor_);
 }
 
@@ -145,12 +146,13 @@ void Connection::on_receive(void* self_pointer, core::Completion& completion) {
   if (self.state_ == State::closing) return self.check_closed();
   const int32_t result = completion.result;
   if (result > 0) {
+    self.received_some_ = true;
     self.transport_received(std::move(completion.data));
   } else if (result == 0) {
     self.receive_ended_ = true;
     self.transport_ended();
   } else if (result == -ENOBUFS) {
-    self.loop_.when_buffers_return(self.starved_task_);
+    self.loop_.when_buffers_return(self.starved_task_, self.received_some_);
   } else if (result != -ECANCELED && result != -EINTR) {
     self.fail(self.reset_code());
   }

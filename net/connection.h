@@ -146,6 +146,7 @@ class Connection final : private CiphertextSink {
   core::ErrorCode pending_failure_ = core::ErrorCode::internal;  // meaningful when failure_pending_
   bool failure_pending_ = false;   // a call of the handler's failed: told at the end of the turn, not from inside
   bool want_receive_ = false;
+  bool received_some_ = false;     // by the receive that is armed
   bool receive_ended_ = false;     // the peer has ended its side; nothing more can be received
   bool send_queue_high_ = false;
   bool copy_out_ = false;          // the send was called back, so that its rest can be copied out

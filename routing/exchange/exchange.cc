@@ -150,6 +150,7 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   shard_.metrics().attempts.add();
   phase_ = Phase::acquiring;
   mode_ = Mode::plain;
+  begin_capture();
   usage_ = UsageReader(facts_.endpoint);
   splitter_.reset();
   partial_event_.reset();
@@ -520,7 +521,7 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
   phase_ = holds || checking_ ? Phase::holding : Phase::relaying;
   const uint64_t first_token_deadline_ns = core::deadline_after(sent_ns_, unit().timeouts.first_token_ns);
   set_deadline(core::timeout_until(first_token_deadline_ns, shard_.loop().now_ns()));
-  begin_capture(head.status);
+  go_on_capturing(head.status);
   if (head.framing.kind == net::BodyKind::content_length) plain_length_ = head.framing.content_length;
   render_head(head, base);
 }

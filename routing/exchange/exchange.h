@@ -170,7 +170,8 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look);
   bool answer_from_any_cache(CacheLook look);
   bool try_cache(const Inspection& inspection);
-  void begin_capture(uint16_t status);
+  void begin_capture();
+  void go_on_capturing(uint16_t status);
   void capture(std::span<const uint8_t> bytes);
   void store_capture();
 

@@ -125,10 +125,16 @@ bool Exchange::answer_from_any_cache(CacheLook look) {
   return false;
 }
 
-void Exchange::begin_capture(uint16_t status) {
-  shard_.gateway().cache.drop(draft_);
-  if (status != 200 || unit().cache_ttl_ns == 0 || stream_ != (mode_ == Mode::events)) return;
-  shard_.gateway().cache.begin(draft_);
+// Before anything is asked of a provider: what is purged from now on may be what it is going to say.
+void Exchange::begin_capture() {
+  AnswerCache& cache = shard_.gateway().cache;
+  if (unit().cache_ttl_ns == 0) return cache.drop(draft_);
+  cache.begin(draft_);
+}
+
+// What may be kept is known with the head.
+void Exchange::go_on_capturing(uint16_t status) {
+  if (status != 200 || stream_ != (mode_ == Mode::events)) shard_.gateway().cache.drop(draft_);
 }
 
 void Exchange::capture(std::span<const uint8_t> bytes) {

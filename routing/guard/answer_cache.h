@@ -8,8 +8,8 @@
 //                     first chunk ──▶ │ ... │ ───▶ │ ... │          free chunks: a stack
 //                                     └─────┘      └─────┘
 //
-// A draft is filled while an answer passes through, and becomes an entry when the answer was whole; until
-// then nobody sees it. Memory is given at construction: 64 MiB hold 64 MiB, and when they are used up, what
+// A draft begins before the answer is asked for, is filled while it passes through, and becomes an entry when it was
+// whole; until then nobody sees it. Memory is given at construction: 64 MiB hold 64 MiB, and when they are used up, what
 // nobody reads at the moment gives way, a few looks at a time; what does not fit then is not cached.
 //
 // Invariants
@@ -20,7 +20,7 @@
 //   3. Every chunk belongs to one entry, one draft, or the stack of free ones. A draft ends by store() or
 //      drop().
 //   4. What has expired or been purged is not given again, though its memory may be taken later.
-//   5. What was being collected when something was purged is not stored: a purge counts itself first and walks
+//   5. What was asked for before something was purged is not stored after it: a purge counts itself first and walks
 //      then, who stores fills the line first and asks the count then, by an addition of 0. Of the two additions
 //      one is first: either the walk sees the line, or who stores sees the purge.
 //

@@ -73,11 +73,11 @@ TEST_F(LoopTest, ForgetsATaskThatIsDestroyed) {
 
 // Waits for receive memory again each time it is told that some has come back.
 struct Starving {
-  explicit Starving(Loop& on) : loop(on), task(run, this) { loop.when_buffers_return(task); }
+  explicit Starving(Loop& on) : loop(on), task(run, this) { loop.when_buffers_return(task, false); }
   static void run(TurnTask& task) {
     auto& self = task.owner<Starving>();
     ++self.runs;
-    self.loop.when_buffers_return(task);
+    self.loop.when_buffers_return(task, false);
   }
   Loop& loop;
   int runs = 0;

@@ -40,6 +40,7 @@ class Run {
   void break_disk();
   void let_time_pass();
   void end_life(End end);
+  End end_amid();
   void begin_life();
   void settle();
   void answered(const Ask& ask);
@@ -96,12 +97,18 @@ void Run::begin_life() {
     process_.reset();
     return journal_.findings.add("does not start: " + problem);
   }
-  if (!disk_.has_power()) return end_life(End::power_cut);
+  if (!disk_.has_power()) return end_life(end_amid());
   world_.note(started ? process_->control().revision() : 0);
   if (started) return checks_.started(*process_, disk_.failures() == failures);
   process_.reset();
   begin_again_ns_ = world_.monotonic_ns + 100'000'000;
   if (dice_.one_in(2)) disk_.fail_at(0, 0, SQLITE_OK);  // or who knows when
+}
+
+// Amid what is being written: the machine is gone, or the process alone, which leaves what no sync has made durable to
+// its successor.
+Run::End Run::end_amid() {
+  return dice_.one_in(2) ? End::killed : End::power_cut;
 }
 
 // What the parts still do when they end is done without power where there is none: nobody hears of it.
@@ -140,7 +147,7 @@ void Run::let_workers_run() {
       const uint64_t failures = disk_.failures();
       SimWorkers::run_one(i);
       world_.note(disk_.operations() << 2 ^ i);
-      if (!disk_.has_power()) return end_life(End::power_cut);
+      if (!disk_.has_power()) return end_life(end_amid());
       if (process_->threads().registry().head_hash() != head) {
         ghosts_ = false;
         checks_.durable();
@@ -201,6 +208,7 @@ void Run::round() {
   break_disk();
   if (dice_.chance(config_.kill)) return end_life(End::killed);
   if (dice_.chance(config_.stop)) return end_life(End::stopped);
+  if (dice_.chance(config_.dark)) return end_life(End::power_cut);
 }
 
 // Nothing is wrong any more: everything ends well, and soon.

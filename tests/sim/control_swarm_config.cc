@@ -47,17 +47,22 @@ ControlConfig::ControlConfig(uint64_t of) : seed(of) {
   dry_run = dice.strength(0.3, 0.3);
   burst = dice.strength(0.5, 0.6);
   images = dice.one_in(2);
+  dark = dice.strength(0.3, 0.1);
+  if (dice.one_in(8)) {  // kills that cannot be written
+    weights[static_cast<size_t>(What::kill)] = weights[static_cast<size_t>(What::unkill)] = 10;
+    fail = 0.2;
+  }
 }
 
 std::string ControlConfig::to_string() const {
   std::string text = fmt::format(
       "shards {} asks {}{}{}; per round: ask {:.2f} jobs {:.2f} {:.2f} {:.2f} stall {:.3f} turn {:.2f} "
       "refresh {:.2f} "
-      "sleep {:.3f} pin {:.2f} full {:.3f} fail {:.3f} cut {:.3f} kill {:.3f} stop {:.3f} pause {:.2f} "
+      "sleep {:.3f} pin {:.2f} full {:.3f} fail {:.3f} cut {:.3f} kill {:.3f} stop {:.3f} dark {:.3f} pause {:.2f} "
       "wall_jump "
       "{:.2f}; per ask: if_match {:.2f} old_match {:.2f} dry_run {:.2f} burst {:.2f}; weights",
       shards, asks, images ? " images" : "", approvals ? " approvals" : "", ask, job[0], job[1], job[2],
-      stall, turn, refresh, sleep, pin, full, fail, cut, kill, stop, pause, wall_jump, if_match, old_match,
+      stall, turn, refresh, sleep, pin, full, fail, cut, kill, stop, dark, pause, wall_jump, if_match, old_match,
       dry_run, burst);
   for (size_t i = 0; i < kWhats; ++i) text += fmt::format(" {} {}", kNames[i], weights[i]);
   return text;

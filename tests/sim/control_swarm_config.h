@@ -44,7 +44,8 @@ struct ControlConfig {
   double sleep = 0;           // a shard stands still, up to 8 s
   double pin = 0;             // an exchange begins that keeps its table
   double full = 0, fail = 0;  // the disk begins to refuse
-  double cut = 0;             // power goes, at one of the next operations
+  double cut = 0;             // at one of the next operations power goes, or the process is killed
+  double dark = 0;            // power goes while nothing is being written
   double kill = 0, stop = 0;  // the process is killed; is stopped in order
   double pause = 0, wall_jump = 0;
   // Per ask.

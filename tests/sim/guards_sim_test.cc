@@ -440,6 +440,20 @@ TEST_F(GuardsInAnExchange, AnAnswerIsNeverGivenToAnotherTenantOrForAnotherUnit) 
   expect(ask(), "x-weir-cache: miss\r\n");
 }
 
+TEST_F(GuardsInAnExchange, AnAnswerThatWasAskedForBeforeAPurgeIsNotKeptAfterIt) {
+  unit_ = ", cache_ttl: 60s";
+  publish("", "");
+  const auto answer_with = provider_.answer_with;
+  provider_.answer_with = [&] {  // the request is here, nothing of the answer is there
+    gateway_->cache.purge(&routing::CacheLine::tenant, routing::hash_name("t"));
+    return answer_with();
+  };
+  expect(ask(), "x-weir-cache: miss\r\n");
+  provider_.answer_with = answer_with;
+  expect(ask(), "x-weir-cache: miss\r\n");
+  expect(ask(), "x-weir-cache: hit\r\n");
+}
+
 TEST_F(GuardsInAnExchange, AnAnswerThatFailedIsNotKept) {
   unit_ = ", cache_ttl: 60s";
   publish("", "");

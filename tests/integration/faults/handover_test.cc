@@ -358,6 +358,20 @@ TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsKilled) {
   EXPECT_EQ(answer_of_admin(), 200);
 }
 
+TEST_F(Handover, TakesTheAdminApiBackAsSoonAsThereAreDescriptorsForIt) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file("-n 96"));
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  std::vector<std::unique_ptr<BlockingClient>> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<BlockingClient>(port_));
+  ASSERT_TRUE(first_->wait_for_errors("accept_failed")) << first_->errors();
+  successor->send(SIGKILL);
+  ASSERT_TRUE(first_->wait_for_errors("_not_reopened")) << first_->errors();
+  clients.clear();
+  forget_held_successor();
+  EXPECT_EQ(answer_of_admin(), 200);
+}
+
 TEST_F(Handover, GoesOnWithoutItsLauncher) {
   ASSERT_NO_FATAL_FAILURE(start());
   Watched launcher(child_of(current().pid()));
@@ -370,6 +384,27 @@ TEST_F(Handover, GoesOnWithoutItsLauncher) {
   BlockingClient client(port_);
   client.send(chat_request());
   EXPECT_EQ(client.receive().status, 200);
+}
+
+// Whoever waits in the queues of its sockets is served by the one that was starting.
+TEST_F(Handover, GoesOnWhenThePredecessorIsKilledMeanwhile) {
+  ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());
+  const uint16_t port = port_;
+  const auto successor = start_held_successor();
+  ASSERT_NE(successor, nullptr);
+  current().send(SIGKILL);
+  ASSERT_TRUE(current().ends());
+  BlockingClient client(port);
+  client.send(chat_request());
+  go_on();
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_EQ(port_, port);
+  EXPECT_NE(first_->errors().find("predecessor_gone"), std::string::npos) << first_->errors();
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(answer_of_admin(), 200);
+  current().send(SIGTERM);
+  EXPECT_TRUE(current().ends());
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("admin.sock")));
 }
 
 TEST_F(Handover, WeirctlWaitsForTheSuccessorOrSaysWhyThereIsNone) {
