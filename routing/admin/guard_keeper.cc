@@ -32,6 +32,7 @@ GuardKeeper::GuardKeeper(core::Loop& loop, Gateway& gateway, std::string path)
 GuardKeeper::~GuardKeeper() {
   tick_.cancel();
   worker_.reset();  // the file under way is written
+  if (!keeps_) return;
   worker_ = std::make_unique<Worker>();
   write_in_background();
   worker_.reset();
@@ -49,9 +50,17 @@ Table GuardKeeper::counted() const {
 
 std::expected<size_t, std::string> GuardKeeper::restore() {
   if (!core::file_exists(path_)) return 0;
+  const auto refused = [this](std::string reason) {
+    keeps_ = false;
+    return std::unexpected(std::move(reason));
+  };
   auto text = core::read_file(path_, kMaxStateBytes);
-  if (!text) return std::unexpected(std::move(text.error()));
-  return restore_guards(counted(), *text, calendar_.at(loop_.now_ns(), gateway_.calendar.point()));
+  if (!text) return refused(std::move(text.error()));
+  const auto found =
+      restore_guards(counted(), *text, calendar_.at(loop_.now_ns(), gateway_.calendar.point()));
+  if (!found)
+    return refused(path_ + " holds nothing that this version can read; move it away to begin with nothing counted");
+  return *found;
 }
 
 void GuardKeeper::start() {

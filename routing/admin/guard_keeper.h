@@ -32,7 +32,7 @@ class GuardKeeper {
   GuardKeeper& operator=(const GuardKeeper&) = delete;
 
   // How many rules found their state; 0 if there is no file yet. After the first table was published, before
-  // shards serve it. The error is one sentence: the file is there and cannot be read.
+  // shards serve it. The error is one sentence: the file is there and cannot be read. It is then left as it is.
   std::expected<size_t, std::string> restore();
   // Begins to write.
   void start();
@@ -49,6 +49,7 @@ class GuardKeeper {
   const std::string path_;
   CalendarReader calendar_;
   core::Timer tick_;
+  bool keeps_ = true;                 // false: the file is not ours to replace
   std::string written_;               // by the worker: what the file holds
   std::atomic<bool> writing_{false};  // release by the worker when it is done with a file
   std::atomic<uint64_t> writes_{0};

@@ -93,7 +93,11 @@ bool is_open(const OpenRule& rule, const Table& table, const GuardTime& now) {
     const uint64_t limit = guard->limits.concurrency;
     return limit != 0 && guard->line->in_flight.load(std::memory_order_relaxed) >= limit;
   }
-  return (guard->line->total.load(std::memory_order_relaxed) >> static_cast<unsigned>(rule.kind) & 1) != 0;
+  // The bit goes with the next request, which may be long in coming.
+  const auto kind = static_cast<unsigned>(rule.kind);
+  const RateSpec& spec = guard->limits.rates[kind];
+  return (guard->line->total.load(std::memory_order_relaxed) >> kind & 1) != 0 &&
+         view(guard->line->rates[kind], spec, now.now_ns).remaining < to_recover(spec);
 }
 
 std::string closed_body(const OpenRule& rule, const GuardTime& now) {

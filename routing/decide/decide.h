@@ -117,8 +117,8 @@ struct Decision {
   bool pin = false;            // the conversation should be pinned to `unit` from now on
   bool restart = false;        // what the conversation began on was rolled back, and its row says `restart`:
                                // pin it to `unit` and refuse this turn with conversation_restarted
-  bool limited = false;        // a pilot that applies has limits: ask them, and past_pilot_limit() when
-                               // used up. A pinned conversation counts but is not bound by them.
+  uint8_t limited = 0;         // those of them that are pilots with limits: ask them, and past_pilot_limit()
+                               // when used up. A pinned conversation counts but is not bound by them.
   std::optional<uint8_t> hop;  // arm fallback: the hop of the scenario's chain that answers. If it is a
                                // static_text, the caller answers with it and `unit` is the stable unit,
                                // not to be called. Further fallbacks begin at *hop + 1.

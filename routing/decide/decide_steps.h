@@ -105,7 +105,7 @@ class FlagWalk {
       reason = tells ? outcome.reason : reason;
       combination |= applies << row.bit;
       const uint32_t pilots = applies & (state_of(row) == FlagState::pilot);
-      limited |= pilots & row.limited;
+      limited |= (pilots & row.limited) << row.bit;
       timed |= (pilots & row.timed) << row.bit;
     }
     if (rows < scenario_.flags.size()) {
@@ -113,7 +113,7 @@ class FlagWalk {
     }
     decision.reason = reason;
     decision.combination = static_cast<uint8_t>(combination);
-    decision.limited = limited != 0;
+    decision.limited = static_cast<uint8_t>(limited);
     decision.unit = scenario_.combinations[combination];
     decision.arm = combination == 0 ? Arm::stable : Arm::candidate;
     if (told != nullptr) {
@@ -273,7 +273,7 @@ class FlagWalk {
       decision.unit = whole->previous;
       decision.reason = Reason::pilot_limit;
       decision.combination = 0;
-      decision.limited = false;
+      decision.limited = 0;
       return;
     }
   }
@@ -328,10 +328,10 @@ class FlagWalk {
     decision.unit = scenario_.combinations[mask];
     decision.arm = mask == 0 ? Arm::stable : Arm::candidate;
     decision.reason = Reason::pinned;
-    decision.limited = false;
+    decision.limited = 0;
     for (const PackedRow& row : rows_.rows) {
       const bool pilot = row.present != 0 && (mask >> row.bit & 1) != 0 && state_of(row) == FlagState::pilot;
-      decision.limited |= pilot && row.limited != 0;
+      if (pilot && row.limited != 0) decision.limited |= static_cast<uint8_t>(1u << row.bit);
     }
     const PackedRow* row = mask != 0 ? row_of(static_cast<uint8_t>(std::countr_zero(mask))) : first_row();
     if (row == nullptr) return;
@@ -361,7 +361,7 @@ core::Result<void> leave_killed_unit(const Table& table, const Scenario& scenari
   decision.arm = Arm::stable;
   decision.unit = scenario.stable;
   decision.combination = 0;
-  decision.limited = false;
+  decision.limited = 0;
   if (!is_unit_killed(table, scenario.stable)) return {};
 
   trace.step("kill", true, [&] {

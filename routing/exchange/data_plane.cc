@@ -208,7 +208,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   auto decision = decide(table, *choice, input);
   if (!decision) return std::unexpected(decision.error());
   PilotPlaces pilots;
-  if (decision->limited && table.guards != nullptr) {
+  if (decision->limited != 0 && table.guards != nullptr) {
     if (auto kept = keep_within_pilot(table, input, *decision, pilots); !kept) return kept;
   }
   const auto pin = [&] {
@@ -257,7 +257,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
 core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input,
                                                 Decision& decision, PilotPlaces& pilots) {
   const Scenario& scenario = (*table.body)[*decision.scenario];
-  for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+  for (uint32_t left = decision.limited; left != 0; left &= left - 1) {
     const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
     const ScopeGuard* pilot = table.guards->pilot(decision.tenant, flag);
     if (pilot == nullptr) continue;

@@ -17,6 +17,9 @@ namespace {
 using core::ErrorCode;
 
 constexpr uint32_t kConnectGraceMs = 20;
+// A pooled connection that had ended when the request was sent shows it within a round trip; what ends later ended at
+// work, and is paid for.
+constexpr uint64_t kStaleWithinNs = core::milliseconds(1000);
 constexpr uint32_t kFirstScratchBytes = 8192 - kRequestHeadRoom;
 // What else the head holds is far smaller than this.
 static_assert(core::limits::kMaxCredentialBytes + core::limits::kMaxBasePathBytes + 1024 <= kRequestHeadRoom);
@@ -150,7 +153,7 @@ void Exchange::begin_attempt(UnitIndex unit_index, const Inspection* inspection)
   shard_.metrics().attempts.add();
   phase_ = Phase::acquiring;
   mode_ = Mode::plain;
-  begin_capture();
+  begin_capture(/*looked_up=*/inspection != nullptr);
   usage_ = UsageReader(facts_.endpoint);
   splitter_.reset();
   partial_event_.reset();
@@ -363,7 +366,8 @@ AfterFailure Exchange::fail_attempt(core::Error error, uint16_t upstream_status)
   failure.committed = committed_;
   failure.stale_connection =
       before_answer && reused_session_ && upstream_status == 0 &&
-      (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset);
+      (error.code == ErrorCode::upstream_closed || error.code == ErrorCode::upstream_reset) &&
+      shard_.loop().now_ns() - sent_ns_ < kStaleWithinNs;
   if (failure.stale_connection) sent_ = false;  // it had ended before the request came
   failure.free_retry_left = free_retry_left_;
   // Nobody is made to pay for a probe, or for a provider that took no request, while another one is well.

@@ -170,7 +170,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look);
   bool answer_from_any_cache(CacheLook look);
   bool try_cache(const Inspection& inspection);
-  void begin_capture();
+  void begin_capture(bool looked_up);  // by try_cache(), for this unit
   void go_on_capturing(uint16_t status);
   void capture(std::span<const uint8_t> bytes);
   void store_capture();
@@ -220,6 +220,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   Decision decision_;
   RequestFacts facts_;
   Record record_;
+  std::optional<core::Hash128> draft_key_;  // nothing: this attempt's answer is not kept
   AnswerCache::Draft draft_;              // of this attempt's answer, for the cache
   GuardHold hold_;                        // what it has taken of limits and budgets
   RateFacts refused_rate_;                // of the refusal it ends with

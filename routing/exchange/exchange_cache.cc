@@ -51,6 +51,9 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Ins
     if (part.variable == PromptVariable::attribute) return std::nullopt;
     if (part.variable == PromptVariable::user) key = core::siphash128(as_key(key), user_.text());
     if (part.variable == PromptVariable::date) key = core::siphash128(as_key(key), shard_.date());
+    if (part.variable == PromptVariable::tenant_name) {
+      key = core::siphash128(as_key(key), table()[decision_.tenant].display_name_json());
+    }
     if (part.variable == PromptVariable::scenario && decision_.scenario) {
       key = core::siphash128(as_key(key), body[*decision_.scenario].name);
     }
@@ -104,10 +107,11 @@ bool Exchange::answer_from_cache(UnitIndex unit_index, core::Hash128 key, CacheL
 
 // Before the first attempt, for a unit that keeps its answers. True: answered.
 bool Exchange::try_cache(const Inspection& inspection) {
+  draft_key_.reset();
   if ((*table().body)[decision_.unit].cache_ttl_ns == 0) return false;
-  const auto key = cache_key(decision_.unit, inspection);
-  if (!key) return false;
-  if (answer_from_cache(decision_.unit, *key, CacheLook::answer)) return true;
+  draft_key_ = cache_key(decision_.unit, inspection);
+  if (!draft_key_) return false;
+  if (answer_from_cache(decision_.unit, *draft_key_, CacheLook::answer)) return true;
   record_.cache = CacheUse::miss;
   shard_.metrics().cache_misses.add();
   return false;
@@ -125,10 +129,12 @@ bool Exchange::answer_from_any_cache(CacheLook look) {
   return false;
 }
 
-// Before anything is asked of a provider: what is purged from now on may be what it is going to say.
-void Exchange::begin_capture() {
+// Before anything is asked of a provider: what is purged from now on may be what it is going to say, and what it says is
+// of this day.
+void Exchange::begin_capture(bool looked_up) {
   AnswerCache& cache = shard_.gateway().cache;
-  if (unit().cache_ttl_ns == 0) return cache.drop(draft_);
+  if (!looked_up) draft_key_ = unit().cache_ttl_ns == 0 ? std::nullopt : cache_key(unit_);
+  if (!draft_key_) return cache.drop(draft_);
   cache.begin(draft_);
 }
 
@@ -146,13 +152,12 @@ void Exchange::capture(std::span<const uint8_t> bytes) {
 void Exchange::store_capture() {
   if (!draft_.collecting()) return;
   AnswerCache& cache = shard_.gateway().cache;
-  const auto key = record_.error || record_.status != 200 ? std::nullopt : cache_key(unit_);
-  if (!key) return cache.drop(draft_);
+  if (record_.error || record_.status != 200) return cache.drop(draft_);
   const TableBody& body = *table().body;
   const CacheLabels labels{.tenant = hash_name(table()[decision_.tenant].id()),
                            .unit = hash_name(unit().name),
                            .scenario = decision_.scenario ? hash_name(body[*decision_.scenario].name) : 0};
-  cache.store(draft_, *key, labels, unit().cache_ttl_ns, shard_.loop().now_ns());
+  cache.store(draft_, *draft_key_, labels, unit().cache_ttl_ns, shard_.loop().now_ns());
   shard_.metrics().cache_stores.add();
 }
 

@@ -69,8 +69,6 @@ uint8_t place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
   return at;
 }
 
-// The part of a rate that must be free again before its action ends.
-constexpr uint64_t kRecoverShare = 5;
 
 }  // namespace
 
@@ -123,7 +121,8 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
   const uint64_t tag = user_tag(users.key, request.tenant_id, request.user, request.key_id);
   if (guard->limits.any()) {
     user_limits_ = users.limits.acquire(
-        nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); });
+        nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); },
+        &user_others_);
     if (user_limits_ == nullptr) return false;
   }
   const auto budgets = guard->budgets;
@@ -174,9 +173,8 @@ bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
     return false;
   };
   if (specs.concurrency != 0) {
-    const bool of_user =
-        part.guard->scope == GuardScope::user;  // its line counts whoever holds it, this one too
-    const bool fits = of_user ? line.in_flight.load(std::memory_order_relaxed) <= specs.concurrency
+    const bool of_user = part.guard->scope == GuardScope::user;  // who holds its line is counted by that
+    const bool fits = of_user ? user_others_ < specs.concurrency
                               : count_one(line.in_flight, specs.concurrency);
     if (!fits && !exceeds(LimitKind::concurrency,
                           {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs})) {
@@ -200,9 +198,8 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
   const uint64_t bit = uint64_t{1} << kind;
   if (soft && (line.total.load(std::memory_order_relaxed) & bit) != 0) {
     const RateView seen = view(line.rates[kind], spec, now.now_ns);
-    const uint64_t wanted = std::max<uint64_t>(spec.limit / kRecoverShare, 1);
-    if (seen.remaining < wanted) {
-      const uint64_t free_ns = (spec.burst() - wanted * spec.interval) / kTicksPerNs;
+    if (seen.remaining < to_recover(spec)) {
+      const uint64_t free_ns = (spec.burst() - to_recover(spec) * spec.interval) / kTicksPerNs;
       return {.kind = RateOutcome::Kind::refused,
               .retry_after_ns = std::max(seen.reset_ns, free_ns) - free_ns};
     }

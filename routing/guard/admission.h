@@ -172,6 +172,7 @@ class GuardHold {
   const GuardPlan* plan_ = nullptr;
   std::array<Part, kMaxScopes> parts_;
   unsigned part_count_ = 0;
+  uint64_t user_others_ = 0;  // who held the user's line before this one
   LimitLine* user_limits_ = nullptr;
   std::array<BudgetLine*, core::limits::kMaxBudgets> user_budgets_;
   unsigned user_budget_count_ = 0;

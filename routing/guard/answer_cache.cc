@@ -15,10 +15,6 @@ uint64_t tag_of(core::Hash128 key) {
   return key.low != 0 ? key.low : 1;
 }
 
-uint64_t busy_until(const CacheLine& line) {
-  return line.expires_ns.load(std::memory_order_relaxed);
-}
-
 }  // namespace
 
 void CacheLine::clear() {
@@ -136,6 +132,10 @@ void AnswerCache::drop(Draft& draft) {
 
 bool AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labels, uint64_t ttl_ns,
                         uint64_t now_ns) {
+  const auto busy_until = [now_ns](const CacheLine& held) {
+    const uint64_t expires_ns = held.expires_ns.load(std::memory_order_relaxed);
+    return expires_ns <= now_ns ? 0 : expires_ns;
+  };
   CacheLine* line = draft.size_ == 0 || ttl_ns == 0 ? nullptr : lines_.lock(tag_of(key), busy_until);
   if (line == nullptr) {
     drop(draft);

@@ -52,10 +52,12 @@ bool open(BreakerLine& line, uint64_t from, uint64_t to) {
   return true;
 }
 
-// Open for twice as long as the time before.
-uint64_t next_open(BreakerLine& line, uint64_t now_ns) {
-  const uint64_t times = std::min<uint64_t>(line.backoff.fetch_add(1, kRelaxed), 10);
-  return pack(BreakerState::open, now_ns + std::min(R::kOpenNs << times, R::kMaxOpenNs));
+// Opens for twice as long as the time before.
+bool open_longer(BreakerLine& line, uint64_t from, uint64_t now_ns) {
+  const uint64_t times = std::min<uint64_t>(line.backoff.load(kRelaxed), 10);
+  if (!open(line, from, pack(BreakerState::open, now_ns + std::min(R::kOpenNs << times, R::kMaxOpenNs)))) return false;
+  line.backoff.fetch_add(1, kRelaxed);
+  return true;
 }
 
 // Of a closed one: a tenth at the beginning of its slow start, in the end everybody.
@@ -109,14 +111,14 @@ void succeeded(BreakerLine& line, Pass pass, uint64_t now_ns) {
 bool failed(BreakerLine& line, Pass pass, uint64_t now_ns) {
   const uint64_t word = line.state.load(kRelaxed);
   if (pass == Pass::probe) {
-    return state_of(word) == BreakerState::half_open && open(line, word, next_open(line, now_ns));
+    return state_of(word) == BreakerState::half_open && open_longer(line, word, now_ns);
   }
   if (state_of(word) != BreakerState::closed) return false;
   const Window window = count(line, true, now_ns);
   const bool in_a_row = line.consecutive.fetch_add(1, kRelaxed) + 1 >= R::kConsecutive;
   const bool share =
       window.attempts >= R::kLeast && window.failures * 1000 >= window.attempts * R::kSharePermille;
-  return (in_a_row || share) && open(line, word, next_open(line, now_ns));
+  return (in_a_row || share) && open_longer(line, word, now_ns);
 }
 
 bool limited(BreakerLine& line, Pass pass, uint64_t retry_after_ns, uint64_t now_ns) {

@@ -188,8 +188,9 @@ BudgetState snapshot(const BudgetLine& line) {
 }
 
 void restore(BudgetLine& line, const BudgetState& state) {
-  const int64_t counted =
-      std::min(std::max<int64_t>(state.spent, 0) + std::max<int64_t>(state.reserved, 0), kMaxBudget);
+  const int64_t counted = std::min(std::clamp<int64_t>(state.spent, 0, kMaxBudget) +
+                                       std::clamp<int64_t>(state.reserved, 0, kMaxBudget),
+                                   kMaxBudget);
   line.committed.store(counted, std::memory_order_relaxed);
   line.spent.store(counted, std::memory_order_relaxed);
   line.base.store(0, std::memory_order_relaxed);

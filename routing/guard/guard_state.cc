@@ -165,8 +165,9 @@ std::string save_guards(const Table& table, const GuardTime& now) {
   return std::move(writer.text);
 }
 
-size_t restore_guards(const Table& table, std::string_view text, const GuardTime& now) {
-  if (!text.starts_with(kFileHeader)) return 0;
+std::optional<size_t> restore_guards(const Table& table, std::string_view text, const GuardTime& now) {
+  if (text.empty()) return 0;
+  if (!text.starts_with(kFileHeader)) return std::nullopt;
   text.remove_prefix(kFileHeader.size());
   StateReader reader{now};
   while (!text.empty()) {

@@ -22,6 +22,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,7 +33,8 @@ namespace weir::routing {
 
 // Rules that have counted nothing are left out.
 std::string save_guards(const Table& table, const GuardTime& now);
-// How many rules found their state. Rules that have counted something already keep it.
-size_t restore_guards(const Table& table, std::string_view text, const GuardTime& now);
+// How many rules found their state. Rules that have counted something already keep it. Nothing: it is no state, or one
+// of another version; an empty text is a state of nothing.
+std::optional<size_t> restore_guards(const Table& table, std::string_view text, const GuardTime& now);
 
 }  // namespace weir::routing

@@ -121,6 +121,11 @@ RateView view(const Word& word, const RateSpec& spec, uint64_t now_ns) {
           .reset_ns = (seen - now + kTicksPerNs - 1) / kTicksPerNs};
 }
 
+// How many must be free again before a soft action ends that the limit has begun: a fifth.
+constexpr uint64_t to_recover(const RateSpec& spec) {
+  return std::max<uint64_t>(spec.limit / 5, 1);
+}
+
 // Adds one to a counter that may not pass `limit`; false: it stands there already. Never decremented by time:
 // a concurrency limit counts down with release(), a total does not.
 template <typename Word>

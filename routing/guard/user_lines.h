@@ -25,7 +25,8 @@
 //      insert the same tag at once at least one sees the other. (Dekker: a store, then a load of what the
 //      other stores.)
 //
-// Ordering: acquire() acquires the tag that the inserter released after clearing the line.
+// Ordering: the inserter clears the line and then releases in_flight, which acquire() acquires by raising it; the tag,
+// written before, says only where to look.
 //
 // Thread: any.
 #pragma once
@@ -60,28 +61,32 @@ class UserLines {
   UserLines& operator=(const UserLines&) = delete;
 
   // The line of this tag (not 0), fresh or as it was; null if it cannot be had. `busy_until(line)` says how
-  // long a line is worth keeping: 0 = idle, else the larger the longer.
+  // long a line is worth keeping: 0 = idle, else the larger the longer. `others`: how many had it before.
   template <typename BusyUntil>
-  Line* acquire(uint64_t tag, BusyUntil&& busy_until) {
+  Line* acquire(uint64_t tag, BusyUntil&& busy_until, uint64_t* others = nullptr) {
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      if (Line* found = find(tag)) return found;
+      if (Line* found = find(tag, others)) return found;
       Line* made = lock_new(tag, busy_until);
       if (made == nullptr) continue;
       made->clear();
       // From locked to held by this caller, in one step; what others added in the meantime stays balanced.
       made->in_flight.fetch_sub(kLocked - 1, std::memory_order_release);
+      if (others != nullptr) *others = 0;
       return made;
     }
     return nullptr;
   }
   // The same, only if it is there.
-  Line* find(uint64_t tag) {
+  Line* find(uint64_t tag, uint64_t* others = nullptr) {
     Set& set = sets_[tag & set_mask_];
     for (uint32_t way = 0; way < kWays; ++way) {
       if (set.tags[way].load(std::memory_order_acquire) != tag) continue;
       Line& line = set.lines[way];
       const uint64_t before = line.in_flight.fetch_add(1, std::memory_order_acq_rel);
-      if (before < kLocked && set.tags[way].load(std::memory_order_acquire) == tag) return &line;
+      if (before < kLocked && set.tags[way].load(std::memory_order_acquire) == tag) {
+        if (others != nullptr) *others = before;
+        return &line;
+      }
       line.in_flight.fetch_sub(1, std::memory_order_release);
       return nullptr;
     }
@@ -141,8 +146,8 @@ class UserLines {
     uint32_t chosen = kWays;
     uint64_t least = UINT64_MAX;
     for (uint32_t way = 0; way < kWays; ++way) {
-      if (set.lines[way].in_flight.load(std::memory_order_relaxed) != 0) continue;
       if (set.tags[way].load(std::memory_order_relaxed) == tag) return nullptr;
+      if (set.lines[way].in_flight.load(std::memory_order_relaxed) != 0) continue;
       if (const uint64_t here = loss(way); here < least) {
         least = here;
         chosen = way;

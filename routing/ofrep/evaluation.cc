@@ -53,7 +53,7 @@ class ScenarioAnswer {
     }
     auto decided = decide(input.table, {.scenario = scenario, .model = std::nullopt}, question_);
     if (decided) decision_ = *decided;
-    const bool bound = decision_ && decision_->limited && decision_->reason != Reason::pinned;
+    const bool bound = decision_ && decision_->limited != 0 && decision_->reason != Reason::pinned;
     if (bound && input.table.guards != nullptr) keep_within_pilot();
   }
 
@@ -91,7 +91,7 @@ class ScenarioAnswer {
   void keep_within_pilot() {
     const Decision decision = *decision_;
     const Scenario& scenario = body_[scenario_];
-    for (uint32_t left = decision.combination; left != 0; left &= left - 1) {
+    for (uint32_t left = decision.limited; left != 0; left &= left - 1) {
       const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
       const ScopeGuard* pilot = input_.table.guards->pilot(decision.tenant, flag);
       if (pilot == nullptr || would_be_within_pilot(*pilot, input_.now_ns)) continue;

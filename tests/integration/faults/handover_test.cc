@@ -399,7 +399,7 @@ TEST_F(Handover, GoesOnWhenThePredecessorIsKilledMeanwhile) {
   go_on();
   ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_EQ(port_, port);
-  EXPECT_NE(first_->errors().find("predecessor_gone"), std::string::npos) << first_->errors();
+  EXPECT_TRUE(first_->wait_for_errors("predecessor_gone")) << first_->errors();
   EXPECT_EQ(client.receive().status, 200);
   EXPECT_EQ(answer_of_admin(), 200);
   current().send(SIGTERM);

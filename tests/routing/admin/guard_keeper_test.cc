@@ -62,6 +62,21 @@ TEST(GuardKeeper, AFileThatCannotBeReadIsAnError) {
   EXPECT_FALSE(keeper.restore().has_value()) << "a folder is no file";
 }
 
+TEST(GuardKeeper, AFileThatCannotBeReadIsLeftAsItIs) {
+  const testing::TemporaryFolder folder;
+  const std::string state = "weir-guards 1\nwhat another version has counted\n";
+  const std::string path = folder.write("guards.state", state);
+  {
+    AdminHost host({.table = budgeted_text()});
+    reserve(*budget_of(host).line, budget_of(host).spec, 5 * kUsd, time_of(host));
+    GuardKeeper keeper(*host.loop, host.gateway, path);
+    const auto restored = keeper.restore();
+    ASSERT_FALSE(restored.has_value());
+    EXPECT_NE(restored.error().find("move it away"), std::string::npos) << restored.error();
+  }
+  EXPECT_EQ(core::read_file(path, 1 << 20).value_or(""), state);
+}
+
 TEST(AdminApi, ShowsLimitsBudgetsAndBreakers) {
   AdminHost host({.table = budgeted_text() + "limits: { rpm: 600 }\n"});
   reserve(*budget_of(host).line, budget_of(host).spec, 5 * kUsd, time_of(host));

@@ -104,7 +104,7 @@ TEST(GuardState, ReadsWhateverStandsInTheFile) {
   const std::string text = save_guards(before.table, before.now);
   for (size_t size = 0; size <= text.size(); ++size) {
     World after;
-    const size_t found = restore_guards(after.table, text.substr(0, size), after.now);
+    const size_t found = restore_guards(after.table, text.substr(0, size), after.now).value_or(0);
     EXPECT_LE(found, 2u);
     EXPECT_TRUE(after.view_of(0).spent == 0 || after.view_of(0).spent == 3 * kUsd);
     EXPECT_TRUE(after.view_of(1).spent == 0 || after.view_of(1).spent == 7 * kUsd);
