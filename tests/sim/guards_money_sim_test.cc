@@ -175,6 +175,21 @@ TEST_F(Money, AConnectionThatHadEndedTookNoRequest) {
   EXPECT_EQ(spent(), 2 * kUsd / 10);
 }
 
+TEST_F(Money, AProviderThatEndsAtWorkHadTheRequestAndIsNotAskedAgainForNothing) {
+  input_price_ = "1000";
+  publish("", "budgets: [ { window: 1h, usd: 100 } ]");
+  expect_ok(ask());
+  const auto before = spent();
+  provider_.answer_with = [] { return std::string(); };
+  GuardClient& client = ask();
+  pass(20'000);
+  provider_.server.close_all();
+  settle();
+  expect(client, "HTTP/1.1 502");
+  EXPECT_EQ(provider_.requests, 2);
+  EXPECT_EQ(spent() - before, kExpectedInput * kUsd / 1000);
+}
+
 // What a failed attempt has cost is in the record and the metrics whoever answers in the end.
 TEST_F(Money, AnAttemptThatTimedOutIsPaidForWhoeverAnswers) {
   input_price_ = "1000";

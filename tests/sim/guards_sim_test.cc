@@ -228,6 +228,21 @@ TEST_F(GuardsInAnExchange, PastAPilotsLimitThePreviousUnitAnswers) {
   expect(third, "x-weir-reason: pilot_limit\r\n");
 }
 
+TEST_F(GuardsInAnExchange, LimitsThatARowKeepsFromItsPilotDoNotBindItInProduction) {
+  publish("",
+          "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: best, "
+          "limits: { total_requests: 10 } }, g: { state: production, owner: o, reason: r, review: 2030-01-01, "
+          "previous: best, limits: { total_requests: 1 } } }",
+          "flags: { f: { scenario: chat, candidate: { unit: mini } }, "
+          "g: { scenario: chat, candidate: { params: { temperature: 0.5 } } } }\n");
+  for (int i = 0; i < 3; ++i) {
+    const GuardClient& client = ask("x-weir-user: u\r\n");
+    expect(client, "HTTP/1.1 200");
+    EXPECT_EQ(client.heard.find("pilot_limit"), std::string::npos) << client.heard;
+  }
+  EXPECT_EQ(plan().pilot(routing::TenantIndex{0}, routing::FlagIndex{1})->line->total.load(), 0u);
+}
+
 TEST_F(GuardsInAnExchange, AConversationThatHasBegunCountsForThePilotAndIsNotBoundByIt) {
   publish(
       "",
@@ -438,6 +453,21 @@ TEST_F(GuardsInAnExchange, AnAnswerIsNeverGivenToAnotherTenantOrForAnotherUnit) 
   EXPECT_EQ(gateway_->cache.purge(&CacheLine::tenant, routing::hash_name("s")), 1u);
   bearer_ = "sk-other";
   expect(ask(), "x-weir-cache: miss\r\n");
+}
+
+TEST_F(GuardsInAnExchange, AnAnswerIsKeptForTheDayOnWhichItWasAskedFor) {
+  unit_ = ", cache_ttl: 60s, prompt: p@1.0.0";
+  publish("", "", "prompts: { p@1.0.0: { system: \"It is {{date}}.\" } }\n");
+  const auto answer_with = provider_.answer_with;
+  provider_.answer_with = [&] {  // it takes until the next day
+    world_.wall_ns += 86'400'000'000'000;
+    return answer_with();
+  };
+  expect(ask(), "x-weir-cache: miss\r\n");
+  provider_.answer_with = answer_with;
+  expect(ask(), "x-weir-cache: miss\r\n");
+  expect(ask(), "x-weir-cache: hit\r\n");
+  EXPECT_EQ(provider_.requests, 2);
 }
 
 TEST_F(GuardsInAnExchange, AnAnswerThatWasAskedForBeforeAPurgeIsNotKeptAfterIt) {
