@@ -17,7 +17,6 @@
 #include "core/strong.h"
 #include "routing/admin/guard_metrics.h"
 #include "tools/weir/server.h"
-#include "tools/weir/webhook.h"
 
 namespace weir::tools {
 namespace {
@@ -56,6 +55,7 @@ Server::~Server() {
 int Server::run() {
   raise_descriptor_limit();
   take_sockets();
+  load_webhook();
   enter_sandbox();
   start_loops();
   load_certificates();
@@ -123,7 +123,7 @@ void Server::begin_serving() {
   }
   if (!config_.alert_url.empty()) {
     alerts_ = std::make_unique<routing::AlertSender>(
-        *loop_, gateway_->calendar, config_.alert_secret, random_seed(), webhook_post(config_.alert_url),
+        *loop_, gateway_->calendar, config_.alert_secret, random_seed(), std::move(webhook_),
         [this]() -> const routing::Table& { return control_->table(); });
     control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
   }

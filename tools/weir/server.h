@@ -1,6 +1,6 @@
 // The running gateway of `weir serve`: what there is while it starts, serves, is replaced and ends.
 //
-//   take_sockets ─▶ sandbox ─▶ loops, certificates, log, registry, table, ports   server_start.cc
+//   take_sockets, load_webhook ─▶ sandbox ─▶ loops, certificates, log, registry, table, ports   server_start.cc
 //   ─▶ serve ─▶ ready; signals and the admin API: reload, hand over, drain ─▶ finish   serve.cc
 //
 // Thread: the main one, which carries the control loop.
@@ -47,6 +47,7 @@ class Server {
   using Descriptors = std::vector<ShardListener>;
 
   void take_sockets();
+  void load_webhook();
   void enter_sandbox();
   void drop_system_calls();
   void start_loops();
@@ -112,6 +113,7 @@ class Server {
   std::unique_ptr<net::TlsServerContextHolder> tls_, admin_tls_;
   std::unique_ptr<routing::Gateway> gateway_;
   std::unique_ptr<routing::ControlThread> control_;
+  routing::AlertSender::Post webhook_;
   std::unique_ptr<routing::AlertSender> alerts_;
   std::unique_ptr<routing::ShadowLog> shadow_log_;
   std::unique_ptr<routing::GuardKeeper> keeper_;

@@ -21,6 +21,7 @@
 #include "tools/weir/environment.h"
 #include "tools/weir/sandbox.h"
 #include "tools/weir/server.h"
+#include "tools/weir/webhook.h"
 
 namespace weir::tools {
 namespace {
@@ -79,6 +80,15 @@ void Server::take_sockets() {
     inherited_ = std::move(*taken);
   } else {
     fail(std::move(taken.error()));
+  }
+}
+
+void Server::load_webhook() {
+  if (config_.alert_url.empty()) return;
+  if (auto post = webhook_post(config_.alert_url); post) {
+    webhook_ = std::move(*post);
+  } else {
+    fail(std::move(post.error()));
   }
 }
 
