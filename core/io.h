@@ -77,7 +77,8 @@ struct IoStats {
   uint64_t submitted = 0;          // operations submitted
   uint64_t completed = 0;          // completions seen
   uint64_t overflows = 0;          // completion queue overflowed (a slow path, never a loss)
-  uint64_t receive_bytes = 0;      // receive memory now
+  uint64_t receive_bytes = 0;      // receive memory that the kernel may fill or somebody holds
+  uint64_t spare_bytes = 0;        // beside it: grown, and not in use now
   uint64_t no_buffers = 0;         // receives that found no buffer
 };
 
@@ -116,6 +117,9 @@ class Io {
 
   // True when receive memory has come back or grown since the last call: starved receives may be armed.
   bool take_buffers_returned();
+  // Gives back what receive memory was not needed at all since the last call. True: some is left that the next call may
+  // give back.
+  bool trim_receive_memory();
   // True when receive memory has grown well past its first size since the last call: many blocks are kept by a
   // few bytes each, which their holders should copy out.
   bool take_receive_pressure();

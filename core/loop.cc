@@ -10,6 +10,9 @@ namespace {
 // each takes a window full.
 constexpr uint32_t kStarvedPerTurn = 32;
 
+// How long receive memory is kept for the next burst, at least.
+constexpr uint64_t kTrimPeriodNs = milliseconds(1000);
+
 }  // namespace
 
 void TurnTask::unlink() {
@@ -56,7 +59,7 @@ void TurnTaskList::run_all() {
   while (!batch.empty()) batch.run_next();
 }
 
-Loop::Loop() : now_ns_(monotonic_now_ns()), wall_now_ns_(core::wall_now_ns()), timers_(now_ns_) {}
+Loop::Loop() : now_ns_(monotonic_now_ns()), wall_now_ns_(core::wall_now_ns()), timers_(now_ns_), trim_(on_trim, this) {}
 Loop::~Loop() = default;
 
 std::expected<std::unique_ptr<Loop>, std::string> Loop::create(const IoOptions& options) {
@@ -89,11 +92,18 @@ void Loop::turn(uint64_t max_wait_ns) {
     starved_end_.unlink();
     starved_.take_all(served_);
     if (!starved_.empty()) starved_.add(starved_end_);
+    if (!trim_.armed() && io_->stats().spare_bytes > 0) timers_.schedule(trim_, deadline_after(now_ns_, kTrimPeriodNs));
   }
   // A few at a time: a thousand that wake for the memory of ten find nothing. Who finds none waits behind
   // starved_end_ until memory comes back again, or the loop would never rest.
   for (uint32_t count = 0; count < kStarvedPerTurn && starved_end_.queued(); ++count) starved_.run_next();
   last_turn_ns_ = monotonic_now_ns() - now_ns_;
+}
+
+void Loop::on_trim(Timer& timer) {
+  auto& self = timer.owner<Loop>();
+  if (self.io_->trim_receive_memory())
+    self.timers_.schedule(timer, deadline_after(self.now_ns_, kTrimPeriodNs));
 }
 
 void Loop::post(std::function<void()> work) {

@@ -111,6 +111,7 @@ class Loop {
  private:
   Loop();
   void run_posted();
+  static void on_trim(Timer& timer);
 
   BufferPool buffers_;
   uint64_t now_ns_;
@@ -122,6 +123,7 @@ class Loop {
   TurnTaskList served_;            // go behind starved_ when memory comes back
   TurnTask starved_end_{[](TurnTask&) {}, nullptr};  // in starved_, behind those who are still to be told of memory
   TurnTaskList holders_;
+  Timer trim_;                     // armed while there may be receive memory that nobody needs
   uint64_t turns_ = 0;
   uint64_t last_turn_ns_ = 0;
   void (*turn_hook_)(void*) = nullptr;

@@ -80,6 +80,7 @@ struct Io::Impl {
   std::vector<uint16_t> free_ids;
   uint32_t kernel_blocks = 0;              // blocks the kernel may fill
   std::vector<Block*> spare_blocks;        // grown, and not needed just now
+  size_t fewest_spare = 0;                 // since the last trim(): so many were not needed at all
   uint32_t initial_blocks = 0;
   uint32_t block_bytes = 0;
   bool buffers_returned = false;
@@ -100,6 +101,7 @@ struct Io::Impl {
   std::string set_up_buffers();
   std::string restrict_and_enable();
   bool add_block();
+  bool trim();
   void give_to_kernel(Block& block);
   static void unmap(Block& block);
   void recycle(Block& block);
@@ -229,6 +231,9 @@ bool Io::Impl::add_block() {
   if (!spare_blocks.empty()) {
     give_to_kernel(*spare_blocks.back());
     spare_blocks.pop_back();
+    fewest_spare = std::min(fewest_spare, spare_blocks.size());
+    stats.spare_bytes -= block_bytes;
+    stats.receive_bytes += block_bytes;
     return true;
   }
   if (free_ids.empty() || stats.receive_bytes + block_bytes > options.max_receive_bytes) return false;
@@ -269,19 +274,24 @@ void Io::Impl::recycle(Block& block) {
     give_to_kernel(block);
   } else {
     spare_blocks.push_back(&block);
+    stats.receive_bytes -= block_bytes;
+    stats.spare_bytes += block_bytes;
   }
-  // Beside the first ones, half of as many as are held wait for the next burst: a fresh block costs a page fault for
-  // every 4 KiB.
-  const size_t held = stats.receive_bytes / block_bytes - kernel_blocks - spare_blocks.size();
-  while (spare_blocks.size() > held / 2) {
+}
+
+// A fresh block costs a page fault for every 4 KiB, so one stays while bursts come back for it.
+bool Io::Impl::trim() {
+  for (; fewest_spare > 0; --fewest_spare) {
     Block* const spare = spare_blocks.back();
     spare_blocks.pop_back();
     blocks[spare->receive_id] = nullptr;
     free_ids.push_back(spare->receive_id);
-    stats.receive_bytes -= block_bytes;
+    stats.spare_bytes -= block_bytes;
     unmap(*spare);
     delete spare;
   }
+  fewest_spare = spare_blocks.size();
+  return fewest_spare > 0;
 }
 
 io_uring_sqe* Io::Impl::next_entry() {
@@ -509,6 +519,7 @@ void Io::wake() {
   [[maybe_unused]] const ssize_t written = ::write(impl_->wake_descriptor, &one, sizeof one);
 }
 
+bool Io::trim_receive_memory() { return impl_->trim(); }
 bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
 bool Io::receive_memory_scarce() const { return impl_->stats.receive_bytes >= impl_->options.max_receive_bytes / 2; }
 bool Io::take_receive_pressure() { return std::exchange(impl_->receive_pressure, false); }

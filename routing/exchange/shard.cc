@@ -82,7 +82,7 @@ void Shard::on_turn(void* self_pointer) {
   metrics.completions.set(static_cast<int64_t>(io.completed));
   metrics.no_buffers.set(static_cast<int64_t>(io.no_buffers));
   metrics.overflows.set(static_cast<int64_t>(io.overflows));
-  metrics.receive_bytes.set(static_cast<int64_t>(io.receive_bytes));
+  metrics.receive_bytes.set(static_cast<int64_t>(io.receive_bytes + io.spare_bytes));
   metrics.buffer_bytes.set(static_cast<int64_t>(self.loop_.buffers().allocated_bytes()));
   metrics.connections.set(self.server_.connections());
   metrics.accepted.set(static_cast<int64_t>(self.server_.accepted()));

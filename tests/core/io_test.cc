@@ -434,13 +434,18 @@ TEST_P(IoTest, LosesNothingWhenItsCompletionQueueOverflows) {
   for (auto& watched : received) cancel(*watched);
 }
 
+// Receive memory of blocks of a page.
+IoOptions pages(uint32_t at_start, uint64_t most_bytes) {
+  IoOptions options;
+  options.incremental_block_bytes = options.whole_block_bytes = 4096;
+  options.incremental_blocks = options.whole_blocks = at_start;
+  options.max_receive_bytes = most_bytes;
+  return options;
+}
+
 TEST_P(IoTest, EndsAReceiveWithoutBuffersAndLosesNothing) {
   // Room for two blocks, and both are held.
-  Io& io = make({.incremental_block_bytes = 4096,
-                 .incremental_blocks = 2,
-                 .whole_block_bytes = 4096,
-                 .whole_blocks = 2,
-                 .max_receive_bytes = 8192});
+  Io& io = make(pages(2, 8192));
   const auto [server, client] = connected();
   Watched received;
   received.keep = true;
@@ -476,11 +481,7 @@ TEST_P(IoTest, EndsAReceiveWithoutBuffersAndLosesNothing) {
 
 // The memory came back before the receive could say that it had none.
 TEST_P(IoTest, SaysThatBuffersAreBackAlsoWhenTheWantIsSeenLate) {
-  Io& io = make({.incremental_block_bytes = 4096,
-                 .incremental_blocks = 1,
-                 .whole_block_bytes = 4096,
-                 .whole_blocks = 1,
-                 .max_receive_bytes = 4096});
+  Io& io = make(pages(1, 4096));
   const auto [server, client] = connected();
   Watched received;
   received.keep = true;
@@ -501,11 +502,7 @@ TEST_P(IoTest, SaysThatBuffersAreBackAlsoWhenTheWantIsSeenLate) {
 }
 
 TEST_P(IoTest, GrowsItsReceiveMemoryAndShrinksItAgain) {
-  Io& io = make({.incremental_block_bytes = 4096,
-                 .incremental_blocks = 2,
-                 .whole_block_bytes = 4096,
-                 .whole_blocks = 2,
-                 .max_receive_bytes = 1u << 20});
+  Io& io = make(pages(2, 1u << 20));
   const auto [server, client] = connected();
   Watched received;
   received.keep = true;
@@ -524,6 +521,36 @@ TEST_P(IoTest, GrowsItsReceiveMemoryAndShrinksItAgain) {
   cancel(received);
   received.kept.clear();
   EXPECT_LE(io.stats().receive_bytes, 3u * 4096);
+  const uint64_t spare = io.stats().spare_bytes;
+  EXPECT_GE(spare, 150'000u);
+  EXPECT_TRUE(io.trim_receive_memory()) << "it was needed a moment ago";
+  EXPECT_EQ(io.stats().spare_bytes, spare);
+  EXPECT_FALSE(io.trim_receive_memory());
+  EXPECT_EQ(io.stats().spare_bytes, 0u);
+}
+
+TEST_P(IoTest, KeepsTheReceiveMemoryThatBurstsComeBackFor) {
+  Io& io = make(pages(2, 1u << 20));
+  const auto [server, client] = connected();
+  Watched received;
+  received.keep = true;
+  uint64_t spare = 0;
+  for (size_t burst = 1; burst <= 5; ++burst) {
+    const std::string text = numbered(40'000);
+    ASSERT_EQ(::send(client, text.data(), text.size(), MSG_NOSIGNAL), 40'000);
+    ASSERT_TRUE(run_until([&] {
+      if (!received.operation.armed()) io.receive(received.operation, server);
+      return received.received.size() == burst * text.size();
+    }));
+    received.kept.clear();
+    if (burst > 2) {
+      EXPECT_EQ(io.stats().spare_bytes, spare);
+    }
+    spare = io.stats().spare_bytes;
+    EXPECT_GT(spare, 0u);
+    io.trim_receive_memory();
+  }
+  cancel(received);
 }
 
 TEST_P(IoTest, WakesFromAnotherThread) {

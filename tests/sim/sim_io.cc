@@ -258,6 +258,7 @@ void Io::dispatch() {
 }
 
 void Io::wake() { impl_->woken = true; }
+bool Io::trim_receive_memory() { return false; }
 bool Io::take_buffers_returned() { return std::exchange(impl_->buffers_returned, false); }
 bool Io::take_receive_pressure() { return impl_->world.chance(impl_->world.faults.receive_pressure); }
 bool Io::receive_memory_scarce() const { return true; }
