@@ -524,7 +524,6 @@ TEST_P(IoTest, GrowsItsReceiveMemoryAndShrinksItAgain) {
   const uint64_t spare = io.stats().spare_bytes;
   EXPECT_GE(spare, 150'000u);
   EXPECT_TRUE(io.trim_receive_memory()) << "it was needed a moment ago";
-  EXPECT_EQ(io.stats().spare_bytes, spare);
   EXPECT_FALSE(io.trim_receive_memory());
   EXPECT_EQ(io.stats().spare_bytes, 0u);
 }
@@ -532,20 +531,18 @@ TEST_P(IoTest, GrowsItsReceiveMemoryAndShrinksItAgain) {
 TEST_P(IoTest, KeepsTheReceiveMemoryThatBurstsComeBackFor) {
   Io& io = make(pages(2, 1u << 20));
   const auto [server, client] = connected();
+  const std::string text = numbered(40'000);
   Watched received;
   received.keep = true;
   uint64_t spare = 0;
   for (size_t burst = 1; burst <= 5; ++burst) {
-    const std::string text = numbered(40'000);
     ASSERT_EQ(::send(client, text.data(), text.size(), MSG_NOSIGNAL), 40'000);
     ASSERT_TRUE(run_until([&] {
       if (!received.operation.armed()) io.receive(received.operation, server);
       return received.received.size() == burst * text.size();
     }));
     received.kept.clear();
-    if (burst > 2) {
-      EXPECT_EQ(io.stats().spare_bytes, spare);
-    }
+    EXPECT_TRUE(burst <= 2 || io.stats().spare_bytes == spare) << burst;
     spare = io.stats().spare_bytes;
     EXPECT_GT(spare, 0u);
     io.trim_receive_memory();
