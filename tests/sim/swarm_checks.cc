@@ -265,7 +265,7 @@ void SwarmChecks::check_pilots() {
     const Record& record = settled.record;
     const bool by_flag =
         record.reason == routing::Reason::split_in || record.reason == routing::Reason::segment;
-    if (by_flag && record.arm == routing::Arm::candidate && has_begun(record)) ++let_in[record.tenant];
+    if (by_flag && record.arm == routing::Arm::candidate && has_begun(settled)) ++let_in[record.tenant];
   }
   for (const auto& [tenant, count] : let_in) {
     const uint64_t most = tables_.at(1).tenants[tenant].flags.at(0).limit_total_requests;

@@ -39,7 +39,7 @@ class SwarmChecks {
   void check_overlap(const char* what, std::vector<std::pair<int64_t, int64_t>> spans, uint32_t most);
   void check_pilots();
   // Guards let the decided unit answer: only then a conversation has begun on it, and a pilot's place is taken.
-  static bool has_begun(const routing::Record& record);
+  bool has_begun(const Settled& settled) const;
   void check_answer(const Asked& asked);
   void check_refusal(const Asked& asked);
   bool is_explained(const Asked& asked, const Settled& settled) const;

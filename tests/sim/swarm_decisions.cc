@@ -2,6 +2,7 @@
 // moment the record names. Pins are followed in the order in which the client's requests were decided.
 #include <fmt/format.h>
 
+#include "routing/guard/guard_plan.h"
 #include "tests/routing/decide/decide_reference.h"
 #include "tests/sim/swarm_checks.h"
 
@@ -19,9 +20,15 @@ bool decided_then_refused(const Record& record) {
 
 }  // namespace
 
-bool SwarmChecks::has_begun(const Record& record) {
-  return record.limit == nullptr && record.error != ErrorCode::too_many_exchanges &&
-         record.reason != Reason::economy;
+bool SwarmChecks::has_begun(const Settled& settled) const {
+  const Record& record = settled.record;
+  if (record.error == ErrorCode::too_many_exchanges) return false;
+  if (record.limit == nullptr) return true;
+  if (record.attempts == 0) return false;
+  // A limit that lets somebody ask chooses the economy unit, which may be the one that was decided.
+  const auto scenario = static_cast<routing::ScenarioIndex>(record.scenario);
+  const auto decided = static_cast<routing::UnitIndex>(record.decided_unit);
+  return routing::economy_unit(tables_.at(settled.revision).table, scenario, decided) == decided;
 }
 
 void SwarmChecks::check_decisions(const SwarmClient& client) {
@@ -98,10 +105,10 @@ void SwarmChecks::check_decisions(const SwarmClient& client) {
       check(row != nullptr && row->limit_total_requests > 0, asked, "a unit answers that was not decided");
       check(table.kills.any || row == nullptr || record.decided_unit == static_cast<uint32_t>(row->previous),
             asked, "past a pilot's limit another unit than the previous one answers");
-      if (!asked.conversation.empty() && has_begun(record)) pins[pin_name] = hash;
+      if (!asked.conversation.empty() && has_begun(*settled)) pins[pin_name] = hash;
       continue;
     }
-    if (expected.pin && has_begun(record)) pins[pin_name] = body[expected.unit].short_hash;
+    if (expected.pin && has_begun(*settled)) pins[pin_name] = body[expected.unit].short_hash;
     if (!decided) {
       check(record.error != ErrorCode::conversation_restarted || expected.restart || config_.pilot_limits,
             asked, "a conversation was restarted for nothing");
