@@ -217,7 +217,6 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     shard_.metrics().pins_written.add();
   };
   if (decision->restart) {
-    pilots.give_back();
     pin();
     record.scenario = static_cast<uint32_t>(*choice->scenario);
     if (decision->flag) record.flag = static_cast<uint32_t>(*decision->flag);
@@ -242,14 +241,13 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
     facts.traceparent_size = static_cast<uint8_t>(trace.size());
   }
   Exchange* exchange = shard_.exchanges().acquire(shard_, session, facts, record);
-  if (exchange == nullptr) {
-    pilots.give_back();
-    return core::fail(ErrorCode::too_many_exchanges);
-  }
+  if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
   // Where a guard refuses the request or leads it elsewhere, the conversation has not begun on this unit.
-  if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow, pilots))
+  if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow)) {
     pin();
+    pilots.keep();
+  }
   return {};
 }
 

@@ -83,7 +83,7 @@ const Unit& Exchange::unit() const {
 
 bool Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
                      const AttributeValues& attributes, uint64_t runaway_tag,
-                     std::optional<ShadowChoice> shadow, PilotPlaces& pilots) {
+                     std::optional<ShadowChoice> shadow) {
   decision_ = decision;
   shadow_ = shadow;
   runaway_tag_ = runaway_tag;
@@ -104,9 +104,8 @@ bool Exchange::start(const Decision& decision, const Inspection& inspection, std
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
-  if (!admit(inspection, user, pilots)) return false;
+  if (!admit(inspection, user)) return false;
   const bool as_decided = decision_.unit == decision.unit;
-  if (!as_decided) pilots.give_back();
   // A budget may have put another unit in the candidate's place.
   stable_left_ = decision_.arm == Arm::candidate && decision_.scenario &&
                  (*table().body)[*decision_.scenario].stable != decision_.unit;

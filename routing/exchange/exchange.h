@@ -89,10 +89,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
   // `attributes` are views into the session's request.
   // `runaway_tag`: see RunawayVerdict, 0 = full-length answers are not counted. False: guards have not let the
-  // decided unit answer; `pilots` have been given back then.
+  // decided unit answer.
   bool start(const Decision& decision, const Inspection& inspection, std::string_view user,
-             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow,
-             PilotPlaces& pilots);
+             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -141,7 +140,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void keep_attributes(const AttributeValues& attributes);
 
   // guards (exchange_guard.cc)
-  bool admit(const Inspection& inspection, std::string_view user, PilotPlaces& pilots);
+  bool admit(const Inspection& inspection, std::string_view user);
   bool take_economy(const Inspection& inspection);
   Usage most_usage(UnitIndex unit, const Inspection& inspection) const;
   int64_t worst_case(UnitIndex unit, const Inspection& inspection) const;

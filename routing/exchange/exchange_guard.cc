@@ -226,7 +226,7 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
-bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotPlaces& pilots) {
+bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   const Table& now_table = table();
   if (now_table.guards == nullptr) return true;
   const TableBody& body = *now_table.body;
@@ -249,8 +249,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotP
                              .user = user,
                              .key_id = now_table[KeyIndex{record_.key}].id(),
                              .tokens = free ? 0 : expected_tokens(inspection),
-                             .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection),
-                             .pilots = &pilots};
+                             .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
   if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {
     record_.warned = hold_.warns(shard_.guard_time());
@@ -271,7 +270,6 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotP
   }
   const bool budget = verdict.limit == LimitKind::budget;
   const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
-  if (verdict.action != BudgetAction::economy) pilots.give_back();
   switch (verdict.action) {
     case BudgetAction::economy:
       if (take_economy(inspection)) return true;
@@ -286,7 +284,6 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user, PilotP
     case BudgetAction::kill:
       break;
   }
-  pilots.give_back();
   answer_error({used_up, record_.limit});
   return false;
 }

@@ -1,5 +1,6 @@
 #include "routing/guard/admission.h"
 
+#include <bit>
 #include <utility>
 
 #include "core/assert.h"
@@ -19,6 +20,7 @@ constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
 // Nobody knows when a place will be free: a moment that does not invite a storm.
 constexpr uint64_t kRetryConcurrencyNs = 1'000'000'000;
 
+constexpr unsigned kMinute = static_cast<unsigned>(RateKind::minute);
 constexpr unsigned kTokenRate = static_cast<unsigned>(RateKind::tokens);
 
 // Each text under a key made from the one before, so that no two pairs run into the same bytes.
@@ -145,50 +147,50 @@ void GuardHold::release_user(UserGuards& users) {
 
 // False: refused. Past a limit with a soft action it goes on, and the verdict says which.
 bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
-  const LimitSpecs& specs = part.guard->limits;
-  LimitLine& line = *part.line;
-  const bool soft = is_soft(part.guard->on_exceed);
-  const auto exceeds = [&](LimitKind kind, const RateOutcome& outcome) {
-    line.refused.fetch_add(1, std::memory_order_relaxed);
-    if (soft) {
-      act(verdict, {.action = part.guard->on_exceed,
-                    .scope = part.guard->scope,
-                    .limit = kind,
-                    .retry_after_ns = outcome.retry_after_ns,
-                    .open = outcome.kind == RateOutcome::Kind::refused});
-      return true;
-    }
-    const bool never = outcome.kind == RateOutcome::Kind::never;
-    verdict = {.kind = never ? Verdict::Kind::never : Verdict::Kind::refused,
-               .scope = part.guard->scope,
-               .limit = kind,
-               .retry_after_ns = outcome.retry_after_ns};
-    if (kind != LimitKind::concurrency) {
-      const RateSpec& spec = specs.rates[static_cast<unsigned>(kind)];
-      const RateView seen = view(line.rates[static_cast<unsigned>(kind)], spec, now.now_ns);
-      verdict.facts = {
-          .any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
-    }
-    undo_rates(part);
-    return false;
-  };
-  if (specs.concurrency != 0) {
-    const bool of_user = part.guard->scope == GuardScope::user;  // who holds its line is counted by that
-    const bool fits = of_user ? user_others_ < specs.concurrency
-                              : count_one(line.in_flight, specs.concurrency);
-    if (!fits && !exceeds(LimitKind::concurrency,
-                          {.kind = RateOutcome::Kind::refused, .retry_after_ns = kRetryConcurrencyNs})) {
+  const ScopeGuard& guard = *part.guard;
+  if (const uint64_t most = guard.limits.concurrency; most != 0) {
+    const bool of_user = guard.scope == GuardScope::user;  // who holds its line is counted by that
+    const bool fits = of_user ? user_others_ < most : count_one(part.line->in_flight, most);
+    if (!fits &&
+        !go_past(part, LimitKind::concurrency,
+                 {.kind = RateOutcome::Kind::refused, .value = kRetryConcurrencyNs}, now, verdict)) {
       return false;
     }
     part.counted = fits && !of_user;
   }
-  for (unsigned kind = 0; kind < kRateKinds; ++kind) {
-    const RateSpec& spec = specs.rates[kind];
-    if (!spec.any()) continue;
+  for (unsigned left = guard.rate_kinds; left != 0; left &= left - 1) {
+    const auto kind = static_cast<unsigned>(std::countr_zero(left));
     const RateOutcome outcome = take_rate(part, kind, now);
-    if (!outcome && !exceeds(static_cast<LimitKind>(kind), outcome)) return false;
+    if (!outcome && !go_past(part, static_cast<LimitKind>(kind), outcome, now, verdict)) return false;
   }
   return true;
+}
+
+// A limit is used up. False: that refuses the request, and what it took here has gone back.
+bool GuardHold::go_past(Part& part, LimitKind kind, const RateOutcome& outcome, const GuardTime& now,
+                        Verdict& verdict) {
+  const ScopeGuard& guard = *part.guard;
+  part.line->refused.fetch_add(1, std::memory_order_relaxed);
+  if (is_soft(guard.on_exceed)) {
+    act(verdict, {.action = guard.on_exceed,
+                  .scope = guard.scope,
+                  .limit = kind,
+                  .retry_after_ns = outcome.retry_after_ns(),
+                  .open = outcome.kind == RateOutcome::Kind::refused});
+    return true;
+  }
+  const bool never = outcome.kind == RateOutcome::Kind::never;
+  verdict = {.kind = never ? Verdict::Kind::never : Verdict::Kind::refused,
+             .scope = guard.scope,
+             .limit = kind,
+             .retry_after_ns = outcome.retry_after_ns()};
+  if (kind != LimitKind::concurrency) {
+    const RateSpec& spec = guard.limits.rates[static_cast<unsigned>(kind)];
+    const RateView seen = view(part.line->rates[static_cast<unsigned>(kind)], spec, now.now_ns);
+    verdict.facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
+  }
+  undo_rates(part);
+  return false;
 }
 
 RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now) {
@@ -200,8 +202,7 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
     const RateView seen = view(line.rates[kind], spec, now.now_ns);
     if (seen.remaining < to_recover(spec)) {
       const uint64_t free_ns = (spec.burst() - to_recover(spec) * spec.interval) / kTicksPerNs;
-      return {.kind = RateOutcome::Kind::refused,
-              .retry_after_ns = std::max(seen.reset_ns, free_ns) - free_ns};
+      return {.kind = RateOutcome::Kind::refused, .value = std::max(seen.reset_ns, free_ns) - free_ns};
     }
     line.total.fetch_and(~bit, std::memory_order_relaxed);
   }
@@ -209,7 +210,7 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
   const RateOutcome outcome = take(line.rates[kind], spec, tokens ? tokens_ : 1, now.now_ns);
   if (outcome) {
     part.taken = static_cast<uint8_t>(part.taken | bit);
-    if (tokens) part.token_mark = outcome.mark;
+    if (tokens) part.token_mark = outcome.mark();
   } else if (soft && outcome.kind == RateOutcome::Kind::refused) {
     line.total.fetch_or(bit, std::memory_order_relaxed);
   }
@@ -219,8 +220,8 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
 // What was taken a moment ago goes back whole: time has not refilled any of it.
 void GuardHold::undo_rates(Part& part) {
   if (part.line == nullptr) return;
-  for (unsigned kind = 0; kind < kRateKinds; ++kind) {
-    if ((part.taken >> kind & 1) == 0) continue;
+  for (unsigned left = part.taken; left != 0; left &= left - 1) {
+    const auto kind = static_cast<unsigned>(std::countr_zero(left));
     const RateSpec& spec = part.guard->limits.rates[kind];
     part.line->rates[kind].fetch_sub((kind == kTokenRate ? tokens_ : 1) * spec.interval,
                                      std::memory_order_relaxed);
@@ -258,7 +259,8 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
   return false;
 }
 
-Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
+// Flat, and settle() too: what a call stores and loads again waits for each of the sixteen locked operations.
+[[gnu::flatten]] Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
   WEIR_ASSERT(!holds());
   Verdict verdict;
   if (request.plan == nullptr || request.plan->empty()) return verdict;
@@ -280,7 +282,6 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
     verdict.scope = GuardScope::user;
     verdict.limit = LimitKind::concurrency;
     verdict.retry_after_ns = kRetryConcurrencyNs;
-    if (request.pilots != nullptr) request.pilots->give_back();
     return verdict;
   }
   unsigned taken = 0;
@@ -291,7 +292,6 @@ Verdict GuardHold::admit(const AdmitRequest& request, UserGuards& users, const G
   }
   if (taken == part_count_ && take_budgets(now, verdict)) return verdict;
   while (taken > 0) undo_rates(parts_[--taken]);
-  if (request.pilots != nullptr) request.pilots->give_back();
   release_user(users);
   plan_ = nullptr;
   return verdict;
@@ -318,7 +318,7 @@ bool GuardHold::change_worst(int64_t worst_nano_usd, const GuardTime& now) {
   return true;
 }
 
-void GuardHold::settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now) {
+[[gnu::flatten]] void GuardHold::settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now) {
   if (!holds()) return;
   each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
     routing::settle(line, spec, worst_, cost_nano_usd);
@@ -343,9 +343,9 @@ void GuardHold::rate_facts(const GuardTime& now, RateFacts& requests, RateFacts&
   if (!holds()) return;
   for (unsigned i = 0; i < part_count_; ++i) {
     if (parts_[i].line == nullptr) continue;
-    for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+    for (unsigned left = parts_[i].guard->rate_kinds; left != 0; left &= left - 1) {
+      const auto kind = static_cast<unsigned>(std::countr_zero(left));
       const RateSpec& spec = parts_[i].guard->limits.rates[kind];
-      if (!spec.any()) continue;
       RateFacts& facts = kind == kTokenRate ? tokens : requests;
       const RateView seen = view(parts_[i].line->rates[kind], spec, now.now_ns);
       if (facts.any && facts.remaining <= seen.remaining) continue;
@@ -358,9 +358,9 @@ const char* GuardHold::warns(const GuardTime& now) const {
   for (unsigned i = 0; holds() && i < part_count_; ++i) {
     const ScopeGuard& guard = *parts_[i].guard;
     if (parts_[i].line == nullptr || guard.warn_percent == 0) continue;
-    for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+    for (unsigned left = guard.rate_kinds; left != 0; left &= left - 1) {
+      const auto kind = static_cast<unsigned>(std::countr_zero(left));
       const RateSpec& spec = guard.limits.rates[kind];
-      if (!spec.any()) continue;
       const uint64_t used = spec.limit - view(parts_[i].line->rates[kind], spec, now.now_ns).remaining;
       if (used * 100 >= spec.limit * guard.warn_percent) {
         return limit_token(guard.scope, static_cast<LimitKind>(kind));
@@ -372,7 +372,6 @@ const char* GuardHold::warns(const GuardTime& now) const {
 
 bool PilotPlaces::take(const ScopeGuard& pilot, const GuardTime& now) {
   WEIR_ASSERT(count_ < taken_.size());
-  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
   const RateSpec& rate = pilot.limits.rates[kMinute];
   RateOutcome outcome;
   if (rate.any()) outcome = routing::take(pilot.line->rates[kMinute], rate, 1, now.now_ns);
@@ -390,7 +389,6 @@ bool PilotPlaces::take(const ScopeGuard& pilot, const GuardTime& now) {
 
 void PilotPlaces::take_anyway(const ScopeGuard& pilot, const GuardTime& now) {
   WEIR_ASSERT(count_ < taken_.size());
-  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
   const RateSpec& rate = pilot.limits.rates[kMinute];
   if (rate.any()) charge(pilot.line->rates[kMinute], rate, 1, now.now_ns);
   if (pilot.limits.total != 0) pilot.line->total.fetch_add(1, std::memory_order_relaxed);
@@ -400,15 +398,13 @@ void PilotPlaces::take_anyway(const ScopeGuard& pilot, const GuardTime& now) {
 void PilotPlaces::give_back() {
   while (count_ > 0) {
     const ScopeGuard& pilot = *taken_[--count_];
-    constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
-    const RateSpec& rate = pilot.limits.rates[kMinute];
+      const RateSpec& rate = pilot.limits.rates[kMinute];
     if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
     if (pilot.limits.total != 0) release_one(pilot.line->total);
   }
 }
 
 bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {
-  constexpr auto kMinute = static_cast<unsigned>(RateKind::minute);
   const RateSpec& rate = pilot.limits.rates[kMinute];
   if (rate.any() && view(pilot.line->rates[kMinute], rate, now_ns).remaining == 0) return false;
   return pilot.limits.total == 0 || pilot.line->total.load(std::memory_order_relaxed) < pilot.limits.total;

@@ -12,8 +12,7 @@
 // change once, not with every request.
 //
 // Invariants
-//   1. A refused request leaves every counter as it found it (but those that count refusals), those of the pilots
-//      that it would have been part of too.
+//   1. A refused request leaves every counter as it found it (but those that count refusals).
 //   2. After settle() nothing of the request is reserved anywhere, on every path: rejected, failed,
 //      disconnected, retried, answered from the cache.
 //   3. Pure: time, amounts and names come in. No allocation.
@@ -68,15 +67,21 @@ inline constexpr unsigned kLimitKinds = 8;
 const char* limit_token(GuardScope scope, LimitKind kind);
 
 // The places that a request has taken under the limits of pilots (requests per minute and in all), past which
-// the previous unit answers. They go back when the pilot's unit is not asked after all: another guard refuses
-// the request, or its action answers.
+// the previous unit answers. They go back at the end unless they are kept: the pilot's unit is not asked after
+// all, for another guard refuses the request, or its action answers.
 class PilotPlaces {
  public:
+  PilotPlaces() = default;
+  PilotPlaces(const PilotPlaces&) = delete;
+  PilotPlaces& operator=(const PilotPlaces&) = delete;
+  ~PilotPlaces() { give_back(); }
+
   // Counts the request if it is within the pilot's limits.
   bool take(const ScopeGuard& pilot, const GuardTime& now);
   // Counts it all the same: a conversation that has begun on the pilot's unit goes on there.
   void take_anyway(const ScopeGuard& pilot, const GuardTime& now);
   void give_back();
+  void keep() { count_ = 0; }
 
  private:
   std::array<const ScopeGuard*, 8> taken_;  // as many as Decision::combination has bits; the first count_
@@ -95,7 +100,6 @@ struct AdmitRequest {
   std::string_view key_id = {};
   uint64_t tokens = 0;         // estimate
   int64_t worst_nano_usd = 0;
-  PilotPlaces* pilots = nullptr;  // go back with a refusal; null: none
 };
 
 // What x-ratelimit-* say: of the limits of its kind the one with the least left.
@@ -161,6 +165,7 @@ class GuardHold {
   void add(const ScopeGuard* guard, LimitLine* line);
   bool take_rates(Part& part, const GuardTime& now, Verdict& verdict);
   RateOutcome take_rate(Part& part, unsigned kind, const GuardTime& now);
+  bool go_past(Part& part, LimitKind kind, const RateOutcome& outcome, const GuardTime& now, Verdict& verdict);
   void undo_rates(Part& part);
   bool take_budgets(const GuardTime& now, Verdict& verdict);
   // Calls visit(guard, spec, line) for every budget of the request, until it answers false.

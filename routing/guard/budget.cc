@@ -10,12 +10,6 @@ namespace {
 constexpr int64_t kDayNs = static_cast<int64_t>(kNsPerDay);
 constexpr int64_t kMondayOffsetNs = 3 * kDayNs;  // 1970-01-01 was a Thursday
 
-// What a rule holds for a request of this worst case; the same at reserve and settle.
-int64_t amount(const BudgetSpec& spec, int64_t worst) {
-  const int64_t bounded = std::max<int64_t>(worst, 0);
-  return spec.soft() ? std::min(bounded, kMaxSoftReserve) : bounded;
-}
-
 int64_t part_of(int64_t limit, int64_t permille) {
   return limit / 1000 * permille + limit % 1000 * permille / 1000;
 }
@@ -41,8 +35,9 @@ Step step_to(uint64_t word, uint16_t epoch, uint64_t number) {
 
 // Makes the line's window that of now: invariants 4 and 5. The line's `window` after that.
 uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
-  const WindowAt at = window_at(spec.window_ns, now);
   uint64_t seen = line.window.load(std::memory_order_acquire);
+  if (line.is_within(seen, now)) return seen;
+  const WindowAt at = window_at(spec.window_ns, now);
   while (true) {
     const Step step = step_to(seen, now.epoch, at.number);
     if (step == Step::none || (seen & BudgetLine::kBeginning) != 0) return seen;
@@ -58,18 +53,6 @@ uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
     line.window.store(next, std::memory_order_release);
     return next;
   }
-}
-
-// Adds `more` if the sum stays within the limit.
-bool add_if_fits(BudgetLine& line, const BudgetSpec& spec, int64_t more) {
-  if (more > spec.limit) return false;
-  int64_t committed = line.committed.load(std::memory_order_relaxed);
-  do {
-    const int64_t base = line.base.load(std::memory_order_acquire);
-    if (committed - base > spec.limit - more) return false;
-  } while (!line.committed.compare_exchange_weak(committed, committed + more, std::memory_order_acq_rel,
-                                                 std::memory_order_relaxed));
-  return true;
 }
 
 int64_t committed_now(const BudgetLine& line) {
@@ -120,7 +103,7 @@ void BudgetLine::clear() {
   for (auto* count : {&trips, &refused}) count->store(0, std::memory_order_relaxed);
 }
 
-Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
+Fit reserve_or_act(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
   constexpr uint64_t kOpen = BudgetLine::kOpen;
   uint64_t window = enter(line, spec, now);
   const int64_t more = amount(spec, worst);
@@ -157,12 +140,6 @@ bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t wo
   }
   enter(line, spec, now);
   return add_if_fits(line, spec, more);
-}
-
-void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t actual) {
-  actual = std::clamp<int64_t>(actual, 0, kMaxCost);
-  if (actual != 0) line.spent.fetch_add(actual, std::memory_order_acq_rel);
-  line.committed.fetch_add(actual - amount(spec, worst), std::memory_order_acq_rel);
 }
 
 BudgetView view(const BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {

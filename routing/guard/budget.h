@@ -45,6 +45,7 @@
 // Thread: any.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -92,6 +93,11 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   static constexpr uint64_t kBeginning = 1;  // the next one
   static constexpr uint64_t kOpen = 2;       // the breaker is, until this window ends
 
+  // Whether `word`, read from `window`, is of now. The end may be the next window's already, which somebody is
+  // beginning: then by the old base.
+  bool is_within(uint64_t word, const GuardTime& now) const {
+    return word >> 48 == now.epoch && now.wall_ns < end_wall_ns.load(std::memory_order_relaxed);
+  }
   // Nothing is counted: as good as all zero.
   bool idle(const GuardTime& now) const;
   void clear();
@@ -131,13 +137,43 @@ enum class Fit : uint8_t {
   open,  // the same, and not for this request alone: the breaker is open, or of `reject` hardly anything is left
 };
 
+// What a rule holds for a request of this worst case; the same at reserve and settle.
+inline int64_t amount(const BudgetSpec& spec, int64_t worst) {
+  const int64_t bounded = std::max<int64_t>(worst, 0);
+  return spec.soft() ? std::min(bounded, kMaxSoftReserve) : bounded;
+}
+// Adds `more` to what is committed if the sum stays within the limit.
+inline bool add_if_fits(BudgetLine& line, const BudgetSpec& spec, int64_t more) {
+  if (more > spec.limit) return false;
+  int64_t committed = line.committed.load(std::memory_order_relaxed);
+  do {
+    const int64_t base = line.base.load(std::memory_order_acquire);
+    if (committed - base > spec.limit - more) return false;
+  } while (!line.committed.compare_exchange_weak(committed, committed + more, std::memory_order_acq_rel,
+                                                 std::memory_order_relaxed));
+  return true;
+}
+
 // Reserves `worst`, or says that the rule's action applies.
-Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now);
+Fit reserve_or_act(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now);
+inline Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, const GuardTime& now) {
+  // Nearly always: within the line's window, its breaker closed, and it fits.
+  const uint64_t window = line.window.load(std::memory_order_acquire);
+  if (line.is_within(window, now) && (window & BudgetLine::kOpen) == 0 &&
+      add_if_fits(line, spec, amount(spec, worst))) {
+    return Fit::fits;
+  }
+  return reserve_or_act(line, spec, worst, now);
+}
 // The same request may now cost `worst` instead of `before`: another unit answers. False: it does not fit,
 // nothing has changed. Less always fits, and a soft rule takes everything.
 bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, const GuardTime& now);
 // Replaces what was reserved by what it cost. 0 = nothing was bought.
-void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t actual);
+inline void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t actual) {
+  actual = std::clamp<int64_t>(actual, 0, kMaxCost);
+  if (actual != 0) line.spent.fetch_add(actual, std::memory_order_acq_rel);
+  line.committed.fetch_add(actual - amount(spec, worst), std::memory_order_acq_rel);
+}
 
 struct BudgetView {
   int64_t spent = 0;  // in this window

@@ -52,6 +52,9 @@ struct GuardPlan::Builder {
     guard.scope = scope;
     guard.owner = owner;
     guard.limits = limits;
+    for (unsigned kind = 0; kind < kRateKinds; ++kind) {
+      if (limits.rates[kind].any()) guard.rate_kinds |= static_cast<uint8_t>(1u << kind);
+    }
     const bool declared = scope != GuardScope::user;
     if (declared && limits.any()) guard.line = line<LimitLine>(LineKind::limits, scope, name, 0);
     for (size_t i = 0; i < budgets.size(); ++i) {

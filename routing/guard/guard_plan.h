@@ -49,6 +49,7 @@ struct ScopeGuard {
   uint32_t owner = 0;  // index of the tenant, key, scenario or flag it belongs to
   FlagIndex flag{};    // of a pilot
   LimitSpecs limits;
+  uint8_t rate_kinds = 0;                         // a bit per RateKind that `limits` has
   BudgetAction on_exceed = BudgetAction::reject;  // of the limits
   uint8_t warn_percent = 0;                       // as Limits::warn_percent
   LimitLine* line = nullptr;  // null: no limits, or a user's

@@ -57,13 +57,17 @@ constexpr RateSpec rate_spec(uint64_t limit, uint64_t period_ns) {
   return limit == 0 ? RateSpec{} : RateSpec{limit, (period_ns * kTicksPerNs + limit - 1) / limit};
 }
 
+// Two words, so that it is returned in registers.
 struct RateOutcome {
   enum class Kind : uint8_t { admitted, refused, never };  // never: more than the limit admits at once
   Kind kind = Kind::admitted;
-  uint64_t mark = 0;            // admitted: the word right after; for give_back()
-  uint64_t retry_after_ns = 0;  // refused: when it would fit if nobody else came
+  uint64_t value = 0;
 
   explicit operator bool() const { return kind == Kind::admitted; }
+  // Admitted: the word right after; for give_back().
+  uint64_t mark() const { return value; }
+  // Refused: when it would fit if nobody else came. 0 = never.
+  uint64_t retry_after_ns() const { return value; }
 };
 
 // Takes `units` if they fit.
@@ -77,10 +81,9 @@ RateOutcome take(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_
   while (true) {
     const uint64_t next = std::max(seen, now) + cost;
     if (next > end) {
-      return {.kind = RateOutcome::Kind::refused,
-              .retry_after_ns = (next - end + kTicksPerNs - 1) / kTicksPerNs};
+      return {.kind = RateOutcome::Kind::refused, .value = (next - end + kTicksPerNs - 1) / kTicksPerNs};
     }
-    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return {.mark = next};
+    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return {.value = next};
   }
 }
 

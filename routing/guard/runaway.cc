@@ -53,7 +53,7 @@ RunawayVerdict check_runaway(UserGuards& users, const Runaway& rules, const Runa
     if (text.empty() || verdict.rule != nullptr) return;
     with_line(users, tag_of(key, request.tenant_id, rule, text), now_ns, [&](std::atomic<uint64_t>& rate) {
       const RateOutcome outcome = take(rate, per_minute(limit), 1, now_ns);
-      if (!outcome) verdict = {.rule = name, .retry_after_ns = outcome.retry_after_ns};
+      if (!outcome) verdict = {.rule = name, .retry_after_ns = outcome.retry_after_ns()};
     });
   };
   if (rules.full_length_rpm != 0) {

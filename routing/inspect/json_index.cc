@@ -116,11 +116,12 @@ struct IndexKernels {
 
   // Reads at most 11 bytes beyond the 'u', in the document itself.
   static bool unicode_escape_is_valid(Run& run, uint32_t u) {
+    if (u == run.paired_low) return true;  // looked at with its first half
     const uint8_t* at = run.document + u;
     const uint32_t unit = hex4(at + 1);
     if (unit == kBadHex) return false;
     if ((unit & 0xf800) != 0xd800) return true;
-    if (unit >= 0xdc00) return u == run.paired_low;
+    if (unit >= 0xdc00) return false;
     if (at[5] != '\\' || at[6] != 'u') return false;
     const uint32_t low = hex4(at + 7);
     if (low == kBadHex || (low & 0xfc00) != 0xdc00) return false;

@@ -112,7 +112,7 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
               "  if (&of != &table()) return find_pool(of, provider, use);\n" "")
   weir_mutant(off_by_one "a user's concurrency"
               routing/guard/admission.cc
-              "user_others_ < specs.concurrency" "user_others_ < specs.concurrency + 1")
+              "user_others_ < most" "user_others_ < most + 1")
   weir_mutant(off_by_one_in_all "a pilot of"
               routing/guard/admission.cc
               "!count_one(pilot.line->total, pilot.limits.total)" "!count_one(pilot.line->total, pilot.limits.total + 1)")

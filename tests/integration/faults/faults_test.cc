@@ -498,7 +498,7 @@ TEST(Faults, NoRequestHoldsUpTheOthersOfItsShard) {
     SCOPED_TRACE(what);
     // The same work each time: who shares the core can only make it longer.
     uint64_t busy_ns = ShardProbe::kMostBusyNs;
-    for (int attempt = 0; attempt < 3 && busy_ns >= ShardProbe::kMostBusyNs; ++attempt) {
+    for (int attempt = 0; attempt < 5 && busy_ns >= ShardProbe::kMostBusyNs; ++attempt) {
       ShardProbe probe(gateway);
       BlockingClient client(gateway.port());
       client.send(bytes);
@@ -506,6 +506,7 @@ TEST(Faults, NoRequestHoldsUpTheOthersOfItsShard) {
       EXPECT_TRUE(status >= 400 && status < 500) << status;
       busy_ns = probe.stop();
     }
+    ::testing::Test::RecordProperty(std::string("microseconds ") + what, static_cast<int>(busy_ns / 1000));
     EXPECT_LT(busy_ns, ShardProbe::kMostBusyNs) << "the shard was stalled";
   }
 }

@@ -178,7 +178,10 @@ TEST(GuardPlan, SharesNothingWithThePlanOfATableOfOtherNames) {
 
 // A request of its own.
 bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
-  return PilotPlaces().take(pilot, now);
+  PilotPlaces places;
+  const bool within = places.take(pilot, now);
+  places.keep();
+  return within;
 }
 
 TEST(Pilot, CountsItsRateAndItsTotal) {
@@ -199,13 +202,17 @@ TEST(Pilot, CountsItsRateAndItsTotal) {
   EXPECT_FALSE(within_pilot(pilot, now));
 }
 
-TEST(Pilot, TakesBackWhatWasTakenOnceAndWhole) {
+TEST(Pilot, TakesBackOnceAndWholeWhatIsNotKept) {
   auto arena = std::make_shared<GuardArena>(64);
   const auto plan = tests::guarded_table().bind(arena);
   const ScopeGuard& pilot = *plan->pilot(TenantIndex{0}, FlagIndex{0});
   const GuardTime now{.now_ns = 1'000'000'000};
   EXPECT_TRUE(within_pilot(pilot, now));
   const uint64_t rate = pilot.line->rates[static_cast<size_t>(RateKind::minute)].load();
+  {
+    PilotPlaces unused;
+    EXPECT_TRUE(unused.take(pilot, now));
+  }
   PilotPlaces places;
   EXPECT_TRUE(places.take(pilot, now));
   places.give_back();
@@ -216,7 +223,7 @@ TEST(Pilot, TakesBackWhatWasTakenOnceAndWhole) {
   EXPECT_FALSE(places.take(pilot, now));
   places.give_back();
   EXPECT_EQ(pilot.line->total.load(), 2u) << "it had taken nothing";
-  for (int i = 0; i < 3; ++i) PilotPlaces().take_anyway(pilot, now);
+  for (int i = 0; i < 3; ++i) places.take_anyway(pilot, now);
   EXPECT_EQ(pilot.line->total.load(), 5u) << "past its limits too";
 }
 

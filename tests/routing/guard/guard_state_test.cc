@@ -139,7 +139,8 @@ TEST(GuardState, RatesOfDaysAndTotalsOfPilotsSurviveToo) {
   const auto [line, spec] = day_of(before);
   take(line->rates[kDay], spec, 600, now.now_ns);
   const ScopeGuard& pilot = *before.guards->pilot(TenantIndex{0}, FlagIndex{0});
-  for (int i = 0; i < 2; ++i) PilotPlaces().take(pilot, now);
+  PilotPlaces places;
+  for (int i = 0; i < 2; ++i) places.take(pilot, now);
   const std::string text = save_guards(before, now);
 
   // The machine was started anew: another monotonic clock, an hour later on the wall.

@@ -40,9 +40,9 @@ TEST(RateLimiter, SaysExactlyWhenTheNextOneFits) {
       if (outcome) continue;
       const RateOutcome again = take(word, spec, units, now);
       ASSERT_EQ(again.kind, Kind::refused);
-      ASSERT_GT(again.retry_after_ns, 0u);
-      ASSERT_FALSE(take(word, spec, units, now + again.retry_after_ns - 1));
-      ASSERT_TRUE(take(word, spec, units, now + again.retry_after_ns));
+      ASSERT_GT(again.retry_after_ns(), 0u);
+      ASSERT_FALSE(take(word, spec, units, now + again.retry_after_ns() - 1));
+      ASSERT_TRUE(take(word, spec, units, now + again.retry_after_ns()));
       break;
     }
   }
@@ -88,7 +88,7 @@ TEST(RateLimiter, CorrectingAnEstimateLeavesTheTrueAmount) {
   std::atomic<uint64_t> word{0}, truth{0};
   const RateOutcome first = take(word, spec, 500, kNow);
   take(truth, spec, 120, kNow);
-  give_back(word, spec, 500 - 120, first.mark, kNow + 1000);
+  give_back(word, spec, 500 - 120, first.mark(), kNow + 1000);
   EXPECT_EQ(word.load(), truth.load());
   take(word, spec, 100, kNow + 2000);
   take(truth, spec, 300, kNow + 2000);
@@ -113,7 +113,7 @@ TEST(RateLimiter, GivesNothingBackThatTimeHasRefilled) {
   const RateOutcome first = take(word, spec, 1000, kNow);
   const uint64_t later = kNow + 2 * kMinute;  // all of it is free again
   take(word, spec, 1000, later);
-  give_back(word, spec, 1000, first.mark, later);
+  give_back(word, spec, 1000, first.mark(), later);
   EXPECT_FALSE(take(word, spec, 1, later));
 }
 
@@ -134,7 +134,7 @@ TEST(RateLimiter, EstimatesNeverOpenTheLimitEarly) {
       if (random() % 2 == 0) {
         const uint64_t units = 1 + random() % 2000;
         if (const RateOutcome outcome = take(word, spec, units, now))
-          open.push_back({units, random() % (units + 1), outcome.mark});
+          open.push_back({units, random() % (units + 1), outcome.mark()});
       } else if (!open.empty()) {
         std::swap(open[random() % open.size()], open.back());
         const Open settled = open.back();
@@ -200,7 +200,7 @@ TEST(RateLimiterModel, EveryInterleavingOfTwoTakersAndARefundIsOneAfterTheOther)
       [&] {
         word.value = 0;
         std::atomic<uint64_t> before{0};
-        mark = take(before, spec, 2, kNow).mark;  // 2 of 3 are taken already
+        mark = take(before, spec, 2, kNow).mark();  // 2 of 3 are taken already
         word.value = before.load();
         admitted = {};
       },
