@@ -16,6 +16,7 @@
 #include "core/socket.h"
 #include "core/strong.h"
 #include "routing/admin/guard_metrics.h"
+#include "tools/weir/program_pages.h"
 #include "tools/weir/server.h"
 
 namespace weir::tools {
@@ -56,6 +57,7 @@ int Server::run() {
   raise_descriptor_limit();
   take_sockets();
   load_webhook();
+  ProgramPages pages;
   enter_sandbox();
   start_loops();
   load_certificates();
@@ -75,6 +77,7 @@ int Server::run() {
   begin_serving();
   drop_system_calls();
   wait_until_ready();
+  pages.release();
   while (shards_ended_ < shards_.size() || handover_ == Handover::starting) {
     const bool watching = handover_ == Handover::releasing || handover_ == Handover::taking_back;
     loop_->turn(watching ? core::milliseconds(kStartTurnMs) : UINT64_MAX);
