@@ -13,11 +13,12 @@
 
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/support/emulated.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::fuzz {
 namespace {
 
-constexpr int kMutations = tests::kEmulated ? 1'000 : 20'000;
+constexpr int kMutations = tests::kEmulated ? 1'000 : tests::rounds(20'000);
 constexpr size_t kMaxMutatedBytes = 64 * 1024;
 
 using Bytes = std::vector<uint8_t>;

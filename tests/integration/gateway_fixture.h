@@ -31,6 +31,7 @@
 #include "net/http_server.h"
 #include "routing/decide/identify.h"
 #include "tests/support/process.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::tests {
 
@@ -56,7 +57,7 @@ class EchoProvider final : private net::RequestHandler {
   }
   ~EchoProvider() {
     stopping_ = true;
-    loop_->wake();
+    loop_->wake();  // it outlives the thread, which may have ended by now
     thread_.join();
   }
   uint16_t port() const { return port_; }
@@ -66,7 +67,7 @@ class EchoProvider final : private net::RequestHandler {
   void run(std::promise<uint16_t>& port) {
     auto loop = core::Loop::create();
     ASSERT_TRUE(loop.has_value());
-    loop_ = loop->get();
+    loop_ = std::move(*loop);
     net::HttpServer server(*loop_, *this, 4096);
     const int listener = *core::listen_tcp(*core::SocketAddress::parse("127.0.0.1:0"));
     server.listen(listener);
@@ -94,7 +95,7 @@ class EchoProvider final : private net::RequestHandler {
   void on_refused(net::ServerSession& session, core::Error) override { session.abort(); }
   void on_client_gone(net::ServerSession&, core::Error) override {}
 
-  core::Loop* loop_ = nullptr;
+  std::unique_ptr<core::Loop> loop_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> requests_{0};
@@ -118,7 +119,7 @@ class BlockingClient {
     descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const timeval patience{20, 0};
+    const timeval patience{kPatienceSeconds, 0};
     ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in address{};
     address.sin_family = AF_INET;

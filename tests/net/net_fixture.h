@@ -29,10 +29,11 @@
 #include "core/socket.h"
 #include "net/http_server.h"
 #include "tests/support/emulated.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::tests {
 
-inline constexpr std::chrono::milliseconds kPatience{20'000};
+inline constexpr std::chrono::milliseconds kPatience{1000 * kPatienceSeconds};
 
 inline std::unique_ptr<core::Loop> make_loop(const core::IoOptions& options = {}) {
   return ring_or_skip(core::Loop::create(options));

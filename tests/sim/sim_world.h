@@ -13,6 +13,7 @@
 // at a time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -68,8 +69,9 @@ class World {
   World& operator=(const World&) = delete;
   static World& now();
 
-  uint64_t monotonic_ns = 1'000'000'000;
-  int64_t wall_ns = 1'700'000'000'000'000'000;
+  // The address book's thread looks at them too.
+  std::atomic<uint64_t> monotonic_ns = 1'000'000'000;
+  std::atomic<int64_t> wall_ns = 1'700'000'000'000'000'000;
   std::map<std::string, std::string> files;   // by path
   Faults faults;
 

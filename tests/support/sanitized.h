@@ -29,4 +29,12 @@ inline constexpr bool kSanitized = kThreadSanitized;
 inline constexpr bool kSanitized = kThreadSanitized;
 #endif
 
+// How long a test waits for what must come.
+inline constexpr int kPatienceSeconds = kThreadSanitized ? 120 : 20;
+
+// How often a test on random input repeats itself: as often as it says where it is quick.
+constexpr int rounds(int all) {
+  return kSanitized ? all / 4 : all;
+}
+
 }  // namespace weir::tests

@@ -53,9 +53,9 @@ TEST(Privileges, AreGoneInAllThreads) {
     if (entry->d_name[0] == '.') continue;
     const std::string status = file_of(pid, std::string("task/") + entry->d_name + "/status");
     EXPECT_NE(status.find("NoNewPrivs:\t1"), std::string::npos) << status;
-#ifndef WEIR_SANITIZED
-    EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos) << status;
-#endif
+    if (!kSanitized) {  // their runtimes make other system calls
+      EXPECT_NE(status.find("Seccomp:\t2"), std::string::npos) << status;
+    }
     ++threads;
   }
   ::closedir(folder);

@@ -48,7 +48,7 @@ class ShardProbe {
  public:
   static constexpr uint64_t kMostBusyNs = kSanitized ? 2'000'000'000 : 50'000'000;
 
-  explicit ShardProbe(Gateway& gateway) : client_(gateway.port()), pid_(gateway.process().pid()) {
+  explicit ShardProbe(Gateway& gateway) : port_(gateway.port()), pid_(gateway.process().pid()) {
     thread_ = std::thread([this] { run(); });
   }
   // Nothing has held the shard up.
@@ -71,21 +71,25 @@ class ShardProbe {
 
  private:
   void run() {
+    auto client = std::make_unique<BlockingClient>(port_);
     while (!stopping_) {
       const uint64_t before_ns = busy_ns(pid_, "shard 0");
       const auto begun = std::chrono::steady_clock::now();
-      client_.send("GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n");
-      if (client_.receive().status != 200) {
+      client->send("GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n");
+      const Answer answer = client->receive();
+      if (answer.status != 200) {
         ++failures_;
         return;
       }
       longest_ = std::max(longest_, std::chrono::steady_clock::now() - begun);
       most_busy_ns_ = std::max(most_busy_ns_, busy_ns(pid_, "shard 0") - before_ns);
       ++answers_;
+      // A gateway that is behind keeps no connection.
+      if (answer.header("connection") == "close") client = std::make_unique<BlockingClient>(port_);
     }
   }
 
-  BlockingClient client_;
+  const uint16_t port_;
   const int pid_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;

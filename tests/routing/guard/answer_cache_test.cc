@@ -1,4 +1,5 @@
 #include "routing/guard/answer_cache.h"
+#include "tests/support/sanitized.h"
 
 #include <gtest/gtest.h>
 
@@ -187,7 +188,7 @@ TEST(AnswerCache, ShardsNeverReadHalfAnAnswerOrAnothers) {
   for (unsigned shard = 0; shard < 4; ++shard) {
     shards.emplace_back([&, shard] {
       std::mt19937_64 random(shard);
-      for (int i = 0; i < 10'000; ++i) {
+      for (int i = 0; i < tests::rounds(10'000); ++i) {
         const uint64_t number = random() % 100;
         const size_t size = 20 + number * 300;
         if (random() % 3 == 0) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tests/routing/inspect/json_reference.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::routing {
 namespace {
@@ -505,7 +506,7 @@ TEST_F(InspectorTest, AgreesWithTheDomParserOnMutatedBodies) {
   simdjson::dom::parser part;
   uint32_t accepted = 0;
   uint32_t duplicates = 0;
-  constexpr uint32_t kBodies = 100'000;
+  constexpr uint32_t kBodies = tests::rounds(100'000);
   for (uint32_t i = 0; i < kBodies; ++i) {
     std::string body = make_body(make);
     if (!make.chance(40)) make.mutate(body);

@@ -4,6 +4,7 @@
 #include <simdjson.h>
 
 #include "tests/routing/inspect/json_reference.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::routing {
 namespace {
@@ -256,7 +257,7 @@ TEST_P(JsonCursorTest, AgreesWithASlowReaderOnMutatedDocuments) {
   simdjson::dom::parser dom;
   ASSERT_EQ(dom.allocate(1 << 20, kMaxJsonDepth), simdjson::SUCCESS);
   uint32_t accepted = 0;
-  constexpr uint32_t kDocuments = 90'000;
+  constexpr uint32_t kDocuments = tests::rounds(90'000);
   for (uint32_t i = 0; i < kDocuments; ++i) {
     std::string text = make.blanks() + make.value() + make.blanks();
     while (make.chance(60)) text = "{" + make.string() + ":" + make.value() + ",\"x\":" + text + "}";

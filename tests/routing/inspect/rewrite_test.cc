@@ -7,6 +7,7 @@
 
 #include "tests/routing/inspect/json_reference.h"
 #include "tests/routing/inspect/slow_rewrite.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::routing {
 namespace {
@@ -391,7 +392,7 @@ TEST_F(RewriteTest, AgreesWithASlowRewriteOnRandomBodiesAndUnits) {
                                                   Endpoint::responses, Endpoint::completions,
                                                   Endpoint::embeddings};
   uint32_t compared = 0;
-  for (uint32_t i = 0; i < 60'000; ++i) {
+  for (int i = 0; i < tests::rounds(60'000); ++i) {
     const Endpoint endpoint = make.one_of(endpoints);
     std::vector<std::string> parts;
     const uint32_t count = make.below(6);
@@ -436,7 +437,7 @@ TEST_F(RewriteTest, AgreesWithASlowRewriteOnRandomBodiesAndUnits) {
     document_ = std::make_unique<PaddedDocument>(result);
     ASSERT_TRUE(inspector_->inspect(endpoint, document_->bytes()).has_value()) << body << "\n" << result;
   }
-  EXPECT_GT(compared, 20'000u);
+  EXPECT_GT(compared, static_cast<uint32_t>(tests::rounds(20'000)));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/routing/registry/registry_fixture.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/simulated_disk.h"
 
 namespace weir::routing::registry_disk_test {
@@ -86,7 +87,7 @@ Course course_of(uint64_t seed, size_t count) {
 
 TEST(RegistryDisk, AfterACutAtAnyWriteAllThatWasAcknowledgedIsThereAndNothingByHalf) {
   constexpr size_t kCommits = 120;  // past a checkpoint or two
-  constexpr uint64_t kStorms = 8, kCuts = 60;
+  constexpr uint64_t kStorms = tests::rounds(8), kCuts = 60;
   uint64_t with_ghost = 0, at_open = 0;
   for (uint64_t seed = 1; seed <= kStorms; seed++) {
     const Course course = course_of(seed, kCommits);

@@ -5,6 +5,7 @@
 
 #include "routing/decide/explain.h"
 #include "tests/routing/table/tenant_world.h"
+#include "tests/support/sanitized.h"
 
 namespace weir::routing {
 namespace {
@@ -131,7 +132,7 @@ void expect_same_decisions(const Table& changed, const Table& compiled, TenantWo
 TEST_F(ChangeTest, IsTheSameAsCompilingTheChangedDocument) {
   start_with(60, 2);
   int accepted = 0, refused = 0;
-  for (int round = 0; round < 600; round++) {
+  for (int round = 0; round < tests::rounds(600); round++) {
     const auto tenants_before = world.tenants;
     const auto keys_before = world.keys;
     const std::vector<ObjectChange> changes = random_change();
@@ -156,8 +157,8 @@ TEST_F(ChangeTest, IsTheSameAsCompilingTheChangedDocument) {
     other.tenants = std::make_shared<TenantTable>(*compiled->tenants);
     expect_same_decisions(one, other, world);
   }
-  EXPECT_GT(accepted, 200);
-  EXPECT_GT(refused, 50);
+  EXPECT_GT(accepted, tests::rounds(200));
+  EXPECT_GT(refused, tests::rounds(50));
 }
 
 TEST_F(ChangeTest, LeavesTheTableItWasMadeFromAsItWas) {
