@@ -8,7 +8,7 @@
 namespace weir::routing {
 namespace {
 
-constexpr const char* kTokens[kGuardScopes][kLimitKinds] = {
+constexpr const char* kLimitTokens[kGuardScopes][kLimitKinds] = {
 #define ROW(scope)                                                   \
   {scope ".rps", scope ".rpm",         scope ".rph",   scope ".rpd", \
    scope ".tpm", scope ".concurrency", scope ".total", scope ".budget"}
@@ -75,7 +75,7 @@ uint8_t place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
 }  // namespace
 
 const char* limit_token(GuardScope scope, LimitKind kind) {
-  return kTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
+  return kLimitTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
 }
 
 UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users)

@@ -59,9 +59,12 @@ class CalendarClock {
   }
 
  private:
+  static constexpr uint16_t next_epoch(uint16_t epoch) {
+    return epoch == UINT16_MAX ? 1 : static_cast<uint16_t>(epoch + 1);
+  }
   void move(int64_t offset_ns) {
     const bool back = point_.epoch != 0 && offset_ns < highest_ - kFollowNs;
-    if ((point_.epoch == 0 || back) && ++point_.epoch == 0) point_.epoch = 1;
+    if (point_.epoch == 0 || back) point_.epoch = next_epoch(point_.epoch);
     highest_ = back ? offset_ns : std::max(highest_, offset_ns);
     point_.offset_ns = offset_ns;
     disagrees_since_ns_ = 0;

@@ -3,8 +3,11 @@
 #include "routing/registry/database.h"
 
 namespace weir::routing {
+namespace {
 
 using Kind = RegistryError::Kind;
+
+}  // namespace
 
 Registry::Registry(std::unique_ptr<Database> database) : database_(std::move(database)) {}
 Registry::~Registry() {

@@ -12,13 +12,13 @@
 
 #include "routing/table/canonical_json.h"
 #include "routing/table/problem.h"
+#include "routing/table/reader.h"
 #include "routing/table/scalars.h"
 
 namespace weir::routing {
 namespace {
 
 using simdjson::SUCCESS;
-using Element = simdjson::dom::element;
 using NameSet = std::set<std::string, std::less<>>;
 
 // A body and its tree; no tree when there is no such object.

@@ -6,12 +6,12 @@
 #include <optional>
 
 #include "routing/table/canonical_json.h"
+#include "routing/table/reader.h"
 
 namespace weir::routing {
 namespace {
 
 using simdjson::SUCCESS;
-using Element = simdjson::dom::element;
 
 constexpr std::string_view kLineEnd = "\r\n";
 

@@ -11,12 +11,12 @@
 #include "core/display_text.h"
 #include "routing/table/canonical_json.h"
 #include "routing/table/problem.h"
+#include "routing/table/reader.h"
 
 namespace weir::routing {
 namespace {
 
 using simdjson::SUCCESS;
-using Element = simdjson::dom::element;
 using JsonObject = simdjson::dom::object;
 
 constexpr size_t kMaxShownBytes = 120;  // of one value, in text

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "routing/table/canonical_json.h"
+#include "routing/table/reader.h"
 
 namespace weir::routing {
 namespace {
 
-using Element = simdjson::dom::element;
 
 struct KindNames {
   std::string_view singular, plural;

@@ -104,7 +104,7 @@ void check_kill(std::string_view body) {
   if (!expect_ruled(read, rules, body)) return;
   EXPECT_EQ(routing::to_string(read->scope), scope);
   EXPECT_EQ(read->name, name);
-  EXPECT_EQ(read->reason, rules.members["reason"]);
+  EXPECT_EQ(read->reason, rules.members["reason"].get<std::string>());
   const auto again = routing::read_kill(json{
       {"scope", routing::to_string(read->scope)},
       {"name", read->name},
@@ -142,7 +142,7 @@ void check_rollback(std::string_view body) {
   EXPECT_EQ(rollback.name, name);
   EXPECT_EQ(rollback.flag, flag);
   EXPECT_EQ(rollback.note, rules.members.value("note", ""));
-  EXPECT_EQ(read->reason, rules.members["reason"]);
+  EXPECT_EQ(read->reason, rules.members["reason"].get<std::string>());
   EXPECT_LE(rollback.revision.has_value() + rollback.wall_ns.has_value() + rollback.label.has_value(), 1);
   if (is_plain) {
     EXPECT_EQ(rollback.revision.value_or(0), to == "previous" ? 0 : to.get<uint64_t>());
@@ -170,7 +170,7 @@ void check_decision(std::string_view body) {
   rules.require_shown("reason", false);
   const auto read = routing::read_decision(body);
   if (!expect_ruled(read, rules, body)) return;
-  EXPECT_EQ(*read, rules.members["reason"]);
+  EXPECT_EQ(*read, rules.members["reason"].get<std::string>());
   EXPECT_EQ(routing::read_decision(json{{"reason", *read}}.dump()).value_or(""), *read);
 }
 
@@ -186,7 +186,7 @@ void check_label(std::string_view body) {
   if (revision.is_number_unsigned()) {
     EXPECT_EQ(read->revision, revision.get<uint64_t>());
   }
-  EXPECT_EQ(read->reason, rules.members["reason"]);
+  EXPECT_EQ(read->reason, rules.members["reason"].get<std::string>());
 }
 
 // ---- objects ----

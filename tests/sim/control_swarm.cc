@@ -67,7 +67,7 @@ Run::Run(uint64_t seed)
       world_(seed),
       dice_(seed, 2),
       disk_(seed),
-      checks_(config_, journal_),
+      checks_(journal_),
       writers_(
           config_, journal_, [this](const Ask& ask) { checks_.began(ask); },
           [this](const Ask& ask) { answered(ask); }),

@@ -54,7 +54,7 @@ class KillHistory {
 
 class ControlChecks {
  public:
-  ControlChecks(const ControlConfig& config, ControlJournal& journal) : config_(config), journal_(journal) {}
+  explicit ControlChecks(ControlJournal& journal) : journal_(journal) {}
 
   void began(const Ask& ask);
   void answered(ControlProcess& process, const Ask& ask);
@@ -79,7 +79,6 @@ class ControlChecks {
   void check_tables(ControlProcess& process);
   void find(const std::string& what) { journal_.findings.add(what); }
 
-  const ControlConfig& config_;
   ControlJournal& journal_;
   KillHistory kills_;
   bool sure_ = true;

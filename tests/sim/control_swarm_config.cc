@@ -8,15 +8,15 @@
 namespace weir::sim {
 namespace {
 
-constexpr const char* kNames[] = {"row",   "put",    "patch",    "remove",  "replace",
-                                  "kill",  "unkill", "rollback", "approve", "withdraw",
-                                  "label", "read",   "trust",    "validate"};
-static_assert(std::size(kNames) == kWhats);
+constexpr const char* kWhatNames[] = {"row",   "put",    "patch",    "remove",  "replace",
+                                      "kill",  "unkill", "rollback", "approve", "withdraw",
+                                      "label", "read",   "trust",    "validate"};
+static_assert(std::size(kWhatNames) == kWhats);
 
 }  // namespace
 
 const char* to_string(What what) {
-  return kNames[static_cast<size_t>(what)];
+  return kWhatNames[static_cast<size_t>(what)];
 }
 
 ControlConfig::ControlConfig(uint64_t of) : seed(of) {
@@ -58,13 +58,14 @@ std::string ControlConfig::to_string() const {
   std::string text = fmt::format(
       "shards {} asks {}{}{}; per round: ask {:.2f} jobs {:.2f} {:.2f} {:.2f} stall {:.3f} turn {:.2f} "
       "refresh {:.2f} "
-      "sleep {:.3f} pin {:.2f} full {:.3f} fail {:.3f} cut {:.3f} kill {:.3f} stop {:.3f} dark {:.3f} pause {:.2f} "
+      "sleep {:.3f} pin {:.2f} full {:.3f} fail {:.3f} cut {:.3f} kill {:.3f} stop {:.3f} dark {:.3f} pause "
+      "{:.2f} "
       "wall_jump "
       "{:.2f}; per ask: if_match {:.2f} old_match {:.2f} dry_run {:.2f} burst {:.2f}; weights",
       shards, asks, images ? " images" : "", approvals ? " approvals" : "", ask, job[0], job[1], job[2],
-      stall, turn, refresh, sleep, pin, full, fail, cut, kill, stop, dark, pause, wall_jump, if_match, old_match,
-      dry_run, burst);
-  for (size_t i = 0; i < kWhats; ++i) text += fmt::format(" {} {}", kNames[i], weights[i]);
+      stall, turn, refresh, sleep, pin, full, fail, cut, kill, stop, dark, pause, wall_jump, if_match,
+      old_match, dry_run, burst);
+  for (size_t i = 0; i < kWhats; ++i) text += fmt::format(" {} {}", kWhatNames[i], weights[i]);
   return text;
 }
 

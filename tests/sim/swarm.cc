@@ -107,7 +107,7 @@ class Run {
 Run::Run(uint64_t seed)
     : config_(seed), world_(seed, config_.faults), dice_(seed, 2), begun_ns_(world_.monotonic_ns) {
   pool_max_connections =
-      config_.small_gateway || dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
+      config_.small_gateway || dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 3)) : 4096;
   pool_max_waiting = dice_.one_in(4) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
   std::vector<uint16_t> ports;
   for (uint32_t i = 0; i < config_.providers; ++i) {

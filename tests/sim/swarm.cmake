@@ -143,6 +143,7 @@ list(FILTER control_swarm_sources EXCLUDE REGEX "control_swarm_main.cc|_test.cc"
 add_library(weir_control_swarm STATIC ${control_swarm_sources} support/simulated_disk.cc)
 target_link_libraries(weir_control_swarm PUBLIC weir_routing)
 add_library(weir_sim_workers OBJECT sim/sim_workers.cc)
+target_compile_options(weir_sim_workers PRIVATE ${half_a_class})
 target_link_libraries(weir_sim_workers PUBLIC weir_routing)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/routing/admin/worker.cc TARGET_DIRECTORY weir_routing
                             PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -25,7 +25,7 @@ using core::ErrorCode;
 using Peer = LyingProvider::Peer;
 namespace limits = core::limits;
 
-constexpr GatewayHow kOneShard{.shards = 1};
+const GatewayHow kOneShard{.shards = 1};
 
 // `patience`: with the provider, between two pieces of an answer.
 std::string table(uint16_t provider, const std::string& patience = "20s") {
