@@ -153,7 +153,10 @@ std::expected<void, StartFailure> ControlThread::resume() {
   }
   auto kills = registry.kills();
   if (!kills) return std::unexpected(StartFailure{.registry = std::move(kills.error())});
-  for (Kill& kill : *kills) kills_.add(std::move(kill));
+  for (Kill& kill : *kills) {
+    registered_kills_.emplace_back(kill.scope, kill.name);
+    kills_.add(std::move(kill));
+  }
   return {};
 }
 

@@ -205,6 +205,7 @@ class ControlThread {
   Refusal lost_update() const;
   bool names_something(KillScope scope, const std::string& name) const;
   bool is_killed(KillScope scope, std::string_view name) const;
+  bool is_registered(KillScope scope, std::string_view name) const;
   uint64_t drain_records();  // how full the fullest queue was, in percent
   void reclaim();
   // Runs `job` on `worker`, then `then` with its result on the loop, unless this is gone by then.
@@ -248,7 +249,7 @@ class ControlThread {
   const std::shared_ptr<TableLoader> loader_;  // the worker's, once start() is over
   LoadedTable current_;
   KillList kills_;
-  std::vector<std::pair<KillScope, std::string>> not_durable_;  // kills that a restart would forget
+  std::vector<std::pair<KillScope, std::string>> registered_kills_;  // as far as the registry has answered
   // Of each unkill that is being written: whether a kill of the same came after it.
   struct Unkilling {
     KillScope scope;

@@ -215,9 +215,15 @@ bool ControlThread::is_killed(KillScope scope, std::string_view name) const {
                              [&](const Kill& kill) { return kill.scope == scope && kill.name == name; });
 }
 
+bool ControlThread::is_registered(KillScope scope, std::string_view name) const {
+  return std::ranges::any_of(registered_kills_,
+                             [&](const auto& kill) { return kill.first == scope && kill.second == name; });
+}
+
 bool ControlThread::is_durable(KillScope scope, std::string_view name) const {
-  return std::ranges::none_of(not_durable_,
-                              [&](const auto& kill) { return kill.first == scope && kill.second == name; });
+  return is_registered(scope, name) && std::ranges::none_of(unkilling_, [&](const Unkilling& unkilling) {
+           return unkilling.scope == scope && unkilling.name == name;
+         });
 }
 
 void ControlThread::kill(Flip flip, ChangeDone done) {
@@ -228,18 +234,17 @@ void ControlThread::kill(Flip flip, ChangeDone done) {
   const Kill kill{
       .scope = flip.scope, .name = flip.name, .reason = flip.reason, .since_wall_ns = loop_.wall_now_ns()};
   // An unkill that is being written would take this one away when it is done.
-  const bool overtakes = std::erase_if(unkilling_, [&](const Unkilling& unkilling) {
-                           if (unkilling.scope != flip.scope || unkilling.name != flip.name) return false;
-                           *unkilling.overtaken = true;
-                           return true;
-                         }) != 0;
+  bool overtakes = false;
+  for (const Unkilling& unkilling : unkilling_) {
+    if (unkilling.scope == flip.scope && unkilling.name == flip.name)
+      overtakes |= !std::exchange(*unkilling.overtaken, true);
+  }
   if (overtakes) kills_.remove(flip.scope, flip.name);
   if (kills_.add(kill)) {
     core::log_warning("killed", {{"scope", to_string(flip.scope)},
                                  {"name", flip.name},
                                  {"by", flip.caller.name},
                                  {"reason", flip.reason}});
-    if (is_durable(flip.scope, flip.name)) not_durable_.emplace_back(flip.scope, flip.name);
     publish(flip.reason);  // at once: an incident does not wait for the disk
   } else if (is_durable(flip.scope, flip.name)) {
     // It must still be true of every shard before it is answered.
@@ -255,7 +260,7 @@ void ControlThread::kill(Flip flip, ChangeDone done) {
   write([change = std::move(change)](Registry& registry) { return commit_now(registry, change); },
         [this, flip = std::move(flip), done = std::move(done)](const Committed& committed) {
           if (committed.revision) {
-            std::erase(not_durable_, std::pair(flip.scope, flip.name));
+            if (!is_registered(flip.scope, flip.name)) registered_kills_.emplace_back(flip.scope, flip.name);
             return finish_flip(flip, *committed.revision, committed.took_ns, done);
           }
           const RegistryError& error = committed.revision.error();
@@ -287,20 +292,15 @@ void ControlThread::unkill(Flip flip, ChangeDone done) {
         [this, overtaken, flip = std::move(flip), done = std::move(done)](const Committed& committed) {
           std::erase_if(unkilling_,
                         [&](const Unkilling& unkilling) { return unkilling.overtaken == overtaken; });
-          if (*overtaken) {  // killed again meanwhile, and that stays
-            if (!committed.revision) {
-              // The registry has it still: a restart does not forget it, even if the second kill is not written.
-              std::erase(not_durable_, std::pair(flip.scope, flip.name));
-              return done(std::unexpected(refusal_of(committed.revision.error())));
-            }
-            return finish_flip(flip, *committed.revision, committed.took_ns, done);
-          }
+          if (committed.revision) std::erase(registered_kills_, std::pair(flip.scope, flip.name));
           // A kill that never became durable is not in the registry: there is nothing left to fail.
-          if (!committed.revision && is_durable(flip.scope, flip.name)) {
+          if (!committed.revision && (*overtaken || is_registered(flip.scope, flip.name))) {
             return done(std::unexpected(refusal_of(committed.revision.error())));
           }
+          if (*overtaken) {  // killed again meanwhile, and that stays
+            return finish_flip(flip, *committed.revision, committed.took_ns, done);
+          }
           kills_.remove(flip.scope, flip.name);
-          std::erase(not_durable_, std::pair(flip.scope, flip.name));
           core::log_warning("unkilled", {{"scope", to_string(flip.scope)},
                                          {"name", flip.name},
                                          {"by", flip.caller.name},

@@ -102,9 +102,9 @@ bool is_open(const OpenRule& rule, const Table& table, const GuardTime& now) {
 
 std::string closed_body(const OpenRule& rule, const GuardTime& now) {
   const bool budget = rule.kind == LimitKind::budget;
-  Json body{{"type", budget ? "budget" : "limit"},
-            {"severity", "warn"},
-            {"time", core::timestamp(now.wall_ns).view()}};
+  nlohmann::ordered_json body{{"type", budget ? "budget" : "limit"},
+                              {"severity", "warn"},
+                              {"time", core::timestamp(now.wall_ns).view()}};
   if (rule.scope != GuardScope::global) body[std::string(token(rule.scope))] = rule.holder;
   body["limit"] = limit_token(rule.scope, rule.kind);
   body["state"] = "closed";

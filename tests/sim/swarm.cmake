@@ -163,10 +163,9 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
                       "  current_ = prepared.table;\n  publish(request.reason);\n  ChangeOutcome outcome{.changed = change->objects.size()")
   weir_control_mutant(answered_too_early routing/admin/control.cc
                       "  if (!gateway_.tables.everyone_uses(item.version)) return false;\n" "")
-  weir_control_mutant(kill_forgotten routing/admin/control.cc
-                      "  for (Kill& kill : *kills) kills_.add(std::move(kill));\n" "")
+  weir_control_mutant(kill_forgotten routing/admin/control.cc "    kills_.add(std::move(kill));\n" "")
   weir_control_mutant(kill_overtaken routing/admin/control_changes.cc
-                      "                           *unkilling.overtaken = true;\n" "")
+                      "      overtakes |= !std::exchange(*unkilling.overtaken, true);\n" "      continue;\n")
   weir_control_mutant(update_lost routing/admin/control_changes.cc
                       "  if (is_stale(request->if_match)) return end_change(std::unexpected(lost_update()));\n" "")
   weir_control_mutant(host_forgotten routing/admin/control.cc
@@ -178,8 +177,8 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   weir_control_mutant(change_left_running routing/admin/control.cc "  worker_.finish();" "")
   weir_control_mutant(freed_after_the_worker routing/admin/control.cc
                       "            if (alive.expired()) return job();\n" "")
-  weir_control_mutant(lifted_for_now routing/admin/control_changes.cc
-                      "              std::erase(not_durable_, std::pair(flip.scope, flip.name));\n" "")
+  weir_control_mutant(thought_registered routing/admin/control_changes.cc
+                      "          if (committed.revision) std::erase(registered_kills_, std::pair(flip.scope, flip.name));\n" "")
   weir_control_mutant(not_settled routing/registry/database.cc "  if (loaded && !in_memory()) settle();\n" "")
   weir_control_mutant(refused_comes_back routing/registry/database.cc "    undo_commit();\n    return" "    return")
 endif()
