@@ -126,7 +126,7 @@ Json side_of(const ShadowPair& pair, const ShadowSide& side, const ShadowPolicy&
   PiiMask mask(policy.mask);
   std::string masked;
   mask.feed(*text, masked);
-  mask.finish(masked);
+  side.truncated || side.error ? mask.cut(masked) : mask.finish(masked);
   seen["text"] = std::move(masked);
   return seen;
 }

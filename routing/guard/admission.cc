@@ -36,9 +36,13 @@ uint64_t user_tag(core::SipKey key, std::string_view tenant_id, std::string_view
   return core::siphash64({hash.low, hash.high}, user);
 }
 
-// A line per rule: its window is part of the tag, for two rules of one user are two sums.
-uint64_t rule_tag(uint64_t user, const BudgetSpec& spec, size_t at) {
-  return nonzero(user ^ (spec.window_ns * 0x9e3779b97f4a7c15u + at + 1) * 0xff51afd7ed558ccdu);
+// A line per rule: what it has counted goes with its window, as that of declared rules does. Two of the same window are
+// told apart by their order.
+uint64_t rule_tag(uint64_t user, std::span<const BudgetGuard> rules, size_t at) {
+  const uint64_t window_ns = rules[at].spec.window_ns;
+  uint64_t same = 0;
+  for (size_t i = 0; i < at; ++i) same += rules[i].spec.window_ns == window_ns;
+  return nonzero(user ^ (window_ns * 0x9e3779b97f4a7c15u + same + 1) * 0xff51afd7ed558ccdu);
 }
 
 // Of several budgets that act the strongest action wins.
@@ -83,7 +87,7 @@ UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::str
   const uint64_t tag = user_tag(users.key, tenant_id, user, {});
   if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
   for (size_t at = 0; at < guard.budgets.size(); ++at)
-    budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets[at].spec, at));
+    budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets, at));
 }
 
 UserLook::~UserLook() {
@@ -129,8 +133,7 @@ bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const 
   }
   const auto budgets = guard->budgets;
   for (size_t at = 0; at < budgets.size(); ++at) {
-    const BudgetSpec& spec = budgets[at].spec;
-    BudgetLine* line = users.budgets.acquire(rule_tag(tag, spec, at), [&](const BudgetLine& held) {
+    BudgetLine* line = users.budgets.acquire(rule_tag(tag, budgets, at), [&](const BudgetLine& held) {
       return held.idle(now) ? uint64_t{0} : static_cast<uint64_t>(held.end_wall_ns.load(std::memory_order_relaxed));
     });
     if (line == nullptr) return false;

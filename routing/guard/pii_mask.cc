@@ -29,8 +29,14 @@ bool is_word(char c) {
   return is_digit(c) || is_letter(c) || is_foreign(c) ||
          std::string_view("._%+-@/:=~#&?*$!").find(c) != std::string_view::npos;
 }
+// Where a number may begin behind a label or emphasis: "Tel:+49", "iban=DE89", "**555".
+size_t label_size(std::string_view group) {
+  const size_t last = group.find_last_of(":=*#_~&?@$%!");
+  return last == std::string_view::npos || last + 1 == group.size() ? 0 : last + 1;
+}
 // May a group be followed by another of the same number? Short groups of capitals occur in IBANs.
 bool is_joinable(std::string_view group) {
+  group.remove_prefix(label_size(group));
   bool digit = group.size() <= 4;
   for (const char c : group) {
     digit |= is_digit(c);
@@ -116,7 +122,7 @@ bool fits(std::string_view pattern, std::string_view word) {
 }
 
 std::string_view trim(std::string_view text) {
-  constexpr std::string_view kEdges = " ().:-/!?*";
+  constexpr std::string_view kEdges = " ().:-/!?*#_~";
   const size_t begin = text.find_first_not_of(kEdges);
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(kEdges) + 1 - begin);
@@ -186,6 +192,9 @@ void PiiMask::judge_word(std::string_view word, std::string& out) {
                  kind_of_number(word.substr(0, core.data() + core.size() - word.data()));
              !number.empty()) {
     kind = number;
+  } else if (const size_t label = label_size(core);
+             label > 0 && !kind_of_number(core.substr(label)).empty()) {
+    kind = kind_of_number(core.substr(label));
   } else if (holds_card(core)) {
     kind = "card";
   } else if (is_key(core)) {
@@ -216,8 +225,9 @@ size_t PiiMask::judge_front(std::string_view run, std::string& out) {
     out.append(run);
     return run.size();
   }
+  const size_t label = label_size(run.substr(0, ends[0]));
   for (size_t count = groups; count > 1; --count) {
-    const std::string_view core = trim(run.substr(0, ends[count - 1]));
+    const std::string_view core = trim(run.substr(label, ends[count - 1] - label));
     const bool plus = core.data() > run.data() && core.data()[-1] == '+';
     if (const std::string_view kind = plus ? "" : kind_of_number(core); !kind.empty()) {
       out.append(run.substr(0, static_cast<size_t>(core.data() - run.data())));
@@ -283,6 +293,12 @@ void PiiMask::feed(std::string_view bytes, std::string& out) {
 
 void PiiMask::finish(std::string& out) {
   end_run(out);
+}
+
+void PiiMask::cut(std::string& out) {
+  if (size_ > 0 && !overlong_) mask("cut", out);
+  size_ = 0;
+  overlong_ = false;
 }
 
 }  // namespace weir::routing

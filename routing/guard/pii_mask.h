@@ -45,6 +45,8 @@ class PiiMask {
   void feed(std::string_view bytes, std::string& out);
   // The end of the stream: what was held back is judged. The masker may then be used for another stream.
   void finish(std::string& out);
+  // The same of a stream that was cut: half a word cannot be judged, and is masked.
+  void cut(std::string& out);
 
   uint64_t masked() const { return masked_; }
 

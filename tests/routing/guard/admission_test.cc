@@ -156,6 +156,21 @@ TEST(Admission, AnHourThatIsOverGoesBeforeAMonthThatIsNot) {
   EXPECT_EQ(users.budgets.evictions(), 0u);
 }
 
+TEST(Admission, WhatAUserHasSpentStaysWithItsWindowWhenATableAddsOthers) {
+  const World before = world_of(", user_budgets: [ { window: 1d, usd: 5 } ]");
+  const World after = world_of(", user_budgets: [ { window: 1h, usd: 100 }, { window: 1d, usd: 5 } ]");
+  UserGuards users{1 << 20, kSecret};
+  const auto spends = [&](const World& world, int64_t cost) {
+    GuardHold hold;
+    const Verdict verdict = hold.admit(world.request(1, cost), users, kNow);
+    hold.settle(1, cost, users, kNow);
+    return verdict.kind == Kind::admitted;
+  };
+  EXPECT_TRUE(spends(before, 4 * kUsd));
+  EXPECT_FALSE(spends(after, 2 * kUsd)) << "the day was forgotten";
+  EXPECT_TRUE(spends(after, kUsd));
+}
+
 TEST(Admission, AUserWhoseLineIsGivenAwayIsCounted) {
   World world = world_of(", user_budgets: [ { window: 1d, usd: 5 }, { window: month, usd: 5 } ]");
   UserGuards users{2 * 9 * core::kCacheLineBytes, kSecret};

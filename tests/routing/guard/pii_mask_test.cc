@@ -30,6 +30,10 @@ constexpr Case kCases[] = {
     {"card=378282246310005&x=1", "[card]"},
     {"DE89 3704 0044 0532 0130 00.", "[iban]."},
     {"iban DE89370400440532013000 ok", "iban [iban] ok"},
+    {"**DE89 3704 0044 0532 0130 00** ok", "**[iban]** ok"},
+    {"__DE89 3704 0044 0532 0130 00__ IBAN:DE89370400440532013000", "__[iban]__ [iban]"},
+    {"call **555 123-4567** or #555 123-4567", "call **[phone]** or #[phone]"},
+    {"Tel:+49 30 901820, tel=+4930901820", "Tel:[phone], [phone]"},
     {"GB82 WEST 1234 5698 7654 32", "[iban]"},
     {"call +49 (30) 901820 today", "call [phone] today"},
     {"call (555) 123-4567 x", "call ([phone] x"},
@@ -57,6 +61,21 @@ constexpr Case kCases[] = {
 
 TEST(PiiMask, MasksWhatMustNotBeWrittenDown) {
   for (const Case& each : kCases) EXPECT_EQ(masked(each.text), each.expected) << each.text;
+}
+
+TEST(PiiMask, DoesNotJudgeWhatWasCut) {
+  const auto cut = [](std::string_view text) {
+    PiiMask mask;
+    std::string out;
+    mask.feed(text, out);
+    mask.cut(out);
+    mask.feed(" and on", out);
+    mask.finish(out);
+    return out;
+  };
+  EXPECT_EQ(cut("mail anna@exa"), "mail [cut] and on");
+  EXPECT_EQ(cut("mail bert@example.org, "), "mail [email],  and on");
+  EXPECT_EQ(cut(std::string(2 * PiiMask::kMaxHeld, 'x')), "[long] and on");
 }
 
 TEST(PiiMask, MasksTheSameWhereverTheStreamIsCut) {
