@@ -83,6 +83,8 @@
     "A field name differs from the real one only in case.")                                                  \
   X(bad_field_type, client, no, 400, "invalid_request_error", "", "A field has a value of the wrong type.")   \
   X(missing_field, client, no, 400, "invalid_request_error", "", "A required field is missing.")              \
+  X(field_not_accepted, client, no, 400, "invalid_request_error", "unsupported_value",                        \
+    "A field asks for what the gateway could not account for. Leave it out; a unit's params may set it.")     \
   X(field_too_long, client, no, 400, "invalid_request_error", "", "A field is longer than accepted.")         \
   X(rewrite_too_large, client, no, 400, "invalid_request_error", "",                                         \
     "The request with its prompt and tools is larger than accepted.")                                        \

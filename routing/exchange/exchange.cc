@@ -441,7 +441,9 @@ void Exchange::pause_before_retry(uint64_t delay_ns) {
 }
 
 bool Exchange::stable_may_answer() const {
-  return stable_left_ && !is_unit_killed(table(), (*table().body)[*decision_.scenario].stable);
+  if (!stable_left_) return false;
+  const UnitIndex stable = (*table().body)[*decision_.scenario].stable;
+  return !is_unit_killed(table(), stable) && may_follow(stable);
 }
 
 // Whether anything might answer to `cause`; it need not be able to when it comes to that.
@@ -472,7 +474,7 @@ std::optional<Exchange::NextHop> Exchange::find_next_hop(FallbackCause cause, bo
 bool Exchange::can_answer(const FallbackHop& hop) {
   switch (hop.kind) {
     case FallbackHop::Kind::unit:
-      return affords(hop.unit);
+      return may_follow(hop.unit) && affords(hop.unit);
     case FallbackHop::Kind::cached:
       return answer_from_any_cache(CacheLook::only_look);
     case FallbackHop::Kind::static_text:

@@ -142,6 +142,8 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   // guards (exchange_guard.cc)
   bool admit(const Inspection& inspection, std::string_view user);
   bool take_economy(const Inspection& inspection);
+  bool is_economy() const;
+  bool may_follow(UnitIndex unit) const;
   Usage most_usage(UnitIndex unit, const Inspection& inspection) const;
   int64_t worst_case(UnitIndex unit, const Inspection& inspection) const;
   bool is_estimated() const;

@@ -268,6 +268,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
     answer_error({never ? ErrorCode::request_over_limit : ErrorCode::rate_limited, record_.limit});
     return false;
   }
+  if (free && is_soft(verdict.action)) return true;  // what was decided costs nothing
   const bool budget = verdict.limit == LimitKind::budget;
   const ErrorCode used_up = budget ? ErrorCode::budget_exceeded : ErrorCode::rate_limited;
   switch (verdict.action) {
@@ -288,12 +289,23 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   return false;
 }
 
+// Whether a limit or budget has asked for the economy unit, which is the decided one since.
+bool Exchange::is_economy() const {
+  return decision_.reason == Reason::economy;
+}
+
+// Whether a unit may answer in the decided one's place, whatever it may cost: past a limit nobody dearer than the
+// economy unit does.
+bool Exchange::may_follow(UnitIndex unit) const {
+  return !is_economy() || (unit != decision_.unit && !is_dearer(table(), unit, decision_.unit));
+}
+
 // The cheapest unit that may answer does.
 bool Exchange::take_economy(const Inspection& inspection) {
-  if (!decision_.scenario || decision_.hop) return false;
+  if (!decision_.scenario) return false;
   const UnitIndex economy = economy_unit(table(), *decision_.scenario, decision_.unit);
   if (economy != decision_.unit &&
-      !hold_.change_worst(worst_case(economy, inspection), shard_.guard_time())) {
+      !hold_.change_worst(worst_case(economy, inspection), GuardHold::Asks::economy_unit, shard_.guard_time())) {
     return false;
   }
   if (economy != decision_.unit) {
@@ -331,7 +343,9 @@ bool Exchange::affords(UnitIndex unit) {
   for (const int64_t spent : {written_off_cost_, attempt_cost()}) {
     if (__builtin_add_overflow(worst, spent, &worst)) worst = INT64_MAX;
   }
-  return hold_.change_worst(worst, shard_.guard_time());
+  const bool economy = is_economy() && unit == decision_.unit;
+  return hold_.change_worst(worst, economy ? GuardHold::Asks::economy_unit : GuardHold::Asks::unit,
+                            shard_.guard_time());
 }
 
 AnswerContext Exchange::answer_context() {

@@ -300,12 +300,13 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
   return verdict;
 }
 
-bool GuardHold::change_worst(int64_t worst_nano_usd, const GuardTime& now) {
+bool GuardHold::change_worst(int64_t worst_nano_usd, Asks asks, const GuardTime& now) {
   if (!holds()) return true;
   const int64_t worst = std::min(std::max<int64_t>(worst_nano_usd, 0), kMaxBudget);
   unsigned changed = 0;
   const bool fits = each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
-    if (!change(line, spec, worst_, worst, now)) return false;
+    const bool forced = asks == Asks::economy_unit && spec.action == BudgetAction::economy;
+    if (!change(line, spec, worst_, worst, forced, now)) return false;
     ++changed;
     return true;
   });
@@ -313,7 +314,7 @@ bool GuardHold::change_worst(int64_t worst_nano_usd, const GuardTime& now) {
     each_budget([&](const ScopeGuard&, const BudgetSpec& spec, BudgetLine& line) {
       if (changed == 0) return false;
       --changed;
-      return change(line, spec, worst, worst_, now);
+      return change(line, spec, worst, worst_, /*forced=*/true, now);
     });
     return false;
   }

@@ -137,8 +137,10 @@ class GuardHold {
 
   // Asserts that it holds nothing. On `admitted` and on soft actions it holds what admit() took.
   Verdict admit(const AdmitRequest& request, UserGuards& users, const GuardTime& now);
-  // Another unit answers, whose worst case is this. False: it does not fit, and nothing has changed.
-  bool change_worst(int64_t worst_nano_usd, const GuardTime& now);
+  // Another unit answers, whose worst case is this. False: it does not fit, and nothing has changed. What an economy
+  // unit may cost fits into budgets whose action is economy.
+  enum class Asks : uint8_t { unit, economy_unit };
+  bool change_worst(int64_t worst_nano_usd, Asks asks, const GuardTime& now);
   // The request is over: this is what it used and cost. Holds nothing afterwards; without effect when it
   // holds nothing.
   void settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now);

@@ -131,10 +131,11 @@ Fit reserve_or_act(BudgetLine& line, const BudgetSpec& spec, int64_t worst, cons
   return open ? Fit::open : Fit::acts;
 }
 
-bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, const GuardTime& now) {
+bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, bool forced,
+            const GuardTime& now) {
   const int64_t more = amount(spec, worst) - amount(spec, before);
   if (more == 0) return true;
-  if (more < 0 || spec.soft()) {
+  if (more < 0 || forced) {
     line.committed.fetch_add(more, std::memory_order_acq_rel);
     return true;
   }

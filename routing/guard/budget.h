@@ -40,7 +40,8 @@
 //
 // A single request too large for what is left is dealt with alone: it does not open anything. `reject` has no
 // state: what fits goes. The soft actions (economy, cached, static) reserve all the same, beyond the limit:
-// they change what answers, another rule bounds the money.
+// they change what answers, another rule bounds the money. A dearer unit in the decided one's place must fit under
+// them too, but for the economy unit where the action is economy.
 //
 // Thread: any.
 #pragma once
@@ -166,8 +167,9 @@ inline Fit reserve(BudgetLine& line, const BudgetSpec& spec, int64_t worst, cons
   return reserve_or_act(line, spec, worst, now);
 }
 // The same request may now cost `worst` instead of `before`: another unit answers. False: it does not fit,
-// nothing has changed. Less always fits, and a soft rule takes everything.
-bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, const GuardTime& now);
+// nothing has changed. Less always fits; `forced` is what the rule's own action leads to.
+bool change(BudgetLine& line, const BudgetSpec& spec, int64_t before, int64_t worst, bool forced,
+            const GuardTime& now);
 // Replaces what was reserved by what it cost. 0 = nothing was bought.
 inline void settle(BudgetLine& line, const BudgetSpec& spec, int64_t worst, int64_t actual) {
   actual = std::clamp<int64_t>(actual, 0, kMaxCost);

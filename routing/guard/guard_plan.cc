@@ -117,6 +117,10 @@ UnitIndex economy_unit(const Table& table, ScenarioIndex index, UnitIndex decide
   return best;
 }
 
+bool is_dearer(const Table& table, UnitIndex unit, UnitIndex than) {
+  return expense(*table.body, unit) > expense(*table.body, than);
+}
+
 std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
     const TableBody& body, const TenantTable& table, uint32_t block, const std::shared_ptr<GuardArena>& arena,
     bool& full) {

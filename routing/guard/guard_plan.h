@@ -161,5 +161,7 @@ class GuardPlan {
 // (that unit, stable, the units of the chain, none of them killed) the cheapest of the lowest tier. Candidates
 // of flags are not among them: whom they are for, decide() has said.
 UnitIndex economy_unit(const Table& table, ScenarioIndex scenario, UnitIndex decided);
+// By the same measure.
+bool is_dearer(const Table& table, UnitIndex unit, UnitIndex than);
 
 }  // namespace weir::routing

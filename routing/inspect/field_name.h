@@ -50,6 +50,7 @@ namespace weir::routing {
   X(prompt_cache_key)       \
   X(store)                  \
   X(service_tier)           \
+  X(background)             \
   X(reasoning)              \
   X(reasoning_effort)       \
   X(suffix)                 \

@@ -209,6 +209,10 @@ class Inspector::Walk {
           return refuse(ErrorCode::bad_field_type, field.name);
         }
         return cursor_.skip_value();
+      case FieldName::service_tier:
+        return service_tier(field);
+      case FieldName::background:
+        return responses ? background(field) : cursor_.skip_value();
       default:
         return cursor_.skip_value();
     }
@@ -265,6 +269,23 @@ class Inspector::Walk {
     if (value == 0) return refuse(ErrorCode::bad_field_type, field.name);
     count = static_cast<uint32_t>(value);
     return true;
+  }
+
+  // ---- options whose cost cannot be counted ----
+
+  // Other tiers have other prices.
+  bool service_tier(const Field& field) {
+    std::string_view tier;
+    if (!text(field, limits::kMaxIdentifierBytes, tier)) return false;
+    if (tier.empty() || tier == "auto" || tier == "default") return true;
+    return refuse(ErrorCode::field_not_accepted, field.name);
+  }
+
+  // Its answer says nothing yet of what it will have cost.
+  bool background(const Field& field) {
+    bool background = false;
+    if (!flag(field, background)) return false;
+    return !background || refuse(ErrorCode::field_not_accepted, field.name);
   }
 
   // ---- nested control members ----

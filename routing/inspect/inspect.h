@@ -10,6 +10,8 @@
 //   - the same holds for the nested keys weir acts on: stream_options.include_usage,
 //     metadata.conversation_id, conversation.id, messages[].role, tools[].type / name / function.name.
 //   - control fields of the wrong type are refused; null counts as absent.
+//   - what cannot be metered is refused: `background` of responses, a `service_tier` but auto and default (units
+//     may set theirs, at the price that their model states).
 //   - no byte order mark, no bytes after the object, no NUL, no lone surrogate, bounded depth.
 //
 //   {"model":"gpt","messages":[{"role":"system","content":"..."}, ...],"stream":true}
@@ -137,7 +139,8 @@ class Inspector {
 
   // Reads a whole request body in place. The result is owned by the Inspector and holds until the next call.
   // body_not_json, body_not_object, body_not_utf8, body_has_bom, body_too_deep, body_too_complex, body_too_large,
-  // duplicate_field, ambiguous_field, bad_field_type, missing_field (messages), field_too_long; those about
+  // duplicate_field, ambiguous_field, bad_field_type, missing_field (messages), field_too_long,
+  // field_not_accepted; those about
   // one field carry its name.
   core::Result<const Inspection*> inspect(Endpoint endpoint, std::span<const uint8_t> body);
 

@@ -27,7 +27,8 @@ constexpr Fields kReserved = fields(
     {FieldName::model, FieldName::messages, FieldName::input, FieldName::prompt, FieldName::instructions,
      FieldName::stream, FieldName::stream_options, FieldName::tools, FieldName::functions,
      FieldName::function_call, FieldName::user, FieldName::safety_identifier, FieldName::metadata,
-     FieldName::conversation, FieldName::previous_response_id, FieldName::prompt_cache_key});
+     FieldName::conversation, FieldName::previous_response_id, FieldName::prompt_cache_key,
+     FieldName::background});
 
 constexpr Fields kOutputBounds =
     fields({FieldName::max_tokens, FieldName::max_completion_tokens, FieldName::max_output_tokens});

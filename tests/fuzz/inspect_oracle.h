@@ -62,6 +62,9 @@ struct SlowInspection {
     max_tokens = count("max_tokens");
     max_completion_tokens = count("max_completion_tokens");
     max_output_tokens = count("max_output_tokens");
+    const std::string tier = identifier("service_tier");
+    if (!tier.empty() && tier != "auto" && tier != "default") refuse("service_tier");
+    if (responses_ && flag("background", given("background"))) refuse("background");
     read_sizes();
     if (chat_) read_messages();
     if (chat_ || responses_) read_tools();

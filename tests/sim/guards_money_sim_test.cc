@@ -72,6 +72,52 @@ TEST_F(Money, EconomyPassesOverAKilledHop) {
   expect(second, "x-weir-reason: economy\r\n");
 }
 
+// Past the limit nobody answers who costs more than the economy unit, and that one is not asked twice.
+TEST_F(Money, WhenTheEconomyUnitFailsNobodyDearerIsAsked) {
+  unit_ = mini_ = ", retries: 0";
+  publish(", fallback: [ { unit: mini }, { unit: best }, { static: \"Later.\" } ]",
+          "user_limits: { rph: 1, on_exceed: economy }");
+  expect(ask("x-weir-user: u\r\n"), "x-weir-unit: best\r\n");
+  provider_.answer_with = [&] {
+    return provider_.last_body.contains("\"cheap\"") ? response("500 Oops", "{}") : answer(1);
+  };
+  expect(ask("x-weir-user: u\r\n"), "Later.");
+  EXPECT_EQ(provider_.requests, 2) << "best, and mini once";
+}
+
+TEST_F(Money, ADearerHopMustFitIntoABudgetWhoseActionIsEconomy) {
+  unit_ = mini_ = ", retries: 0";
+  publish(", fallback: [ { unit: best }, { static: \"Later.\" } ]",
+          row("production") + "budgets: [ { window: 1h, usd: 0.5, on_exceed: economy } ]", flag_);
+  provider_.answer_with = [&] {
+    return provider_.last_body.contains("\"cheap\"") ? response("500 Oops", "{}") : answer(1000);
+  };
+  expect(ask("x-weir-user: u\r\n"), "Later.");
+  EXPECT_EQ(provider_.requests, 1);
+}
+
+// Stable is killed, so a hop was decided on: economy looks among the hops.
+TEST_F(Money, EconomyOfAHopThatWasDecidedOn) {
+  mini_ = " }\n  other: { model: dear, params: { max_tokens: 1000 }";
+  provider_.answer_with = [] { return answer(1000); };
+  kills_.add({.scope = KillScope::unit, .name = "best", .reason = "incident"});
+  publish(", fallback: [ { unit: other }, { unit: mini } ]", economy_);
+  expect(ask(), "x-weir-unit: other\r\n");
+  const GuardClient& second = ask();
+  expect_ok(second);
+  expect(second, "x-weir-unit: mini\r\n");
+  expect(second, "x-weir-reason: economy\r\n");
+}
+
+// A text costs nothing, whatever was spent.
+TEST_F(Money, AStaticTextThatWasDecidedOnIsGivenPastALimit) {
+  kills_.add({.scope = KillScope::unit, .name = "best", .reason = "incident"});
+  for (const char* action : {"economy", "cached", "static"}) {
+    publish(", fallback: [ { static: \"Later.\" } ]", "limits: { rpm: 1, on_exceed: " + std::string(action) + " }");
+    for (int i = 0; i < 2; ++i) expect(ask(), "Later.");
+  }
+}
+
 // ---- usage that nobody reported ----
 
 TEST_F(Money, APlainAnswerWithoutUsageIsEstimatedByItsBytes) {

@@ -287,9 +287,9 @@ TEST(Admission, AHopThatCostsMoreMustFit) {
   World world = world_of(", budgets: [ { window: 1h, usd: 5 }, { window: 1d, usd: 10 } ]");
   GuardHold hold;
   EXPECT_EQ(hold.admit(world.request(1, 2 * kUsd), world.users, kNow).kind, Kind::admitted);
-  EXPECT_FALSE(hold.change_worst(6 * kUsd, kNow));
+  EXPECT_FALSE(hold.change_worst(6 * kUsd, GuardHold::Asks::unit, kNow));
   EXPECT_EQ(hold.worst_nano_usd(), 2 * kUsd);
-  EXPECT_TRUE(hold.change_worst(5 * kUsd, kNow));
+  EXPECT_TRUE(hold.change_worst(5 * kUsd, GuardHold::Asks::unit, kNow));
   hold.settle(1, 4 * kUsd, world.users, kNow);
   for (const BudgetGuard& budget : world.plan->of(TenantIndex{0})->budgets) {
     EXPECT_EQ(view(*budget.line, budget.spec, kNow).spent, 4 * kUsd);
@@ -359,7 +359,10 @@ TEST(Admission, ReservationsReturnToNothingAndSpendIsTheSumOfRecords) {
       const auto end_one = [&] {
         std::swap(open[random() % open.size()], open.back());
         Open& one = *open.back();
-        if (random() % 8 == 0) one.hold.change_worst(static_cast<int64_t>(random() % 2'000'000), now);
+        if (random() % 8 == 0) {
+          const auto asks = random() % 2 == 0 ? GuardHold::Asks::unit : GuardHold::Asks::economy_unit;
+          one.hold.change_worst(static_cast<int64_t>(random() % 2'000'000), asks, now);
+        }
         const int64_t worst = one.hold.worst_nano_usd();
         const int64_t cost =
             random() % 4 == 0 ? 0 : static_cast<int64_t>(random() % static_cast<uint64_t>(worst + 1));

@@ -288,14 +288,28 @@ TEST(Budget, AnotherActionDecidesAnewOnTheSameSpend) {
   EXPECT_EQ(reserve(line, kill, 1, kNoon), Fit::open) << "which does not end the kill";
 }
 
+// What a soft rule takes beyond its limit is its own action's answer, and not any unit that comes after.
+TEST(Budget, ADearerUnitMustFitUnderSoftRulesToo) {
+  for (const BudgetAction action : {BudgetAction::economy, BudgetAction::cached, BudgetAction::static_text}) {
+    BudgetLine line{};
+    const BudgetSpec spec = hourly(10, action);
+    reserve(line, spec, 6 * kUsd, kNoon);
+    EXPECT_TRUE(change(line, spec, 6 * kUsd, 10 * kUsd, false, kNoon));
+    EXPECT_FALSE(change(line, spec, 10 * kUsd, 11 * kUsd, false, kNoon)) << static_cast<int>(action);
+    EXPECT_TRUE(change(line, spec, 10 * kUsd, 11 * kUsd, true, kNoon));
+    settle(line, spec, 11 * kUsd, 0);
+    EXPECT_EQ(view(line, spec, kNoon).reserved, 0);
+  }
+}
+
 TEST(Budget, AnotherUnitChangesWhatIsReserved) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(10, BudgetAction::reject);
   reserve(line, spec, 6 * kUsd, kNoon);
-  EXPECT_TRUE(change(line, spec, 6 * kUsd, 9 * kUsd, kNoon));
-  EXPECT_FALSE(change(line, spec, 9 * kUsd, 11 * kUsd, kNoon));
+  EXPECT_TRUE(change(line, spec, 6 * kUsd, 9 * kUsd, false, kNoon));
+  EXPECT_FALSE(change(line, spec, 9 * kUsd, 11 * kUsd, false, kNoon));
   EXPECT_EQ(view(line, spec, kNoon).reserved, 9 * kUsd);
-  EXPECT_TRUE(change(line, spec, 9 * kUsd, 2 * kUsd, kNoon));
+  EXPECT_TRUE(change(line, spec, 9 * kUsd, 2 * kUsd, false, kNoon));
   settle(line, spec, 2 * kUsd, 2 * kUsd);
   EXPECT_EQ(view(line, spec, kNoon).spent, 2 * kUsd);
   EXPECT_EQ(view(line, spec, kNoon).reserved, 0);

@@ -380,6 +380,29 @@ TEST_F(InspectorTest, RefusesControlFieldsOfTheWrongType) {
   EXPECT_EQ(refusal(R"({"instructions":["x"]})", Endpoint::responses), "bad_field_type instructions");
 }
 
+TEST_F(InspectorTest, RefusesWhatCannotBeMetered) {
+  for (const Endpoint endpoint : {Endpoint::chat_completions, Endpoint::completions, Endpoint::responses}) {
+    const auto tier = [&](const std::string& json) {
+      return refusal(R"({"messages":[],"service_tier":)" + json + "}", endpoint);
+    };
+    for (const char* good : {R"("auto")", R"("default")", R"("\u0061uto")", "null", R"("")"}) {
+      EXPECT_EQ(tier(good), "accepted") << good;
+    }
+    for (const char* other : {R"("priority")", R"("flex")", R"("scale")", R"("Auto")"}) {
+      EXPECT_EQ(tier(other), "field_not_accepted service_tier") << other;
+    }
+    EXPECT_EQ(tier("1"), "bad_field_type service_tier");
+  }
+  const auto background = [&](const std::string& json, Endpoint endpoint = Endpoint::responses) {
+    return refusal(R"({"messages":[],"background":)" + json + "}", endpoint);
+  };
+  EXPECT_EQ(background("true"), "field_not_accepted background");
+  EXPECT_EQ(background("false"), "accepted");
+  EXPECT_EQ(background("null"), "accepted");
+  EXPECT_EQ(background("\"true\""), "bad_field_type background");
+  EXPECT_EQ(background("true", Endpoint::chat_completions), "accepted") << "which knows no such field";
+}
+
 TEST_F(InspectorTest, TakesCountsInPlainPositiveDigitsOnly) {
   for (const char* name : {"n", "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens"}) {
     for (const char* value :
