@@ -127,6 +127,9 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
               routing/exchange/exchange_answer.cc
               "  session_.cut();\n"
               "  send_downstream(core::Slice::of_static(net::kLastChunk));\n  session_.end_response();\n")
+  weir_mutant(killed_host "a provider that is killed was asked"
+              routing/exchange/exchange_guard.cc
+              ".usable = !killed && share > 0" ".usable = share > 0")
   weir_mutant(wrong_clock "the reference says"
               routing/exchange/data_plane.cc
               "  input.wall_now_ns = shard_.loop().wall_now_ns();\n" "")

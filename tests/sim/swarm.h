@@ -11,8 +11,8 @@
 //                          clients, providers and operators do (swarm_config.h): reads and writes cut short,
 //                          completions in another order, resets, stalls, lost multishot and buffers,
 //                          pipelining, half-closes, slow readers, hostile requests, garbage and truncated
-//                          answers, retries and fallbacks, table swaps, kills, limits and budgets at their
-//                          edges, jumps of the calendar, drains in the middle
+//                          answers, retries and fallbacks, models at several providers, table swaps, kills, limits
+//                          and budgets at their edges, jumps of the calendar, drains in the middle
 // Not simulated            TLS, name resolution, the real ring. The control thread, the registry and its disk have
 //                          a swarm of their own (control_swarm.h); here tables are published without them
 //

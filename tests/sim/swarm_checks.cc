@@ -142,7 +142,11 @@ void SwarmChecks::check_counts(const routing::Gateway& gateway,
                  fmt::format("{} records belong to nobody, and {} requests were lost", nobodys, unseen));
   findings.check(attempts_recorded == attempts_made, "attempts of records are not the attempts made");
   std::map<std::string, uint64_t> reached;
-  for (const Attempt& attempt : journal_.attempts) ++reached[attempt.request_id];
+  for (const Attempt& attempt : journal_.attempts) {
+    ++reached[attempt.request_id];
+    if (const auto of = records_.find(attempt.request_id); of != records_.end())
+      check_attempt(attempt, *of->second);
+  }
   for (const auto& [id, count] : reached) {
     const auto found = records_.find(id);
     if (found == records_.end()) {
@@ -152,6 +156,23 @@ void SwarmChecks::check_counts(const routing::Gateway& gateway,
                      "a provider got a request more often than it was tried: " + id);
     }
   }
+}
+
+// A model is asked for where the request's table says that it is served, and not where that is switched off.
+void SwarmChecks::check_attempt(const Attempt& attempt, const Settled& settled) {
+  const routing::Table& table = tables_.at(settled.revision).table;
+  const routing::TableBody& body = *table.body;
+  const auto index = body.model_names.find("m" + std::to_string(attempt.model));
+  if (!index) return journal_.findings.add("a provider got a request for no model");
+  const routing::Model& model = body[static_cast<routing::ModelIndex>(*index)];
+  const std::string name = "p" + std::to_string(attempt.provider);
+  for (size_t i = 0; i < std::max<size_t>(model.hosts.size(), 1); ++i) {
+    const auto provider = model.provider_at(i);
+    if (body[provider].name != name) continue;
+    const bool killed = table.kills.any && table.kills.providers[static_cast<size_t>(provider)];
+    return journal_.findings.check(!killed, "a provider that is killed was asked: " + attempt.request_id);
+  }
+  journal_.findings.add("a provider got a request for another's model: " + attempt.request_id);
 }
 
 void SwarmChecks::check_guards(const routing::Table& newest) {
@@ -341,8 +362,11 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
   const auto unit = body.unit_names.find(answer.unit);
   uint32_t index = settled->record.unit;
   if (unit) index = *unit;
-  const std::string& provider = body[body[body.units[index].model].provider].name;
-  check(provider == "p" + std::to_string(from.provider), asked, "another unit's provider answered");
+  check(body[body.units[index].model].name == "m" + std::to_string(from.model), asked,
+        "another unit's model answered");
+  check(body[static_cast<routing::ProviderIndex>(settled->record.provider)].name ==
+            "p" + std::to_string(from.provider),
+        asked, "another provider answered than the record says");
 }
 
 }  // namespace weir::sim

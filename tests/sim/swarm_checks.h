@@ -37,6 +37,7 @@ class SwarmChecks {
   void check_rates(const std::vector<std::unique_ptr<SwarmClient>>& clients);
   void check_rate(const char* what, std::vector<uint64_t> times, uint32_t per_minute);
   void check_overlap(const char* what, std::vector<std::pair<int64_t, int64_t>> spans, uint32_t most);
+  void check_attempt(const Attempt& attempt, const Settled& settled);
   void check_pilots();
   // Guards let the decided unit answer: only then a conversation has begun on it, and a pilot's place is taken.
   bool has_begun(const Settled& settled) const;

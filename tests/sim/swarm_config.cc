@@ -65,6 +65,7 @@ SwarmConfig::SwarmConfig(uint64_t wanted) : seed(wanted) {
   kill = dice.strength(0.4, 0.02);
   wall_jump = dice.strength(0.15, 0.01);
   pause = dice.strength(0.4, 0.02);
+  hosts = providers > 1 && dice.one_in(3);
   if (dice.one_in(12)) crowd_one_pool(dice);
   if (dice.one_in(20)) break_streams();
   if (dice.one_in(25)) keep_quiet();
@@ -102,7 +103,7 @@ void SwarmConfig::keep_quiet() {
 std::string SwarmConfig::to_string() const {
   return fmt::format(
       "shards {} clients {}x{} tenants {} providers {} scenarios {} flags {}; limits{}{}{}{}{}; "
-      "{}{}{}{}drain {}\n"
+      "{}{}{}{}{}drain {}\n"
       "faults: send {:.2f} receive {:.2f} no_buffers {:.2f} multishot {:.2f} reorder {:.2f} refuse {:.2f} "
       "slow_connect "
       "{:.2f} reset {:.3f} late_cancel {:.2f} pressure {:.2f} stall {:.2f} buffer {} receive_bytes {}\n"
@@ -115,13 +116,13 @@ std::string SwarmConfig::to_string() const {
       shards, clients, requests_per_client, tenants, providers, scenarios, flags, rates ? " rates" : "",
       concurrency ? " concurrency" : "", budgets ? " budgets" : "", user_limits ? " users" : "",
       pilot_limits ? " pilots" : "", fallbacks ? "fallbacks " : "", retries ? "retries " : "",
-      prompts ? "prompts " : "", small_gateway ? "small_gateway " : "", drain_at_round, faults.short_send,
-      faults.short_receive, faults.no_buffers, faults.lost_multishot, faults.reorder, faults.refuse_connect,
-      faults.slow_connect, faults.reset, faults.late_cancel, faults.receive_pressure, faults.stall,
-      faults.socket_buffer_bytes, faults.max_receive_bytes, client.stream, client.large, client.pipeline,
-      client.dribble, client.leave, client.half_close, client.slow_reader, client.hostile, client.probe,
-      provider.slow, provider.silent, provider.error, provider.cut, provider.garbage, provider.odd_stream,
-      provider.large, provider.idle_closing, publish, kill, wall_jump, pause);
+      prompts ? "prompts " : "", hosts ? "hosts " : "", small_gateway ? "small_gateway " : "", drain_at_round,
+      faults.short_send, faults.short_receive, faults.no_buffers, faults.lost_multishot, faults.reorder,
+      faults.refuse_connect, faults.slow_connect, faults.reset, faults.late_cancel, faults.receive_pressure,
+      faults.stall, faults.socket_buffer_bytes, faults.max_receive_bytes, client.stream, client.large,
+      client.pipeline, client.dribble, client.leave, client.half_close, client.slow_reader, client.hostile,
+      client.probe, provider.slow, provider.silent, provider.error, provider.cut, provider.garbage,
+      provider.odd_stream, provider.large, provider.idle_closing, publish, kill, wall_jump, pause);
 }
 
 }  // namespace weir::sim

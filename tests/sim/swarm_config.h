@@ -79,6 +79,7 @@ struct SwarmConfig {
   ProviderHabits provider;
   bool rates = false, concurrency = false, budgets = false, user_limits = false, pilot_limits = false;
   bool fallbacks = false, retries = false, prompts = false;
+  bool hosts = false;           // models are served by several providers
   bool small_gateway = false;   // few connections and exchanges fit
   double publish = 0;           // per round: another table
   double kill = 0;              // per round: a kill or unkill

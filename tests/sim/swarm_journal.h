@@ -72,6 +72,7 @@ inline std::string tag_of(uint32_t number) {
 struct Attempt {
   uint32_t number = 0;  // of what was asked
   uint32_t provider = 0;
+  uint32_t model = 0;  // that was asked for: m…
   std::string request_id;
   size_t padding = 0;
   bool vectors = false;      // embeddings: no output to pay for

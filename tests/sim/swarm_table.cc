@@ -57,6 +57,17 @@ TableMaker::TableMaker(const SwarmConfig& config, std::vector<uint16_t> ports)
     chains_.push_back(config.fallbacks ? static_cast<uint32_t>(dice_.below(16)) : 0);
   }
   layers_ = static_cast<uint32_t>(dice_.next());
+  draw_hosts();
+}
+
+// Whoever serves a model now may be somebody else's in the next table.
+void TableMaker::draw_hosts() {
+  if (!config_.hosts) return;
+  weights_.assign(config_.providers, std::vector<uint32_t>(config_.providers));
+  for (auto& weights : weights_) {
+    for (uint32_t& weight : weights)
+      weight = dice_.one_in(4) ? 0 : static_cast<uint32_t>(dice_.between(1, 4));
+  }
 }
 
 bool TableMaker::hard_budget(uint32_t tenant) const {
@@ -85,6 +96,7 @@ void TableMaker::change() {
   }
   if (dice_.one_in(2)) ++rotation_;
   if (dice_.one_in(3)) temperature_ = static_cast<uint32_t>(dice_.below(10));
+  if (dice_.one_in(2)) draw_hosts();
   if (dice_.one_in(4)) excludes_ = static_cast<uint32_t>(dice_.next());
 }
 
@@ -121,6 +133,20 @@ void TableMaker::change_kills() {
       break;
   }
   kills_.add(kill);
+}
+
+std::string TableMaker::model_text(uint32_t model) const {
+  std::string hosts;
+  if (config_.hosts) {
+    for (uint32_t i = 0; i < config_.providers; ++i) {
+      if (const uint32_t weight = weights_[model][i]; weight > 0)
+        hosts += fmt::format(R"({}"p{}":{})", hosts.empty() ? "" : ",", i, weight);
+    }
+  }
+  const std::string served =
+      hosts.empty() ? fmt::format(R"("provider":"p{}")", model) : fmt::format(R"("providers":{{{}}})", hosts);
+  return fmt::format(R"("m{}":{{{},"tier":"{}","price":{{"input":10,"output":1000}}}})", model, served,
+                     model == 0 ? "economy" : "standard");
 }
 
 std::string TableMaker::unit_text(uint32_t unit) const {
@@ -213,10 +239,7 @@ std::string TableMaker::text() const {
         R"("p{}":{{"dialect":"openai","base_url":"http://127.0.0.1:{}/v1","api_key":"env:P{}"}})", i,
         ports_[i], i);
   });
-  out += section("models", config_.providers, rotation_, [](uint32_t i) {
-    return fmt::format(R"("m{}":{{"provider":"p{}","tier":"{}","price":{{"input":10,"output":1000}}}})", i, i,
-                       i == 0 ? "economy" : "standard");
-  });
+  out += section("models", config_.providers, rotation_, [&](uint32_t i) { return model_text(i); });
   if (config_.prompts)
     out += R"("prompts":{"hello@1.0.0":{"system":"You serve {{tenant.name}} and {{user}}."}},)";
   out += section("units", unit_count(), rotation_, [&](uint32_t i) { return unit_text(i); });

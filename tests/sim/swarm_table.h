@@ -70,7 +70,9 @@ class TableMaker {
   };
 
   void draw_row(Row& row);
+  void draw_hosts();
   std::string text() const;
+  std::string model_text(uint32_t model) const;
   std::string unit_text(uint32_t unit) const;
   std::string scenario_text(uint32_t scenario) const;
   std::string flag_text(uint32_t flag) const;
@@ -84,6 +86,7 @@ class TableMaker {
   int64_t global_budget_ = 0;
   std::vector<std::vector<Row>> rows_;  // by tenant, flag
   std::vector<uint32_t> chains_;  // by scenario, bits: 1 unit hop, 2 cached, 4 static, 8 another unit hop
+  std::vector<std::vector<uint32_t>> weights_;  // by model, provider; 0: does not serve it
   uint32_t rotation_ = 0, temperature_ = 0, excludes_ = 0, layers_ = 0;
   routing::KillList kills_;
   uint64_t revision_ = 0;

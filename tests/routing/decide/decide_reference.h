@@ -4,6 +4,7 @@
 // It knows the conditions equals, is_true and greater, and no pilot's limits: those are the guards' matter.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -120,9 +121,14 @@ class Reference {
 
   bool is_killed(UnitIndex unit) const {
     if (!table_.kills.any) return false;
-    const ProviderIndex provider = body_[body_[unit].model].provider;
-    return table_.kills.units[static_cast<size_t>(unit)] ||
-           table_.kills.providers[static_cast<size_t>(provider)];
+    if (table_.kills.units[static_cast<size_t>(unit)]) return true;
+    const Model& model = body_[body_[unit].model];
+    bool somebody_is_left = false;
+    for (size_t i = 0; i < std::max<size_t>(model.hosts.size(), 1); i++) {
+      const auto provider = static_cast<size_t>(model.provider_at(i));
+      somebody_is_left = somebody_is_left || !table_.kills.providers[provider];
+    }
+    return !somebody_is_left;
   }
 
   bool fall_back(Expected& expected) const {
