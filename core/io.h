@@ -70,6 +70,9 @@ struct IoOptions {
   uint32_t whole_blocks = 64;
   uint64_t max_receive_bytes = 256u << 20;      // grown on demand up to here
   bool allow_incremental = true;                // tests turn it off
+  // How long submit_and_wait() looks for completions before it sleeps: what comes meanwhile is answered without the
+  // wake-up of a thread, and the CPU is used up.
+  uint64_t busy_poll_ns = 0;
 };
 
 struct IoStats {

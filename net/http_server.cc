@@ -14,8 +14,8 @@ constexpr uint32_t kAcceptRetryMs = 100;
 
 }  // namespace
 
-HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServerContextHolder* holder)
-    : server(owner), descriptor(listening), accept(this, on_accepted), retry(on_retry, this) {
+HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServerContextHolder* holder_)
+    : server(owner), descriptor(listening), holder(holder_), accept(this, on_accepted), retry(on_retry, this) {
   if (holder != nullptr) tls = std::make_unique<TlsServerContextView>(*holder);
 }
 
@@ -27,6 +27,19 @@ HttpServer::HttpServer(core::Loop& loop, RequestHandler& handler, uint32_t max_c
 
 HttpServer::~HttpServer() {
   WEIR_ASSERT(closed());
+}
+
+void HttpServer::join(AcceptBalance& balance, uint32_t index) {
+  WEIR_ASSERT(listeners_.empty());
+  balance_ = &balance;
+  index_ = index;
+  balance.join(index, loop_, [this](int descriptor, const TlsServerContextHolder* tls) {
+    // All servers listen to the same addresses, so there is one of the same kind, whether or not it still accepts.
+    for (auto& listener : listeners_) {
+      if (listener->holder == tls) return adopt(descriptor, *listener);
+    }
+    WEIR_ASSERT(false);
+  });
 }
 
 void HttpServer::listen(int listener, const TlsServerContextHolder* tls) {
@@ -42,24 +55,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   // unusual, so only the second failure in a row waits for its retry.
   const bool failed = completion.result < 0 && completion.result != -ECANCELED;
   const bool failed_before = std::exchange(listener.failed, failed);
-  if (completion.result >= 0) {
-    // Also while draining: who was accepted before the kernel heard that nobody should be is owed an answer.
-    ServerSession* session = self.draining_ && self.closing_
-                                 ? nullptr
-                                 : self.sessions_.acquire(self.loop_, static_cast<ServerSessionOwner&>(self),
-                                                          self.handler_, self.settings_);
-    if (session == nullptr) {
-      ++self.refused_;
-      self.loop_.io().close(completion.result);
-    } else {
-      session->number = ++self.accepted_;
-      session->adopt(completion.result, listener.tls != nullptr ? listener.tls->current() : nullptr);
-      if (self.sessions_.live() > self.max_connections_) {
-        ++self.refused_;
-        session->reject({core::ErrorCode::too_many_connections});
-      }
-    }
-  }
+  if (completion.result >= 0) self.accepted(completion.result, listener);
   if (listener.accept.armed()) return;
   if (self.draining_) return self.close_listener(listener);
   if (self.paused_) return;
@@ -74,6 +70,33 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
                                : "connections wait until it works again"},
             {"errno", -completion.result}});
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
+}
+
+void HttpServer::accepted(int descriptor, Listener& listener) {
+  if (balance_ == nullptr) return adopt(descriptor, listener);
+  const uint32_t whose = balance_->place(index_);
+  if (whose == index_) return adopt(descriptor, listener);
+  ++passed_on_;
+  balance_->hand_over(whose, descriptor, listener.holder);
+}
+
+// Also while draining: who was accepted before the kernel heard that nobody should be is owed an answer.
+void HttpServer::adopt(int descriptor, Listener& listener) {
+  ServerSession* session = closing_ ? nullptr
+                                    : sessions_.acquire(loop_, static_cast<ServerSessionOwner&>(*this), handler_,
+                                                        settings_);
+  if (session == nullptr) {
+    ++refused_;
+    loop_.io().close(descriptor);
+    if (balance_ != nullptr) balance_->leave(index_);
+    return;
+  }
+  session->number = ++accepted_;
+  session->adopt(descriptor, listener.tls != nullptr ? listener.tls->current() : nullptr);
+  if (sessions_.live() > max_connections_) {
+    ++refused_;
+    session->reject({core::ErrorCode::too_many_connections});
+  }
 }
 
 // Whoever waits in the queue has a connection as far as he knows, and would see it reset: taken in first. An accept
@@ -107,6 +130,7 @@ void HttpServer::pause_accepting(bool paused) {
 void HttpServer::begin_drain(uint32_t idle_ms) {
   if (std::exchange(draining_, true)) return;
   settings_.draining = true;
+  if (balance_ != nullptr) balance_->stop(index_);
   settings_.drain_idle_ms = idle_ms;
   for (auto& listener : listeners_) {
     if (listener->accept.armed()) {
@@ -126,6 +150,7 @@ void HttpServer::close_all() {
 
 void HttpServer::on_session_closed(ServerSession& session) {
   sessions_.release(&session);
+  if (balance_ != nullptr) balance_->leave(index_);
 }
 
 }  // namespace weir::net

@@ -20,6 +20,7 @@
 #include <deque>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/io.h"
 #include "core/poison.h"
 #include "core/system/thread_order.h"
@@ -39,6 +40,15 @@ constexpr uint64_t kPressureFactor = 4;             // grown to this many times 
 
 constexpr uint64_t kIgnored = 0;                    // user_data of operations nobody waits for
 constexpr uint64_t kWakeTag = 1;                    // user_data of the wake-up poll; operations are aligned
+
+// A waiting loop leaves the processor's other thread its share.
+void pause_processor() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 std::string set_up_error(int error) {
   switch (error) {
@@ -110,6 +120,7 @@ struct Io::Impl {
   void take_waiting();
   bool everything_taken() const;
   int enter(uint32_t wait_for, uint64_t wait_ns);
+  int poll_and_wait(uint64_t wait_ns);
   uint32_t flush_submissions();
   void arm_wake();
   void dispatch();
@@ -136,12 +147,14 @@ std::string Io::Impl::set_up(const IoOptions& wanted) {
   io_uring_params params{};
   const uint32_t common =
       IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
-  params.flags = common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  // The queue says in memory that there is something to enter the kernel for.
+  const uint32_t told = options.busy_poll_ns != 0 ? IORING_SETUP_TASKRUN_FLAG : 0;
+  params.flags = common | told | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
   params.cq_entries = options.completion_entries;
   int result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
   if (result == -EINVAL) {  // kernel < 6.1
     params = {};
-    params.flags = common | IORING_SETUP_COOP_TASKRUN;
+    params.flags = common | told | IORING_SETUP_COOP_TASKRUN;
     params.cq_entries = options.completion_entries;
     result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
   }
@@ -362,6 +375,20 @@ int Io::Impl::enter(uint32_t wait_for, uint64_t wait_ns) {
                          reinterpret_cast<sigset_t*>(&argument), sizeof argument);
 }
 
+// Submits, looks for busy_poll_ns whether anything completes, and sleeps only then.
+int Io::Impl::poll_and_wait(uint64_t wait_ns) {
+  const int result = enter(0, 0);
+  if (result < 0 || io_uring_cq_ready(&ring) != 0) return result;
+  const uint64_t begun_ns = monotonic_now_ns();
+  const uint64_t poll_ns = std::min(options.busy_poll_ns, wait_ns);
+  for (uint64_t spent_ns = 0; spent_ns < poll_ns; spent_ns = monotonic_now_ns() - begun_ns) {
+    const bool something = (io_uring_smp_load_acquire(ring.sq.kflags) & IORING_SQ_TASKRUN) != 0;
+    if (something || io_uring_cq_ready(&ring) != 0) return enter(0, 0);
+    pause_processor();
+  }
+  return wait_ns == UINT64_MAX ? enter(1, wait_ns) : enter(1, wait_ns - poll_ns);
+}
+
 void Io::Impl::arm_wake() {
   io_uring_sqe* entry = next_entry();
   io_uring_prep_poll_multishot(entry, wake_descriptor, POLLIN);  // edge-triggered: never read back
@@ -499,7 +526,8 @@ void Io::close(int descriptor) {
 void Io::submit_and_wait(uint64_t wait_ns) {
   impl_->take_waiting();
   const bool wait = wait_ns != 0 && impl_->waiting.empty();  // what still waits must not wait for an event
-  int result = impl_->enter(wait ? 1 : 0, wait_ns);
+  const bool poll = wait && impl_->options.busy_poll_ns != 0;
+  int result = poll ? impl_->poll_and_wait(wait_ns) : impl_->enter(wait ? 1 : 0, wait_ns);
   if (result == -EBUSY || result == -EAGAIN) {
     // Then nothing was completed either: what would free memory or room has to be asked for by itself.
     result = io_uring_enter(static_cast<unsigned>(impl_->enter_descriptor), 0, 0,

@@ -29,7 +29,8 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
       arena(std::make_shared<GuardArena>(gateway_options.max_guard_lines)),
       users(gateway_options.user_guard_memory_bytes, derive_key(gateway_options.process_seed, "users")),
       cache(gateway_options.cache_memory_bytes),
-      cache_key(derive_key(gateway_options.process_seed, "cache")) {
+      cache_key(derive_key(gateway_options.process_seed, "cache")),
+      balance(gateway_options.shards) {
   for (uint32_t shard = 0; shard < options.shards; ++shard) {
     records.push_back(std::make_unique<core::SpscQueue<Record>>(core::limits::kRecordQueueLength));
     shadows.push_back(std::make_unique<ShadowPairs>());

@@ -25,6 +25,7 @@
 #include "core/loop.h"
 #include "core/snapshot.h"
 #include "core/spsc_queue.h"
+#include "net/accept_balance.h"
 #include "net/upstream_pool.h"
 #include "routing/decide/identify.h"
 #include "routing/exchange/metrics.h"
@@ -53,6 +54,7 @@ struct GatewayOptions {
   uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
   uint64_t cache_memory_bytes = uint64_t{64} << 20;                  // answers; touched as it is used
   uint64_t user_guard_memory_bytes = uint64_t{64} << 20;             // limits and budgets of users
+  bool balance_connections = false;  // a shard passes new ones on to those that have fewer
   bool shadow = false;  // copies are made, because somebody reads the pairs
   uint32_t max_guard_lines = core::limits::kMaxGuardLines;
   uint64_t process_seed = 0;              // for hash keys and request ids; random in production
@@ -72,6 +74,7 @@ struct Gateway {
   UserGuards users;                          // the same of users
   AnswerCache cache;
   const core::SipKey cache_key;              // of its keys' hashes
+  net::AcceptBalance balance;                // of client connections between shards
   std::vector<std::unique_ptr<core::SpscQueue<Record>>> records;   // by shard
   std::vector<std::unique_ptr<ShadowPairs>> shadows;               // by shard
   std::vector<std::unique_ptr<ShardMetrics>> metrics;              // by shard

@@ -96,7 +96,7 @@ class ShardMetrics {
   std::array<std::array<core::Counter, kLimitKinds>, kGuardScopes> limited;
   core::Gauge exchanges;  // open
   // Set once per turn from counts that are kept elsewhere on the shard.
-  core::Gauge connections, accepted, connections_refused;
+  core::Gauge connections, accepted, connections_passed_on, connections_refused;
   core::Gauge kernel_enters, operations, completions, no_buffers, overflows;
   core::Gauge receive_bytes, buffer_bytes;
   core::Counter turns;

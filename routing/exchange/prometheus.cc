@@ -169,6 +169,8 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
   each("weir_open_exchanges", gauge, "Exchanges under way.", &M::exchanges);
   each("weir_connections", gauge, "Client connections open.", &M::connections);
   each("weir_connections_accepted_total", counter, "Client connections accepted.", &M::accepted);
+  each("weir_connections_passed_on_total", counter, "Client connections given to a shard that had fewer.",
+       &M::connections_passed_on);
   each("weir_connections_refused_total", counter, "Client connections refused at the limit.",
        &M::connections_refused);
   each("weir_records_dropped_total", counter, "Records lost because the control thread's queue was full.",

@@ -51,6 +51,7 @@ Shard::Shard(core::Loop& loop, Gateway& gateway, uint32_t index)
   settings.body_stall_timeout_ms = gateway.options.body_stall_timeout_ms;
   settings.idle_timeout_ms = gateway.options.idle_timeout_ms;
   settings.write_stall_timeout_ms = gateway.options.write_stall_timeout_ms;
+  if (gateway.options.balance_connections) server_.join(gateway.balance, index);
   for (int i = 0; i < 8; ++i) next_random(next_id_);
   loop.on_turn(on_turn, this);
   reader_.refresh();
@@ -87,6 +88,7 @@ void Shard::on_turn(void* self_pointer) {
   metrics.connections.set(self.server_.connections());
   metrics.accepted.set(static_cast<int64_t>(self.server_.accepted()));
   metrics.connections_refused.set(static_cast<int64_t>(self.server_.refused()));
+  metrics.connections_passed_on.set(static_cast<int64_t>(self.server_.passed_on()));
   metrics.exchanges.set(self.exchanges_.live());
 }
 

@@ -123,7 +123,7 @@ TEST(Config, ReportsAllProblemsAtOnceEachWithItsPath) {
       refuse("listen: [nowhere, \"127.0.0.1:99999\"]\nshards: 0\ncolour: blue\n"
              "limits: { head_timeout: soon }\ntls: { certificates: [ { cert: a.pem } ] }\n",
              ""),
-      ElementsAre("colour: unknown field; known here: access_log, admin, alerts, guard_state, "
+      ElementsAre("colour: unknown field; known here: access_log, admin, alerts, busy_poll_us, guard_state, "
                   "key_hash_secret, limits, listen, "
                   "readable, registry, sandbox, shadow, shards, table, tls",
                   "\"key_hash_secret\" is missing", "\"table\" is missing", StartsWith("listen[0]: "),
@@ -178,6 +178,8 @@ TEST(Config, NamesAVariableThatIsNotSet) {
 
 TEST(Config, TakesNumbersFromVariables) {
   EXPECT_EQ(accept("shards: ${SEVEN}\n").shards, 7u);
+  EXPECT_EQ(accept("busy_poll_us: 50\n").busy_poll_us, 50u);
+  EXPECT_EQ(accept("").busy_poll_us, 0u);
   EXPECT_THAT(refuse("shards: ${HOST}\n"),
               ElementsAre("shards: \"127.0.0.9\" must be a whole number from 1 to 128"));
 }

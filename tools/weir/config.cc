@@ -26,6 +26,7 @@ using routing::Problems;
 
 constexpr size_t kMinSecretBytes = 16;
 constexpr uint64_t kMinBodyBytes = 1024;
+constexpr uint64_t kMaxBusyPollUs = 1000;
 constexpr uint64_t kMinTimeoutNs = core::kNsPerMs;
 constexpr uint64_t kMaxTimeoutNs = routing::kNsPerDay;
 
@@ -53,6 +54,10 @@ class ConfigReader {
       config_.listen.push_back(*core::SocketAddress::parse("127.0.0.1:8080"));
     }
     if (object.has(shards)) read_shards(object.at(shards), object[shards]);
+    if (object.has(busy_poll_us)) {
+      const auto us = read_number(object.at(busy_poll_us), object[busy_poll_us], 0, kMaxBusyPollUs);
+      if (us) config_.busy_poll_us = static_cast<uint32_t>(*us);
+    }
     config_.table_path = read_file_path(object, table);
     if (object.has(registry)) read_registry(object.at(registry), object[registry]);
     if (object.has(key_hash_secret)) {

@@ -7,6 +7,7 @@
 //     certificates:                             # chosen by SNI; the first one is the default
 //       - { cert: tls/gw.pem, key: tls/gw.key }
 //   shards: auto                                # or a number; auto = one per CPU this process may use
+//   busy_poll_us: 50                            # optional: a shard looks so long for work before it sleeps
 //   table: table.yaml                           # required; JSON or YAML; read when the registry is empty
 //   registry: /var/lib/weir/registry.db         # all tables and the log; none = in memory only
 //   key_hash_secret: "${WEIR_KEY_HASH_SECRET}"  # required; or file:/path, or env:NAME
@@ -78,6 +79,7 @@ struct Config {
   std::vector<core::SocketAddress> listen_tls;         // at least one address in both lists together
   std::vector<net::TlsCertificateFiles> certificates;  // empty = no address speaks TLS
   std::optional<uint32_t> shards;                      // none = auto
+  uint32_t busy_poll_us = 0;                           // of each shard before it sleeps
   std::string table_path;
   std::string registry_path = "/var/lib/weir/registry.db";  // ":memory:" = lost with the process
   std::string key_hash_secret;                              // the secret itself: never print, log or serve it

@@ -10,6 +10,7 @@
   X(access_log, "access_log", optional)           \
   X(admin, "admin", optional)                     \
   X(alerts, "alerts", optional)                   \
+  X(busy_poll_us, "busy_poll_us", optional)       \
   X(guard_state, "guard_state", optional)         \
   X(key_hash_secret, "key_hash_secret", required) \
   X(limits, "limits", optional)                   \

@@ -125,10 +125,12 @@ void Server::start_loops() {
   const std::vector<int> cpus = allowed_cpus();
   const auto automatic = static_cast<uint32_t>(std::clamp<size_t>(cpus.size(), 1, core::limits::kMaxShards));
   const uint32_t count = config_.shards.value_or(automatic);
+  core::IoOptions options;
+  options.busy_poll_ns = uint64_t{config_.busy_poll_us} * 1000;
   for (uint32_t index = 0; index < count; ++index) {
     std::optional<int> cpu;
     if (!cpus.empty()) cpu = cpus[index % cpus.size()];
-    shards_.push_back(std::make_unique<ShardThread>(index, cpu));
+    shards_.push_back(std::make_unique<ShardThread>(index, cpu, options));
   }
   listeners_.resize(count);
   ask_for_short_turns();  // the control loop and its workers; the shards have begun
@@ -182,6 +184,7 @@ void Server::make_gateway() {
                                         .idle_timeout_ms = limits.idle_timeout_ms,
                                         .write_stall_timeout_ms = limits.write_stall_timeout_ms,
                                         .upstream_idle_ms = limits.upstream_idle_ms,
+                                        .balance_connections = true,
                                         .shadow = !config_.shadow_log_path.empty(),
                                         .process_seed = random_seed()};
   gateway_ = std::make_unique<routing::Gateway>(options, *addresses_, [this] {

@@ -15,8 +15,8 @@ struct ShardThread::Running {
   bool ending = false;
 };
 
-ShardThread::ShardThread(uint32_t index, std::optional<int> cpu)
-    : index_(index), thread_([this, cpu] { run(cpu); }) {}
+ShardThread::ShardThread(uint32_t index, std::optional<int> cpu, const core::IoOptions& options)
+    : index_(index), options_(options), thread_([this, cpu] { run(cpu); }) {}
 
 ShardThread::~ShardThread() {
   if (!told_) work_.set_value({});
@@ -63,7 +63,7 @@ void ShardThread::run(std::optional<int> cpu) {
       core::log_warning("shard_not_pinned", {{"shard", index_}, {"cpu", *cpu}, {"errno", error}});
     }
   }
-  auto loop = core::Loop::create();
+  auto loop = core::Loop::create(options_);
   if (!loop) return opened_.set_value(std::unexpected(std::move(loop.error())));
   loop_ = std::move(*loop);
   opened_.set_value({});

@@ -32,7 +32,7 @@ struct ShardListener {
 class ShardThread {
  public:
   // Starts the thread; `cpu` is none where pinning makes no sense.
-  ShardThread(uint32_t index, std::optional<int> cpu);
+  ShardThread(uint32_t index, std::optional<int> cpu, const core::IoOptions& options);
   // Waits for the thread's end, which serve()'s shard must have been told to come to.
   ~ShardThread();
   ShardThread(const ShardThread&) = delete;
@@ -57,6 +57,7 @@ class ShardThread {
   void run(std::optional<int> cpu);
 
   const uint32_t index_;
+  const core::IoOptions options_;
   std::promise<std::expected<void, std::string>> opened_;
   std::promise<Work> work_;
   bool told_ = false;  // work_ has its value
