@@ -96,7 +96,6 @@ struct GuardPlan::Builder {
 
 namespace {
 
-// Lowest tier first, then the price of as much input as output.
 auto expense(const TableBody& body, UnitIndex unit) {
   const Model& model = body[body[unit].model];
   return std::tuple(model.tier, model.price.input + model.price.output);
@@ -136,9 +135,10 @@ std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
     const size_t first = part->pilots.size();
     for_each_flag(body, tenant, [&](FlagIndex flag) {
       const std::optional<TenantRow> row = find_row(body, tenant, flag);
-      if (row->limit_rpm == 0 && row->limit_total_requests == 0) return;
-      LimitSpecs limits = specs({.rpm = row->limit_rpm});
-      limits.total = row->limit_total_requests;
+      if (!row->limits.any()) return;
+      LimitSpecs limits =
+          specs({.rpm = row->limits.rpm, .tpm = row->limits.tpm, .concurrency = row->limits.concurrency});
+      limits.total = row->limits.total_requests;
       // '/' is in no name.
       const std::string name = std::string(tenant.id()) + "/" + body[flag].name;
       part->pilots.push_back({TenantIndex{i}, flag, builder.add(GuardScope::pilot, i, name, limits, {})});

@@ -142,8 +142,10 @@ namespace weir::routing {
   X(state, "state", required)
 
 #define WEIR_PILOT_LIMITS_PROPERTIES(X)         \
+  X(concurrency, "concurrency", optional)       \
   X(rpm, "rpm", optional)                       \
   X(total_requests, "total_requests", optional) \
+  X(tpm, "tpm", optional)                       \
   X(until, "until", optional)
 
 #define WEIR_LIMITS_PROPERTIES(X)         \

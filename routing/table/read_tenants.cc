@@ -8,8 +8,13 @@ namespace {
 
 void read_pilot_limits(Problems& problems, const Path& path, Element element, TenantFlag& row) {
   const Object<PilotLimitsProperty> object(problems, path, element);
-  row.limit_rpm = object.count(PilotLimitsProperty::rpm, 1, kMaxLimit).value_or(0);
-  row.limit_total_requests = object.count(PilotLimitsProperty::total_requests, 1, kMaxLimit).value_or(0);
+  const auto count = [&](PilotLimitsProperty property) {
+    return object.count(property, 1, kMaxLimit).value_or(0);
+  };
+  row.limits = {.rpm = count(PilotLimitsProperty::rpm),
+                .tpm = count(PilotLimitsProperty::tpm),
+                .concurrency = count(PilotLimitsProperty::concurrency),
+                .total_requests = count(PilotLimitsProperty::total_requests)};
   row.until_ns = object.timestamp_ns(PilotLimitsProperty::until).value_or(row.until_ns);
   if (row.until_ns <= row.start_ns)
     problems.add(object.at(PilotLimitsProperty::until), "must be later than start");

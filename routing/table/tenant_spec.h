@@ -42,6 +42,14 @@ enum class FlagState : uint8_t { off, pilot, production };
 enum class ExpiryAction : uint8_t { off, freeze, alert };
 enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
 
+// What a pilot may use: requests and tokens per minute, requests at the same time, requests in all; 0 = none.
+struct PilotLimits {
+  uint64_t rpm = 0, tpm = 0, concurrency = 0, total_requests = 0;
+
+  bool any() const { return (rpm | tpm | concurrency | total_requests) != 0; }
+  bool operator==(const PilotLimits&) const = default;
+};
+
 // A tenant's standing on one flag.
 struct TenantFlag {
   FlagIndex flag{};
@@ -53,9 +61,8 @@ struct TenantFlag {
   int64_t review_ns = INT64_MAX;  // somebody looks at it again
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};    // answers past the pilot's limits and after a rollback
-  uint64_t limit_rpm = 0;  // 0 = none
-  uint64_t limit_total_requests = 0;
+  UnitIndex previous{};  // answers past the pilot's limits and after a rollback
+  PilotLimits limits = {};
   int64_t until_ns = INT64_MAX;  // the pilot's last moment
 };
 

@@ -114,8 +114,8 @@ TEST(DesignExample, BecomesATenantAndItsKey) {
   EXPECT_EQ(row.expires_ns, 1'799'971'200'000'000'000);
   EXPECT_EQ(row.on_expiry, ExpiryAction::off);
   EXPECT_EQ((*body)[row.previous].name, "support-mini");
-  EXPECT_EQ(row.limit_rpm, 600u);
-  EXPECT_EQ(row.limit_total_requests, 50'000u);
+  EXPECT_EQ(row.limits.rpm, 600u);
+  EXPECT_EQ(row.limits.total_requests, 50'000u);
   EXPECT_EQ(row.until_ns, INT64_MAX);
   EXPECT_EQ(row.review_ns, 1'796'688'000'000'000'000);
   EXPECT_EQ(bank.limits().tpm, 2'000'000u);
