@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
 
 #include "routing/decide/row_index.h"
 
@@ -97,8 +96,7 @@ struct GuardPlan::Builder {
 namespace {
 
 auto expense(const TableBody& body, UnitIndex unit) {
-  const Model& model = body[body[unit].model];
-  return std::tuple(model.tier, model.price.input + model.price.output);
+  return body[body[unit].model].expense();
 }
 
 }  // namespace

@@ -123,7 +123,7 @@ void read_scenario(CompileState& state, const Path& path, Element element, Scena
   });
   if (!object.has(sticky_by)) scenario.sticky_by = {StickyKey::conversation, StickyKey::user};
   if (object.has(budgets))
-    scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+    scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets], kAllActions);
   if (const auto choice = object.choice(priority, kPriorities))
     scenario.priority = static_cast<Priority>(*choice);
   if (object.has(approvals)) {

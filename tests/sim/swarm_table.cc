@@ -234,10 +234,11 @@ std::string TableMaker::tenant_text(uint32_t tenant) const {
 }
 
 std::string TableMaker::text() const {
-  const auto section = [](const char* name, uint32_t count, uint32_t from, const auto& member) {
+  const auto section = [](const char* name, uint32_t count, uint32_t from, const auto& member,
+                          const char* more = "") {
     std::string out = fmt::format("\"{}\":{{", name);
     for (uint32_t i = 0; i < count; ++i) out += (i > 0 ? "," : "") + member((i + from) % count);
-    return out + "},";
+    return out + more + "},";
   };
   std::string out = "{";
   out += section("providers", config_.providers, rotation_, [&](uint32_t i) {
@@ -245,13 +246,20 @@ std::string TableMaker::text() const {
         R"("p{}":{{"dialect":"openai","base_url":"http://127.0.0.1:{}/v1","api_key":"env:P{}"}})", i,
         ports_[i], i);
   });
-  out += section("models", config_.providers, rotation_, [&](uint32_t i) { return model_text(i); });
+  // Nobody asks for the scenario `spare`: with it every action of a budget can act somewhere.
+  out += section(
+      "models", config_.providers, rotation_, [&](uint32_t i) { return model_text(i); },
+      R"(,"dear":{"provider":"p0","tier":"premium","price":{"input":10,"output":1000}})");
   if (config_.prompts)
     out += R"("prompts":{"hello@1.0.0":{"system":"You serve {{tenant.name}} and {{user}}."}},)";
-  out += section("units", unit_count(), rotation_, [&](uint32_t i) { return unit_text(i); });
+  out += section(
+      "units", unit_count(), rotation_, [&](uint32_t i) { return unit_text(i); },
+      R"(,"spare":{"model":"dear","cache_ttl":"1s"})");
   out += R"("attributes":{"staff":"boolean","region":"string"},)";
   out += R"("segments":{"staff":{"staff":true},"eu":{"region":"eu"}},)";
-  out += section("scenarios", config_.scenarios, rotation_, [&](uint32_t i) { return scenario_text(i); });
+  out += section(
+      "scenarios", config_.scenarios, rotation_, [&](uint32_t i) { return scenario_text(i); },
+      R"(,"spare":{"stable":"spare","fallback":[{"unit":"u0"},{"static":"nobody hears this"}]})");
   if (config_.flags > 0) out += section("flags", config_.flags, 0, [&](uint32_t i) { return flag_text(i); });
   if (global_budget_ != 0) {
     out +=

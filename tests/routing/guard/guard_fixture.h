@@ -42,9 +42,11 @@ models:
 units:
   big: { model: large }
   mini: { model: small, params: { max_tokens: 100 } }
+  away: { model: large, cache_ttl: 1s }
 scenarios:
   chat: { stable: big, fallback: [ { unit: mini } ])" +
          scenario + R"( }
+  elsewhere: { stable: away, fallback: [ { unit: mini }, { static: "So every action can act somewhere." } ] }
 flags:
   f: { scenario: chat, candidate: { params: { temperature: 0.5 } } }
 tenants:

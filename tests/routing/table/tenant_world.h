@@ -20,7 +20,7 @@ namespace weir::routing {
 // All but tenants and keys; the document goes on after it.
 inline constexpr std::string_view kWorldHead = R"({
   "providers":{"p":{"base_url":"http://127.0.0.1:1/v1"}},
-  "models":{"m-1":{"provider":"p","price":{"input":1,"output":2}},"m-2":{"provider":"p","price":{"input":1,"output":2}}},
+  "models":{"m-1":{"provider":"p","price":{"input":1,"output":2}},"m-2":{"provider":"p","price":{"input":2,"output":2}}},
   "units":{"stable":{"model":"m-1"},"big":{"model":"m-2"},"old":{"model":"m-1","params":{"seed":1}}},
   "attributes":{"staff":"boolean","region":"string"},
   "segments":{"internal":{"staff":true},"eu":{"region":{"starts_with":"eu-"}}},
