@@ -179,7 +179,7 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
   const size_t counted = part->scopes.size();
   for (uint32_t i = 0; i < body.flags.size(); ++i) {
     const Flag& flag = body.flags[i];
-    const Budget budget{.window_ns = INT64_MAX, .limit_nano_usd = flag.shadow_budget_nano_usd};
+    const Budget budget{.window_ns = flag.shadow_window_ns, .limit_nano_usd = flag.shadow_budget_nano_usd};
     plan->shadows_.push_back(
         flag.shadow_milli_percent == 0
             ? 0

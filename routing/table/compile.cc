@@ -217,14 +217,7 @@ std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element e
     const Path at(path, position++);
     const Object<BudgetProperty> object(problems, at, item);
     Budget& budget = budgets.emplace_back();
-    std::string_view window;
-    const bool month = object.has(BudgetProperty::window) &&
-                       object[BudgetProperty::window].get_string().get(window) == simdjson::SUCCESS &&
-                       window == "month";
-    if (!month) {
-      budget.window_ns =
-          object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);
-    }
+    budget.window_ns = object.read(BudgetProperty::window, read_window).value_or(0);
     budget.limit_nano_usd = object.nano_usd(BudgetProperty::usd).value_or(0);
     if (const auto action = object.choice(BudgetProperty::on_exceed, kBudgetActions)) {
       budget.on_exceed = static_cast<BudgetAction>(*action);

@@ -115,7 +115,8 @@ namespace weir::routing {
 #define WEIR_SHADOW_PROPERTIES(X)       \
   X(budget_usd, "budget_usd", required) \
   X(percent, "percent", required)       \
-  X(sticky, "sticky", optional)
+  X(sticky, "sticky", optional)         \
+  X(window, "window", optional)
 
 #define WEIR_TENANT_PROPERTIES(X)           \
   X(budgets, "budgets", optional)           \

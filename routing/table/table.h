@@ -191,6 +191,7 @@ struct Flag {
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   bool shadow_sticky = false;         // the share is of sticky keys, not of requests
   int64_t shadow_budget_nano_usd = 0;
+  uint64_t shadow_window_ns = kNoWindow;  // as Budget::window_ns
   std::string owner;
   std::optional<UnitIndex> candidate_unit;  // none: a layer over stable
   Approvals approvals;

@@ -19,9 +19,12 @@ using Digest = std::array<uint8_t, 32>;
 
 enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill };
 
+// The window of a budget that is spent once and never again.
+inline constexpr uint64_t kNoWindow = INT64_MAX;
+
 // At most this much money in any window of this length.
 struct Budget {
-  uint64_t window_ns = 0;  // 0: a calendar month
+  uint64_t window_ns = 0;  // 0: a calendar month; kNoWindow
   int64_t limit_nano_usd = 0;
   BudgetAction on_exceed = BudgetAction::reject;
   bool operator==(const Budget&) const = default;

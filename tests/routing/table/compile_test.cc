@@ -32,6 +32,25 @@ std::string params_of(const Unit& unit) {
 
 // ---- the example ----
 
+TEST(Compile, ShadowsMayHaveAWindowForTheirBudget) {
+  EXPECT_EQ(must_compile(example())->flags[0].shadow_window_ns, kNoWindow);
+  const auto with = [](std::string_view window) {
+    return compile_yaml(
+        replaced(example(), "budget_usd: 10", "budget_usd: 10, window: " + std::string(window)));
+  };
+  EXPECT_EQ(with("month")->body->flags[0].shadow_window_ns, 0u);
+  EXPECT_EQ(with("7d")->body->flags[0].shadow_window_ns, 7 * 24 * 3600 * core::kNsPerSecond);
+  EXPECT_EQ(print(with("1ms").error()),
+            "flags.support-v2.shadow.window: 1ms is out of range: from 1s to 366d\n");
+}
+
+TEST(Compile, APilotMayHaveAnyOfItsLimits) {
+  const auto table = must_compile(
+      replaced(example(), "total_requests: 50000 }", "tpm: 90000, concurrency: 7, until: 2026-12-24 }"));
+  EXPECT_EQ(find_row(*table, table[TenantIndex{0}], FlagIndex{0})->limits,
+            (PilotLimits{.rpm = 600, .tpm = 90'000, .concurrency = 7}));
+}
+
 TEST(DesignExample, LoadsAsWrittenButForTheEllipsisInItsKeyHash) {
   const CompileResult result = compile_yaml(kDesignExample);
   ASSERT_FALSE(result.has_value());
