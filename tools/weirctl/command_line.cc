@@ -215,11 +215,11 @@ CLI::App* CommandLine::add_flag_set(CLI::App& flag) {
   const auto limit = [&](const std::string& option, const char* member, const char* what) {
     set->add_option_function<uint64_t>(
         option, [this, member](uint64_t value) { row_["limits"][member] = value; },
-        fmt::format("{}; past it, the previous unit answers", what));
+        fmt::format("{}; past that, `previous` answers", what));
   };
-  limit("--rpm", "rpm", "requests per minute");
-  limit("--tpm", "tpm", "tokens per minute");
-  limit("--concurrency", "concurrency", "requests at the same time");
+  limit("--rpm", "rpm", "requests a minute");
+  limit("--tpm", "tpm", "tokens a minute");
+  limit("--concurrency", "concurrency", "at the same time");
   limit("--total-requests", "total_requests", "requests in all");
   set->add_option_function<std::string>(
       "--until", [this](const std::string& value) { row_["limits"]["until"] = value; },

@@ -228,11 +228,11 @@ TEST(UnitHash, IgnoresHowThingsAreWritten) {
 }
 
 TEST(UnitHash, ChangesWithEverythingThatIsPartOfTheUnit) {
-  const std::string table = replaced(example(), "on_exceed: economy", "on_exceed: reject");  // whatever is cheap
+  const std::string table =
+      replaced(example(), "on_exceed: economy", "on_exceed: reject");  // whatever is cheap
   const std::string before = unit_named(*must_compile(table), "support-mini").hash_hex;
   const auto expect_change = [&](std::string_view from, std::string_view to) {
-    EXPECT_NE(unit_named(*must_compile(replaced(table, from, to)), "support-mini").hash_hex, before)
-        << to;
+    EXPECT_NE(unit_named(*must_compile(replaced(table, from, to)), "support-mini").hash_hex, before) << to;
   };
   expect_change("temperature: 0.2", "temperature: 0.3");
   expect_change("temperature: 0.2", "top_p: 0.2");
