@@ -18,9 +18,9 @@ struct World {
   static CompiledTable compile_table() {
     auto body = compile_text(R"(
 providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
-models: { m: { provider: p, price: { input: 1, output: 1 } } }
-units: { u: { model: m } }
-scenarios: { chat: { stable: u } }
+models: { m: { provider: p, price: { input: 1, output: 1 } }, n: { provider: p, tier: economy, price: { input: 1, output: 1 } } }
+units: { u: { model: m }, v: { model: n } }
+scenarios: { chat: { stable: u, fallback: [ { unit: v } ] } }
 limits: { rps: 1000000000000 }
 budgets: [ { window: month, usd: 1000000000, on_exceed: kill } ]
 tenants:

@@ -133,7 +133,7 @@ double usd(int64_t nano_usd) {
 
 std::string window_name(uint64_t window_ns) {
   if (window_ns == 0) return "month";
-  if (window_ns == INT64_MAX) return "ever";
+  if (window_ns == kNoWindow) return "ever";
   constexpr std::pair<uint64_t, const char*> kUnits[] = {{86'400, "d"}, {3600, "h"}, {60, "m"}, {1, "s"}};
   const uint64_t seconds = window_ns / core::kNsPerSecond;
   for (const auto& [length, name] : kUnits) {

@@ -108,7 +108,7 @@ uint64_t RowPacker::pack_row(const TenantFlag& row, std::vector<uint64_t>& words
   packed.terms = place_terms(row, words);
   packed.milli_percent = row.milli_percent & 0x1ffff;  // at most 100'000
   packed.present = 1;
-  packed.limited = row.limit_rpm != 0 || row.limit_total_requests != 0;
+  packed.limited = row.limits.any();
   packed.timed = row.until_ns != INT64_MAX;
   packed.state = std::to_underlying(row.state) & 3;
   packed.on_rollback = std::to_underlying(row.on_rollback) & 3;
@@ -183,10 +183,7 @@ std::optional<TenantRow> find_row(const TableBody& body, const Tenant& tenant, F
       row.review_ns = details.front().review_ns;
     }
     const auto limits = std::ranges::equal_range(tenant.row_limits(), rank, {}, &RowLimits::rank);
-    if (!limits.empty()) {
-      row.limit_rpm = limits.front().rpm;
-      row.limit_total_requests = limits.front().total_requests;
-    }
+    if (!limits.empty()) row.limits = limits.front().limits;
     return row;
   }
   return std::nullopt;

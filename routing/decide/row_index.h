@@ -29,7 +29,7 @@ struct PackedRow {
   uint32_t terms = 0;  // a RowTerms, in words from the tenant's first; 0: always, and no segment
   uint32_t milli_percent : 17 = 0;
   uint32_t present : 1 = 0;      // 0: the tenant has no row on this flag
-  uint32_t limited : 1 = 0;      // a limit of the pilot is set (rpm, total_requests)
+  uint32_t limited : 1 = 0;      // a limit of the pilot is set, but for its time
   uint32_t timed : 1 = 0;        // the pilot ends at RowTerms::until_ns
   uint32_t state : 2 = 0;        // FlagState
   uint32_t on_rollback : 2 = 0;  // OnRollback
@@ -82,8 +82,7 @@ struct TenantRow {
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
   UnitIndex previous{};
-  uint64_t limit_rpm = 0;
-  uint64_t limit_total_requests = 0;
+  PilotLimits limits = {};
 };
 
 // Fills Scenario::first_rank: flags are ranked by scenario, then by bit. Before any rows are packed.

@@ -11,6 +11,7 @@
 #include "net/http/json_body.h"
 #include "routing/decide/segments.h"
 #include "routing/exchange/answers.h"
+#include "routing/exchange/expected_tokens.h"
 #include "routing/exchange/shard.h"
 #include "routing/guard/runaway.h"
 
@@ -209,7 +210,8 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   if (!decision) return std::unexpected(decision.error());
   PilotPlaces pilots;
   if (decision->limited != 0 && table.guards != nullptr) {
-    if (auto kept = keep_within_pilot(table, input, *decision, pilots); !kept) return kept;
+    if (auto kept = keep_within_pilot(table, input, inspection, *decision, pilots, record); !kept)
+      return kept;
   }
   const auto pin = [&] {
     if (!decision->pin || pin_key == 0) return;
@@ -244,26 +246,30 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   if (exchange == nullptr) return core::fail(ErrorCode::too_many_exchanges);
   session.exchange = exchange;
   // Where a guard refuses the request or leads it elsewhere, the conversation has not begun on this unit.
-  if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow)) {
+  if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow, pilots))
     pin();
-    pilots.keep();
-  }
   return {};
 }
 
 // Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.
 core::Result<void> DataPlane::keep_within_pilot(const Table& table, const DecideInput& input,
-                                                Decision& decision, PilotPlaces& pilots) {
+                                                const Inspection& inspection, Decision& decision,
+                                                PilotPlaces& pilots, Record& record) {
   const Scenario& scenario = (*table.body)[*decision.scenario];
   for (uint32_t left = decision.limited; left != 0; left &= left - 1) {
     const FlagIndex flag = scenario.flags[static_cast<uint32_t>(std::countr_zero(left))];
     const ScopeGuard* pilot = table.guards->pilot(decision.tenant, flag);
     if (pilot == nullptr) continue;
+    const bool by_tokens = (pilot->rate_kinds >> static_cast<unsigned>(RateKind::tokens) & 1) != 0;
+    const uint64_t tokens = by_tokens ? expected_tokens(table, decision.unit, inspection) : 0;
     if (decision.reason == Reason::pinned) {
-      pilots.take_anyway(*pilot, shard_.guard_time());
+      pilots.take_anyway(*pilot, tokens, shard_.guard_time());
       continue;
     }
-    if (pilots.take(*pilot, shard_.guard_time())) continue;
+    const std::optional<LimitKind> past = pilots.take(*pilot, tokens, shard_.guard_time());
+    if (!past) continue;
+    record.limit = limit_token(GuardScope::pilot, *past);
+    shard_.metrics().limited[static_cast<size_t>(GuardScope::pilot)][static_cast<size_t>(*past)].add();
     pilots.give_back();
     auto previous = past_pilot_limit(table, input, decision, flag);
     if (!previous) return std::unexpected(previous.error());

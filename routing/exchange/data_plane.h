@@ -51,8 +51,9 @@ class DataPlane final : public net::RequestHandler {
   core::Result<KeyIndex> identify(const net::RequestHead& head, const uint8_t* base);
   core::Result<void> decide_and_start(net::ServerSession& session, const net::Request& request, Endpoint endpoint,
                                       Record& record);
-  core::Result<void> keep_within_pilot(const Table& table, const DecideInput& input, Decision& decision,
-                                       PilotPlaces& pilots);
+  core::Result<void> keep_within_pilot(const Table& table, const DecideInput& input,
+                                       const Inspection& inspection, Decision& decision, PilotPlaces& pilots,
+                                       Record& record);
   void answer_models(net::ServerSession& session, const net::Request& request, Record& record);
   void answer_health(net::ServerSession& session, Path path, Record& record);
   void answer_error(net::ServerSession& session, core::Error error, Record& record);

@@ -83,7 +83,7 @@ const Unit& Exchange::unit() const {
 
 bool Exchange::start(const Decision& decision, const Inspection& inspection, std::string_view user,
                      const AttributeValues& attributes, uint64_t runaway_tag,
-                     std::optional<ShadowChoice> shadow) {
+                     std::optional<ShadowChoice> shadow, PilotPlaces& pilots) {
   decision_ = decision;
   shadow_ = shadow;
   runaway_tag_ = runaway_tag;
@@ -106,6 +106,7 @@ bool Exchange::start(const Decision& decision, const Inspection& inspection, std
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
   if (!admit(inspection, user)) return false;
   const bool as_decided = decision_.unit == decision.unit;
+  if (as_decided) pilots.move_to(pilots_);
   // A budget may have put another unit in the candidate's place.
   stable_left_ = decision_.arm == Arm::candidate && decision_.scenario &&
                  (*table().body)[*decision_.scenario].stable != decision_.unit;

@@ -89,9 +89,10 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   // Begins with a decision made on the shard's current table; `inspection` is the Inspector's last result.
   // `attributes` are views into the session's request.
   // `runaway_tag`: see RunawayVerdict, 0 = full-length answers are not counted. False: guards have not let the
-  // decided unit answer.
+  // decided unit answer; else what was taken of `pilots` is the exchange's from now on.
   bool start(const Decision& decision, const Inspection& inspection, std::string_view user,
-             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow);
+             const AttributeValues& attributes, uint64_t runaway_tag, std::optional<ShadowChoice> shadow,
+             PilotPlaces& pilots);
   // The session's side of things.
   void on_client_gone(core::Error error);
   void on_send_queue_low();
@@ -152,7 +153,6 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void write_off_attempt();
   bool affords(UnitIndex unit);
   bool answer_with_static_hop(core::ErrorCode why);
-  uint64_t expected_tokens(const Inspection& inspection) const;
   AnswerContext answer_context();
   BreakerLine* breaker() const;
   std::span<HostLoad> host_loads(ModelIndex model, PoolUse use, std::span<HostLoad> room);
@@ -224,6 +224,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<core::Hash128> draft_key_;  // nothing: this attempt's answer is not kept
   AnswerCache::Draft draft_;              // of this attempt's answer, for the cache
   GuardHold hold_;                        // what it has taken of limits and budgets
+  PilotPlaces pilots_;                    // and of those of pilots
   RateFacts refused_rate_;                // of the refusal it ends with
   bool refused_tokens_ = false;           // refused_rate_ is one of tokens
   uint64_t retry_after_ns_ = 0;           // the same

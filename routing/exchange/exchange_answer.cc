@@ -199,8 +199,9 @@ void Exchange::settle() {
     record_.cost_nano_usd = INT64_MAX;
   }
   if (usage.present) learn(usage);
-  hold_.settle(static_cast<uint64_t>(usage.input + usage.output + written_off_tokens_), record_.cost_nano_usd,
-               shard_.gateway().users, shard_.guard_time());
+  const auto tokens = static_cast<uint64_t>(usage.input + usage.output + written_off_tokens_);
+  hold_.settle(tokens, record_.cost_nano_usd, shard_.gateway().users, shard_.guard_time());
+  pilots_.settle(tokens, shard_.guard_time());
   if (runaway_tag_ != 0 && full_length_ > 0 && usage.output >= full_length_) {
     count_full_length(shard_.gateway().users, runaway_tag_, table().body->runaway, shard_.loop().now_ns());
   }

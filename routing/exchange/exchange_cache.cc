@@ -3,8 +3,8 @@
 //
 // The key is made of the tenant, the unit's hash, the endpoint, what the unit's prompt says of this request
 // (user, date), and every member of the body but those that do not reach the model or that the unit replaces:
-// model, user, metadata, safety_identifier, prompt_cache_key. Members count in any order; within a member
-// every byte does.
+// model, user, metadata, safety_identifier, prompt_cache_key. Members count in any order, and blanks between
+// tokens do not; else every byte of a member does (routing/inspect/canonical_hash.h).
 //
 // Not cached: /v1/responses, which has a memory of its own; prompts that mention attributes.
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/shard.h"
+#include "routing/inspect/canonical_hash.h"
 
 namespace weir::routing {
 namespace {
@@ -63,8 +64,8 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Ins
   for (uint32_t i = 0; i < inspection.field_count; ++i) {
     const Field& field = inspection.fields[i];
     if (is_left_out(field.name)) continue;
-    const core::Hash128 member = core::siphash128(
-        as_key(key), as_text(request.subspan(field.key_begin, field.value_end - field.key_begin)));
+    const core::Hash128 member =
+        hash_tokens(as_key(key), request.subspan(field.key_begin, field.value_end - field.key_begin));
     members.low += member.low;
     members.high += member.high;
   }

@@ -7,6 +7,7 @@
 #include "routing/decide/decide.h"
 #include "routing/exchange/answers.h"
 #include "routing/exchange/exchange.h"
+#include "routing/exchange/expected_tokens.h"
 #include "routing/exchange/shard.h"
 #include "routing/guard/balance.h"
 
@@ -87,19 +88,6 @@ void Exchange::write_off_attempt() {
     shadow_pair_->primary.size = 0;
     shadow_pair_->primary.truncated = false;
   }
-}
-
-// What token limits are charged on admission.
-uint64_t Exchange::expected_tokens(const Inspection& inspection) const {
-  const Unit& unit = (*table().body)[decision_.unit];
-  const EstimateLine& line = table().guards->estimate(unit.model);
-  uint64_t tokens = expected_input_tokens(
-      line, uint64_t{inspection.input_bytes} + prompt_bytes(unit.rewrite, {}), inspection.media_bytes);
-  if (facts_.endpoint != Endpoint::embeddings) {
-    const OutputBound bound = output_bound(inspection, unit.rewrite);
-    tokens += expected_output_tokens(line, bound.tokens_per_choice, bound.choices);
-  }
-  return tokens;
 }
 
 // What the provider counted teaches the next estimate, if it was all there.
@@ -248,7 +236,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tenant_id = now_table[decision_.tenant].id(),
                              .user = user,
                              .key_id = now_table[KeyIndex{record_.key}].id(),
-                             .tokens = free ? 0 : expected_tokens(inspection),
+                             .tokens = free ? 0 : expected_tokens(now_table, decision_.unit, inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());
   if (shard_.guard_time().wall_ns - now_table.published_wall_ns < kWarnNs) {

@@ -1,5 +1,6 @@
 #include "routing/guard/admission.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -374,44 +375,119 @@ const char* GuardHold::warns(const GuardTime& now) const {
   return nullptr;
 }
 
-bool PilotPlaces::take(const ScopeGuard& pilot, const GuardTime& now) {
-  WEIR_ASSERT(count_ < taken_.size());
-  const RateSpec& rate = pilot.limits.rates[kMinute];
-  RateOutcome outcome;
-  if (rate.any()) outcome = routing::take(pilot.line->rates[kMinute], rate, 1, now.now_ns);
-  if (outcome && pilot.limits.total != 0 && !count_one(pilot.line->total, pilot.limits.total)) {
-    if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
-    outcome.kind = RateOutcome::Kind::refused;
-  }
-  if (outcome) {
-    taken_[count_++] = &pilot;
-  } else {
-    pilot.line->refused.fetch_add(1, std::memory_order_relaxed);
-  }
-  return static_cast<bool>(outcome);
+PilotPlaces::Place PilotPlaces::begin(const ScopeGuard& pilot) {
+  return {.pilot = &pilot, .requests = 0, .tokens = 0, .token_mark = 0, .counted = false, .in_total = false};
 }
 
-void PilotPlaces::take_anyway(const ScopeGuard& pilot, const GuardTime& now) {
+std::optional<LimitKind> PilotPlaces::take(const ScopeGuard& pilot, uint64_t tokens, const GuardTime& now) {
   WEIR_ASSERT(count_ < taken_.size());
-  const RateSpec& rate = pilot.limits.rates[kMinute];
-  if (rate.any()) charge(pilot.line->rates[kMinute], rate, 1, now.now_ns);
-  if (pilot.limits.total != 0) pilot.line->total.fetch_add(1, std::memory_order_relaxed);
-  taken_[count_++] = &pilot;
+  LimitLine& line = *pilot.line;
+  Place place = begin(pilot);
+  std::optional<LimitKind> past;
+  if (const uint64_t most = pilot.limits.concurrency; most != 0) {
+    place.counted = count_one(line.in_flight, most);
+    if (!place.counted) past = LimitKind::concurrency;
+  }
+  if (const RateSpec& rate = pilot.limits.rates[kMinute]; !past && rate.any()) {
+    place.requests = routing::take(line.rates[kMinute], rate, 1, now.now_ns) ? 1 : 0;
+    if (place.requests == 0) past = LimitKind::rpm;
+  }
+  if (const RateSpec& rate = pilot.limits.rates[kTokenRate]; !past && rate.any()) {
+    const RateOutcome outcome = routing::take(line.rates[kTokenRate], rate, tokens, now.now_ns);
+    if (outcome) {
+      place.tokens = tokens;
+      place.token_mark = outcome.mark();
+    } else {
+      past = LimitKind::tpm;
+    }
+  }
+  if (!past && pilot.limits.total != 0) {
+    place.in_total = true;
+    if (!count_one(pilot.line->total, pilot.limits.total)) {
+      place.in_total = false;
+      past = LimitKind::total;
+    }
+  }
+  if (past) {
+    undo(place);
+    line.refused.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    taken_[count_++] = place;
+  }
+  return past;
+}
+
+void PilotPlaces::take_anyway(const ScopeGuard& pilot, uint64_t tokens, const GuardTime& now) {
+  WEIR_ASSERT(count_ < taken_.size());
+  LimitLine& line = *pilot.line;
+  Place place = begin(pilot);
+  if (pilot.limits.concurrency != 0) {
+    line.in_flight.fetch_add(1, std::memory_order_relaxed);
+    place.counted = true;
+  }
+  if (const RateSpec& rate = pilot.limits.rates[kMinute]; rate.any()) {
+    place.requests = charge(line.rates[kMinute], rate, 1, now.now_ns).units;
+  }
+  if (const RateSpec& rate = pilot.limits.rates[kTokenRate]; rate.any()) {
+    const Charged charged = charge(line.rates[kTokenRate], rate, tokens, now.now_ns);
+    place.tokens = charged.units;
+    place.token_mark = charged.mark;
+  }
+  if (pilot.limits.total != 0) {
+    line.total.fetch_add(1, std::memory_order_relaxed);
+    place.in_total = true;
+  }
+  taken_[count_++] = place;
+}
+
+// What was taken in this turn goes back whole: time has not refilled any of it.
+void PilotPlaces::undo(const Place& place) {
+  LimitLine& line = *place.pilot->line;
+  const auto& rates = place.pilot->limits.rates;
+  if (place.requests != 0) {
+    line.rates[kMinute].fetch_sub(place.requests * rates[kMinute].interval, std::memory_order_relaxed);
+  }
+  if (place.tokens != 0) {
+    line.rates[kTokenRate].fetch_sub(place.tokens * rates[kTokenRate].interval, std::memory_order_relaxed);
+  }
+  if (place.counted) release_one(line.in_flight);
+  if (place.in_total) release_one(line.total);
 }
 
 void PilotPlaces::give_back() {
+  while (count_ > 0) undo(taken_[--count_]);
+}
+
+void PilotPlaces::move_to(PilotPlaces& other) {
+  WEIR_ASSERT(other.count_ == 0);
+  std::copy_n(taken_.begin(), count_, other.taken_.begin());
+  other.count_ = std::exchange(count_, 0);
+}
+
+void PilotPlaces::settle(uint64_t tokens, const GuardTime& now) {
   while (count_ > 0) {
-    const ScopeGuard& pilot = *taken_[--count_];
-      const RateSpec& rate = pilot.limits.rates[kMinute];
-    if (rate.any()) pilot.line->rates[kMinute].fetch_sub(rate.interval, std::memory_order_relaxed);
-    if (pilot.limits.total != 0) release_one(pilot.line->total);
+    const Place& place = taken_[--count_];
+    LimitLine& line = *place.pilot->line;
+    if (const RateSpec& rate = place.pilot->limits.rates[kTokenRate]; rate.any()) {
+      std::atomic<uint64_t>& word = line.rates[kTokenRate];
+      if (tokens < place.tokens)
+        routing::give_back(word, rate, place.tokens - tokens, place.token_mark, now.now_ns);
+      if (tokens > place.tokens) charge(word, rate, tokens - place.tokens, now.now_ns);
+    }
+    if (place.counted) release_one(line.in_flight);
   }
 }
 
 bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns) {
-  const RateSpec& rate = pilot.limits.rates[kMinute];
-  if (rate.any() && view(pilot.line->rates[kMinute], rate, now_ns).remaining == 0) return false;
-  return pilot.limits.total == 0 || pilot.line->total.load(std::memory_order_relaxed) < pilot.limits.total;
+  const LimitLine& line = *pilot.line;
+  for (const unsigned kind : {kMinute, kTokenRate}) {
+    const RateSpec& rate = pilot.limits.rates[kind];
+    if (rate.any() && view(line.rates[kind], rate, now_ns).remaining == 0) return false;
+  }
+  const auto below = [](const std::atomic<uint64_t>& count, uint64_t limit) {
+    return limit == 0 || count.load(std::memory_order_relaxed) < limit;
+  };
+  return below(line.in_flight, pilot.limits.concurrency) && below(line.total, pilot.limits.total);
 }
 
 }  // namespace weir::routing

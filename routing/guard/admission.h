@@ -21,6 +21,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -66,9 +67,10 @@ enum class LimitKind : uint8_t { rps, rpm, rph, rpd, tpm, concurrency, total, bu
 inline constexpr unsigned kLimitKinds = 8;
 const char* limit_token(GuardScope scope, LimitKind kind);
 
-// The places that a request has taken under the limits of pilots (requests per minute and in all), past which
-// the previous unit answers. They go back at the end unless they are kept: the pilot's unit is not asked after
-// all, for another guard refuses the request, or its action answers.
+// The places that a request has taken under the limits of pilots (requests and tokens per minute, requests at
+// the same time and in all), past which the previous unit answers. They go back whole when the pilot's unit is
+// not asked after all, for another guard refuses the request, or its action answers. Else they are the
+// exchange's, to settle when it is over.
 class PilotPlaces {
  public:
   PilotPlaces() = default;
@@ -76,18 +78,34 @@ class PilotPlaces {
   PilotPlaces& operator=(const PilotPlaces&) = delete;
   ~PilotPlaces() { give_back(); }
 
-  // Counts the request if it is within the pilot's limits.
-  bool take(const ScopeGuard& pilot, const GuardTime& now);
+  // Counts the request, and the tokens that it is expected to use, if it is within the pilot's limits; else it
+  // leaves them as they were and says which one is used up.
+  std::optional<LimitKind> take(const ScopeGuard& pilot, uint64_t tokens, const GuardTime& now);
   // Counts it all the same: a conversation that has begun on the pilot's unit goes on there.
-  void take_anyway(const ScopeGuard& pilot, const GuardTime& now);
+  void take_anyway(const ScopeGuard& pilot, uint64_t tokens, const GuardTime& now);
   void give_back();
-  void keep() { count_ = 0; }
+  // Hands them over to `other`, which has none.
+  void move_to(PilotPlaces& other);
+  // The request is over and has used so many tokens. Has none afterwards.
+  void settle(uint64_t tokens, const GuardTime& now);
 
  private:
-  std::array<const ScopeGuard*, 8> taken_;  // as many as Decision::combination has bits; the first count_
+  struct Place {
+    const ScopeGuard* pilot;
+    uint64_t requests;    // charged under requests per minute
+    uint64_t tokens;      // charged under tokens per minute
+    uint64_t token_mark;  // for give_back()
+    bool counted;         // under `concurrency`
+    bool in_total;        // under `total`
+  };
+  static Place begin(const ScopeGuard& pilot);
+  static void undo(const Place& place);
+
+  // As many as a combination has flags; the first count_.
+  std::array<Place, std::bit_width(core::limits::kMaxUnitCombinations) - 1> taken_;
   unsigned count_ = 0;
 };
-// Whether it would be, now; nothing is counted.
+// Whether a request of a token would be within its limits now; nothing is counted.
 bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
 
 struct AdmitRequest {

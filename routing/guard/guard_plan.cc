@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
 
 #include "routing/decide/row_index.h"
 
@@ -96,10 +95,8 @@ struct GuardPlan::Builder {
 
 namespace {
 
-// Lowest tier first, then the price of as much input as output.
 auto expense(const TableBody& body, UnitIndex unit) {
-  const Model& model = body[body[unit].model];
-  return std::tuple(model.tier, model.price.input + model.price.output);
+  return body[body[unit].model].expense();
 }
 
 }  // namespace
@@ -136,9 +133,10 @@ std::shared_ptr<const GuardPlan::TenantPart> GuardPlan::Builder::tenants(
     const size_t first = part->pilots.size();
     for_each_flag(body, tenant, [&](FlagIndex flag) {
       const std::optional<TenantRow> row = find_row(body, tenant, flag);
-      if (row->limit_rpm == 0 && row->limit_total_requests == 0) return;
-      LimitSpecs limits = specs({.rpm = row->limit_rpm});
-      limits.total = row->limit_total_requests;
+      if (!row->limits.any()) return;
+      LimitSpecs limits =
+          specs({.rpm = row->limits.rpm, .tpm = row->limits.tpm, .concurrency = row->limits.concurrency});
+      limits.total = row->limits.total_requests;
       // '/' is in no name.
       const std::string name = std::string(tenant.id()) + "/" + body[flag].name;
       part->pilots.push_back({TenantIndex{i}, flag, builder.add(GuardScope::pilot, i, name, limits, {})});
@@ -181,7 +179,7 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
   const size_t counted = part->scopes.size();
   for (uint32_t i = 0; i < body.flags.size(); ++i) {
     const Flag& flag = body.flags[i];
-    const Budget budget{.window_ns = INT64_MAX, .limit_nano_usd = flag.shadow_budget_nano_usd};
+    const Budget budget{.window_ns = flag.shadow_window_ns, .limit_nano_usd = flag.shadow_budget_nano_usd};
     plan->shadows_.push_back(
         flag.shadow_milli_percent == 0
             ? 0

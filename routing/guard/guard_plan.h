@@ -80,7 +80,7 @@ class GuardPlan {
     return part == nullptr ? nullptr : part->at(part->users[at % kPerBlock]);
   }
   const ScopeGuard* pilot(TenantIndex tenant, FlagIndex flag) const;
-  // The budget of a flag's copies: one, which no window ends.
+  // The budget of a flag's copies: one.
   const ScopeGuard* shadow(FlagIndex index) const {
     return body_->at(shadows_[static_cast<uint32_t>(index)]);
   }

@@ -98,8 +98,12 @@ void give_back(Word& word, const RateSpec& spec, uint64_t units, uint64_t mark, 
 // Charges `units` whether they fit or not: what was used beyond the estimate. Up to a debt of kMaxDebt full
 // limits in all, so that absurd reports cannot shut a limit for good.
 inline constexpr uint64_t kMaxDebt = 16;
+struct Charged {
+  uint64_t units = 0;  // at most those asked for, but for rounding
+  uint64_t mark = 0;   // the word right after; for give_back()
+};
 template <typename Word>
-void charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
+Charged charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
   const uint64_t now = now_ns * kTicksPerNs;
   const uint64_t cost = std::min(units, spec.limit * kMaxDebt) * spec.interval;
   const uint64_t most = now + kMaxDebt * spec.burst();
@@ -108,6 +112,7 @@ void charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
   do {
     charged = std::max(seen, std::min(std::max(seen, now) + cost, most));
   } while (!word.compare_exchange_weak(seen, charged, std::memory_order_relaxed));
+  return {.units = (charged - std::max(seen, now)) / spec.interval, .mark = charged};
 }
 
 // For people and x-ratelimit-*: how many more would be admitted now, and when the limit is unused again.

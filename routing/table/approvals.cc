@@ -4,6 +4,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -111,17 +112,20 @@ void merge_roles(std::vector<std::string>& roles, const std::vector<std::string>
   }
 }
 
+constexpr auto kPilotLimits = std::to_array<const char*>({"rpm", "tpm", "concurrency", "total_requests"});
+
 // What a row admits. Numbers that cannot be read count as none; compile() refuses them.
 struct Exposure {
   std::string state = "off";  // of a row that is not there, too
   uint32_t milli_percent = 0;
   NameSet segments;
-  uint64_t rpm = UINT64_MAX, total_requests = UINT64_MAX;  // none
+  std::array<uint64_t, kPilotLimits.size()> limits;  // UINT64_MAX: none
   int64_t until_ns = INT64_MAX;
 };
 
 Exposure exposure_of(const std::optional<Element>& row) {
   Exposure exposure;
+  exposure.limits.fill(UINT64_MAX);
   if (!row) return exposure;
   exposure.state = text_of(Body::member_of(*row, "state"));
   double percent = 0;
@@ -130,9 +134,10 @@ Exposure exposure_of(const std::optional<Element>& row) {
   exposure.segments = names_in(Body::member_of(*row, "segments"));
   const auto limits = Body::member_of(*row, "limits");
   if (!limits) return exposure;
-  uint64_t count = 0;
-  if ((*limits)["rpm"].get_uint64().get(count) == SUCCESS) exposure.rpm = count;
-  if ((*limits)["total_requests"].get_uint64().get(count) == SUCCESS) exposure.total_requests = count;
+  for (size_t i = 0; i < kPilotLimits.size(); i++) {
+    uint64_t count = 0;
+    if ((*limits)[kPilotLimits[i]].get_uint64().get(count) == SUCCESS) exposure.limits[i] = count;
+  }
   if (const auto until = parse_timestamp_ns(text_of(Body::member_of(*limits, "until"))))
     exposure.until_ns = *until;
   return exposure;
@@ -148,8 +153,9 @@ std::string widening(const Exposure& before, const Exposure& after) {
   const std::string segment = first_missing(was_pilot ? before.segments : NameSet(), after.segments);
   if (!segment.empty()) return fmt::format("segment {} joins", segment);
   if (!was_pilot) return {};
-  if (after.rpm > before.rpm) return "limits.rpm is looser";
-  if (after.total_requests > before.total_requests) return "limits.total_requests is looser";
+  for (size_t i = 0; i < kPilotLimits.size(); i++) {
+    if (after.limits[i] > before.limits[i]) return fmt::format("limits.{} is looser", kPilotLimits[i]);
+  }
   if (after.until_ns > before.until_ns) return "limits.until is later";
   return {};
 }

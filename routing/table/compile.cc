@@ -25,6 +25,7 @@ std::string describe_basis(const TableBody& body) {
     text += fmt::format("{} {} {} ", static_cast<uint32_t>(flag.scenario), flag.bit,
                         flag.candidate_unit ? static_cast<int64_t>(*flag.candidate_unit) : -1);
   }
+  text += fmt::format("{} ", body.acting);
   // A row's previous unit is stored only where it differs from it.
   for (const Scenario& scenario : body.scenarios)
     text += fmt::format("{} ", static_cast<uint32_t>(scenario.stable));
@@ -63,12 +64,18 @@ CompileResult compile(Document document, const CompileOptions& options) {
     read_segments(state, root);
     read_scenarios(state, root);
     read_flags(state, root);
+    if (state.problems.empty()) {
+      find_acting(state);
+    } else {
+      body->acting = kAllActions;  // what is not known is not complained about
+    }
     if (root.has(RootProperty::limits)) {
-      body->limits = read_limits(state.problems, root.at(RootProperty::limits), root[RootProperty::limits]);
+      body->limits = read_limits(state.problems, root.at(RootProperty::limits), root[RootProperty::limits],
+                                 body->acting);
     }
     if (root.has(RootProperty::budgets)) {
-      body->budgets =
-          read_budgets(state.problems, root.at(RootProperty::budgets), root[RootProperty::budgets]);
+      body->budgets = read_budgets(state.problems, root.at(RootProperty::budgets),
+                                   root[RootProperty::budgets], body->acting);
     }
     if (root.has(RootProperty::runaway)) {
       body->runaway =
@@ -177,12 +184,14 @@ Approvals read_approvals(Problems& problems, const Path& path, Element element) 
   return approvals;
 }
 
-Limits read_limits(Problems& problems, const Path& path, Element element) {
+Limits read_limits(Problems& problems, const Path& path, Element element, Actions acting) {
   const Object<LimitsProperty> object(problems, path, element);
   const auto count = [&](LimitsProperty property) {
     return object.count(property, 1, kMaxLimit).value_or(0);
   };
   const auto action = object.choice(LimitsProperty::on_exceed, kLimitActions);
+  if (action)
+    check_acts(problems, object.at(LimitsProperty::on_exceed), static_cast<BudgetAction>(*action), acting);
   return {.rps = count(LimitsProperty::rps),
           .rpm = count(LimitsProperty::rpm),
           .rph = count(LimitsProperty::rph),
@@ -193,7 +202,13 @@ Limits read_limits(Problems& problems, const Path& path, Element element) {
           .warn_percent = static_cast<uint8_t>(object.count(LimitsProperty::warn_at, 1, 100).value_or(0))};
 }
 
-std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element) {
+std::optional<uint64_t> read_window(Problems& problems, const Path& path, Element element) {
+  std::string_view text;
+  if (element.get_string().get(text) == simdjson::SUCCESS && text == "month") return 0;
+  return read_duration_ns(problems, path, element, core::kNsPerSecond, 366 * kNsPerDay);
+}
+
+std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element, Actions acting) {
   std::vector<Budget> budgets;
   const auto array = read_array(problems, path, element);
   if (!array) return budgets;
@@ -202,17 +217,11 @@ std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element e
     const Path at(path, position++);
     const Object<BudgetProperty> object(problems, at, item);
     Budget& budget = budgets.emplace_back();
-    std::string_view window;
-    const bool month = object.has(BudgetProperty::window) &&
-                       object[BudgetProperty::window].get_string().get(window) == simdjson::SUCCESS &&
-                       window == "month";
-    if (!month) {
-      budget.window_ns =
-          object.duration_ns(BudgetProperty::window, core::kNsPerSecond, 366 * kNsPerDay).value_or(0);
-    }
+    budget.window_ns = object.read(BudgetProperty::window, read_window).value_or(0);
     budget.limit_nano_usd = object.nano_usd(BudgetProperty::usd).value_or(0);
     if (const auto action = object.choice(BudgetProperty::on_exceed, kBudgetActions)) {
       budget.on_exceed = static_cast<BudgetAction>(*action);
+      check_acts(problems, object.at(BudgetProperty::on_exceed), budget.on_exceed, acting);
     }
   }
   if (budgets.size() > core::limits::kMaxBudgets) {

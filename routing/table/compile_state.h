@@ -180,8 +180,11 @@ std::vector<Param> read_params(CompileState& state, const Path& path, Element el
 bool excludes(const Param& param, std::string_view key);
 
 Approvals read_approvals(Problems& problems, const Path& path, Element element);
-Limits read_limits(Problems& problems, const Path& path, Element element);
-std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element);
+// `acting`: the actions that can (routing/table/acting.h).
+Limits read_limits(Problems& problems, const Path& path, Element element, Actions acting);
+// Of a budget: a duration, or "month", which is 0.
+std::optional<uint64_t> read_window(Problems& problems, const Path& path, Element element);
+std::vector<Budget> read_budgets(Problems& problems, const Path& path, Element element, Actions acting);
 
 // Largest value of a rate or count.
 inline constexpr uint64_t kMaxLimit = 1'000'000'000'000;

@@ -58,7 +58,7 @@ void append_csv_field(std::string& out, std::string_view text) {
 
 std::string_view LaunchCsv::header() {
   return "flag,scenario,candidate,tenant,state,percent,segments,start,expires,on_expiry,review,owner,"
-         "approver,reason,previous,rpm,total_requests,until,on_rollback\r\n";
+         "approver,reason,previous,rpm,total_requests,until,on_rollback,tpm,concurrency\r\n";
 }
 
 void LaunchCsv::add(const ObjectView& object, std::string& out) {
@@ -91,9 +91,12 @@ void LaunchCsv::add(const ObjectView& object, std::string& out) {
       column(column_text(member_of(row, member)));
     }
     const auto limits = member_of(row, "limits");
-    for (const std::string_view member : {"rpm", "total_requests", "until"})
+    const auto limit = [&](std::string_view member) {
       column(limits ? column_text(member_of(*limits, member)) : "");
+    };
+    for (const std::string_view member : {"rpm", "total_requests", "until"}) limit(member);
     column(column_text(member_of(row, "on_rollback")));
+    for (const std::string_view member : {"tpm", "concurrency"}) limit(member);
     out += kLineEnd;
   }
 }

@@ -18,7 +18,7 @@ void append_csv_field(std::string& out, std::string_view text);
 
 // Every row of every tenant on every flag, one line each:
 //   flag,scenario,candidate,tenant,state,percent,segments,start,expires,on_expiry,review,owner,approver,reason,
-//   previous,rpm,total_requests,until,on_rollback
+//   previous,rpm,total_requests,until,on_rollback,tpm,concurrency
 // `candidate` is the unit's name, or the layer as JSON; segments are separated by blanks.
 class LaunchCsv {
  public:

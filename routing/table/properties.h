@@ -115,7 +115,8 @@ namespace weir::routing {
 #define WEIR_SHADOW_PROPERTIES(X)       \
   X(budget_usd, "budget_usd", required) \
   X(percent, "percent", required)       \
-  X(sticky, "sticky", optional)
+  X(sticky, "sticky", optional)         \
+  X(window, "window", optional)
 
 #define WEIR_TENANT_PROPERTIES(X)           \
   X(budgets, "budgets", optional)           \
@@ -142,8 +143,10 @@ namespace weir::routing {
   X(state, "state", required)
 
 #define WEIR_PILOT_LIMITS_PROPERTIES(X)         \
+  X(concurrency, "concurrency", optional)       \
   X(rpm, "rpm", optional)                       \
   X(total_requests, "total_requests", optional) \
+  X(tpm, "tpm", optional)                       \
   X(until, "until", optional)
 
 #define WEIR_LIMITS_PROPERTIES(X)         \

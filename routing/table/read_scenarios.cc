@@ -123,7 +123,7 @@ void read_scenario(CompileState& state, const Path& path, Element element, Scena
   });
   if (!object.has(sticky_by)) scenario.sticky_by = {StickyKey::conversation, StickyKey::user};
   if (object.has(budgets))
-    scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+    scenario.budgets = read_budgets(state.problems, object.at(budgets), object[budgets], kAllActions);
   if (const auto choice = object.choice(priority, kPriorities))
     scenario.priority = static_cast<Priority>(*choice);
   if (object.has(approvals)) {
@@ -178,6 +178,7 @@ void read_flag(CompileState& state, const Path& path, Element element, Flag& fla
     flag.shadow_milli_percent = shadowing.milli_percent(ShadowProperty::percent).value_or(0);
     flag.shadow_sticky = shadowing.boolean(ShadowProperty::sticky).value_or(false);
     flag.shadow_budget_nano_usd = shadowing.nano_usd(ShadowProperty::budget_usd).value_or(0);
+    flag.shadow_window_ns = shadowing.read(ShadowProperty::window, read_window).value_or(kNoWindow);
   }
   const auto found = object.read(scenario, read_reference, state.scenario_names);
   if (!found) return;

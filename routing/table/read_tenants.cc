@@ -8,8 +8,13 @@ namespace {
 
 void read_pilot_limits(Problems& problems, const Path& path, Element element, TenantFlag& row) {
   const Object<PilotLimitsProperty> object(problems, path, element);
-  row.limit_rpm = object.count(PilotLimitsProperty::rpm, 1, kMaxLimit).value_or(0);
-  row.limit_total_requests = object.count(PilotLimitsProperty::total_requests, 1, kMaxLimit).value_or(0);
+  const auto count = [&](PilotLimitsProperty property) {
+    return object.count(property, 1, kMaxLimit).value_or(0);
+  };
+  row.limits = {.rpm = count(PilotLimitsProperty::rpm),
+                .tpm = count(PilotLimitsProperty::tpm),
+                .concurrency = count(PilotLimitsProperty::concurrency),
+                .total_requests = count(PilotLimitsProperty::total_requests)};
   row.until_ns = object.timestamp_ns(PilotLimitsProperty::until).value_or(row.until_ns);
   if (row.until_ns <= row.start_ns)
     problems.add(object.at(PilotLimitsProperty::until), "must be later than start");
@@ -135,6 +140,21 @@ void read_act_as(TenantReading& state, const Object<KeyProperty>& object, KeySpe
   }
 }
 
+// Limits and budgets of a tenant or key, as they are said.
+template <typename Property>
+class LimitReader {
+ public:
+  LimitReader(TenantReading& state, const Object<Property>& object) : state_(state), object_(object) {}
+  Limits limits(Property property) const { return object_.read(property, read_limits, state_.body.acting); }
+  std::vector<Budget> budgets(Property property) const {
+    return object_.read(property, read_budgets, state_.body.acting);
+  }
+
+ private:
+  TenantReading& state_;
+  const Object<Property>& object_;
+};
+
 bool is_there(const Root& root, RootProperty section) {
   return root.has(section) && !root[section].is_null();
 }
@@ -196,14 +216,11 @@ void read_tenant(TenantReading& state, const Path& path, Element element, Tenant
   if (object.has(flags)) read_rows(state, object.at(flags), object[flags], tenant);
   if (object.has(models))
     tenant.models = read_references<ModelIndex>(state, object, models, state.model_names);
-  if (object.has(limits)) tenant.limits = read_limits(state.problems, object.at(limits), object[limits]);
-  if (object.has(budgets)) tenant.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
-  if (object.has(user_limits)) {
-    tenant.user_limits = read_limits(state.problems, object.at(user_limits), object[user_limits]);
-  }
-  if (object.has(user_budgets)) {
-    tenant.user_budgets = read_budgets(state.problems, object.at(user_budgets), object[user_budgets]);
-  }
+  const LimitReader read(state, object);
+  tenant.limits = read.limits(limits);
+  tenant.budgets = read.budgets(budgets);
+  tenant.user_limits = read.limits(user_limits);
+  tenant.user_budgets = read.budgets(user_budgets);
 }
 
 void read_key(TenantReading& state, const Path& path, Element element, KeySpec& key) {
@@ -230,8 +247,9 @@ void read_key(TenantReading& state, const Path& path, Element element, KeySpec& 
     key.scenario = static_cast<ScenarioIndex>(*scenario_index);
   }
   if (object.has(act_as)) read_act_as(state, object, key);
-  if (object.has(limits)) key.limits = read_limits(state.problems, object.at(limits), object[limits]);
-  if (object.has(budgets)) key.budgets = read_budgets(state.problems, object.at(budgets), object[budgets]);
+  const LimitReader read(state, object);
+  key.limits = read.limits(limits);
+  key.budgets = read.budgets(budgets);
 }
 
 void read_tenants(CompileState& state, const Root& root, TenantTableBuilder& tenants) {

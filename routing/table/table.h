@@ -23,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/assert.h"
@@ -31,6 +32,7 @@
 #include "routing/inspect/answer_check.h"
 #include "routing/inspect/rewrite.h"
 #include "routing/inspect/usage.h"
+#include "routing/table/acting.h"
 #include "routing/table/indices.h"
 #include "routing/table/name_index.h"
 #include "routing/table/tenant_spec.h"
@@ -84,6 +86,8 @@ struct Model {
   uint32_t max_output_tokens = 16'384;  // of one choice, when neither the unit nor the request bounds it
   uint32_t max_input_tokens = 131'072;  // its context window: of a request with content held elsewhere
 
+  // By which the economy unit is found: lowest tier first, then the price of as much input as output.
+  std::pair<Tier, int64_t> expense() const { return {tier, price.input + price.output}; }
   // `host`: into `hosts`; 0 when there are none.
   ProviderIndex provider_at(size_t host) const { return hosts.empty() ? provider : hosts[host].provider; }
 };
@@ -187,6 +191,7 @@ struct Flag {
   uint32_t shadow_milli_percent = 0;  // 0 .. 100'000
   bool shadow_sticky = false;         // the share is of sticky keys, not of requests
   int64_t shadow_budget_nano_usd = 0;
+  uint64_t shadow_window_ns = kNoWindow;  // as Budget::window_ns
   std::string owner;
   std::optional<UnitIndex> candidate_unit;  // none: a layer over stable
   Approvals approvals;
@@ -259,6 +264,8 @@ struct TableBody {
 
   Limits limits;  // of everything together
   std::vector<Budget> budgets;
+  Actions acting =
+      bit_of(BudgetAction::reject) | bit_of(BudgetAction::kill);  // those that can, in some scenario
   Runaway runaway;
   PromptSource prompt_source = PromptSource::api;
 

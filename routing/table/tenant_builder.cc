@@ -50,9 +50,7 @@ void TenantEncoder::find_details(const TenantSpec& spec) {
     if (row.previous != body_[body_[row.flag].scenario].stable || row.review_ns != INT64_MAX) {
       details_.push_back({.rank = rank, .previous = row.previous, .review_ns = row.review_ns});
     }
-    if (row.limit_rpm != 0 || row.limit_total_requests != 0) {
-      row_limits_.push_back({.rank = rank, .rpm = row.limit_rpm, .total_requests = row.limit_total_requests});
-    }
+    if (row.limits.any()) row_limits_.push_back({.rank = rank, .limits = row.limits});
   }
   if (!std::ranges::is_sorted(details_, {}, &RowDetail::rank)) {
     std::ranges::sort(details_, {}, &RowDetail::rank);

@@ -16,7 +16,7 @@ namespace weir::routing {
 namespace {
 
 // Changed with every change of what blocks hold.
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 constexpr std::array<char, 16> kMagic = {'w', 'e', 'i', 'r', ' ', 't', 'e', 'n', 'a', 'n', 't', 's', '\n'};
 constexpr size_t kLists = 5;  // tenants, keys, tenant ids, key ids, key hashes
 constexpr size_t kLineBytes = sizeof(BlockLine);

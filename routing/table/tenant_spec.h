@@ -19,9 +19,12 @@ using Digest = std::array<uint8_t, 32>;
 
 enum class BudgetAction : uint8_t { economy, cached, static_text, reject, kill };
 
+// The window of a budget that is spent once and never again.
+inline constexpr uint64_t kNoWindow = INT64_MAX;
+
 // At most this much money in any window of this length.
 struct Budget {
-  uint64_t window_ns = 0;  // 0: a calendar month
+  uint64_t window_ns = 0;  // 0: a calendar month; kNoWindow
   int64_t limit_nano_usd = 0;
   BudgetAction on_exceed = BudgetAction::reject;
   bool operator==(const Budget&) const = default;
@@ -42,6 +45,14 @@ enum class FlagState : uint8_t { off, pilot, production };
 enum class ExpiryAction : uint8_t { off, freeze, alert };
 enum class OnRollback : uint8_t { switch_next_turn, finish, restart };
 
+// What a pilot may use: requests and tokens per minute, requests at the same time, requests in all; 0 = none.
+struct PilotLimits {
+  uint64_t rpm = 0, tpm = 0, concurrency = 0, total_requests = 0;
+
+  bool any() const { return (rpm | tpm | concurrency | total_requests) != 0; }
+  bool operator==(const PilotLimits&) const = default;
+};
+
 // A tenant's standing on one flag.
 struct TenantFlag {
   FlagIndex flag{};
@@ -53,9 +64,8 @@ struct TenantFlag {
   int64_t review_ns = INT64_MAX;  // somebody looks at it again
   ExpiryAction on_expiry = ExpiryAction::off;
   OnRollback on_rollback = OnRollback::switch_next_turn;
-  UnitIndex previous{};    // answers past the pilot's limits and after a rollback
-  uint64_t limit_rpm = 0;  // 0 = none
-  uint64_t limit_total_requests = 0;
+  UnitIndex previous{};  // answers past the pilot's limits and after a rollback
+  PilotLimits limits = {};
   int64_t until_ns = INT64_MAX;  // the pilot's last moment
 };
 

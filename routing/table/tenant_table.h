@@ -83,10 +83,9 @@ static_assert(sizeof(RowDetail) == 16);
 struct RowLimits {
   uint32_t rank = 0;
   uint32_t unused = 0;
-  uint64_t rpm = 0;
-  uint64_t total_requests = 0;
+  PilotLimits limits;
 };
-static_assert(sizeof(RowLimits) == 24);
+static_assert(sizeof(RowLimits) == 40);
 
 struct KeyRecord {
   static constexpr uint32_t kNone = UINT32_MAX;

@@ -130,21 +130,26 @@ class GuardsInAnExchange : public ::testing::Test {
     shard_.reset();
   }
 
+  // Nobody asks for the scenario `elsewhere`: with it every action of limits and budgets can act somewhere.
   // Output costs 1 USD per 1,000 tokens on `dear`, a tenth on `cheap`; input what input_price_ says.
   void publish(const std::string& scenario, const std::string& tenant, const std::string& more = "") {
     const std::string port = std::to_string(core::bound_address(provider_listener_).port());
     auto body = routing::compile_text("providers: { p: { dialect: openai, base_url: \"http://127.0.0.1:" +
                                           port + R"(/v1" })" + providers_ + R"( }
 models:
-  dear: { )" + dear_ + R"(, tier: premium, price: { input: )" + input_price_ + R"(, output: 1000 } }
-  cheap: { )" + cheap_ + R"(, tier: economy, price: { input: )" + input_price_ + R"(, output: 100 } }
+  dear: { )" + dear_ + R"(, tier: premium, price: { input: )" +
+                                          input_price_ + R"(, output: 1000 } }
+  cheap: { )" + cheap_ + R"(, tier: economy, price: { input: )" +
+                                          input_price_ + R"(, output: 100 } }
 units:
   best: { model: dear, params: { max_tokens: 1000 } )" +
                                           unit_ + R"( }
   mini: { model: cheap, params: { max_tokens: 1000 } )" +
                                           mini_ + R"( }
+  away: { model: dear, cache_ttl: 1s }
 scenarios: { chat: { stable: best)" + scenario +
-                                          R"( } }
+                                          R"( },
+             elsewhere: { stable: away, fallback: [ { unit: mini }, { static: "Elsewhere." } ] } }
 tenants: { t: { )" + tenant + R"( })" + tenants_ +
                                           R"( }
 keys: [ { id: k, tenant: t, scenario: chat, hash: ")" +

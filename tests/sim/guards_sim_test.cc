@@ -228,6 +228,72 @@ TEST_F(GuardsInAnExchange, PastAPilotsLimitThePreviousUnitAnswers) {
   expect(third, "x-weir-reason: pilot_limit\r\n");
 }
 
+// A pilot of everybody on `mini`, past whose limits `best` answers.
+std::string piloted(const std::string& limits) {
+  return "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: best, "
+         "limits: { " +
+         limits + " } } }";
+}
+const std::string kPilotFlag = "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n";
+
+TEST_F(GuardsInAnExchange, PastAPilotsTokensThePreviousUnitAnswers) {
+  publish("", piloted("tpm: 1000"), kPilotFlag);
+  provider_.answer_with = [] { return answer(900); };
+  expect(ask("x-weir-user: u\r\n"), "x-weir-unit: mini\r\n");
+  const GuardClient& past = ask("x-weir-user: u\r\n");  // 256 tokens and more are expected
+  expect(past, "x-weir-unit: best\r\n");
+  expect(past, "x-weir-reason: pilot_limit\r\n");
+  std::string limits;
+  gateway_->records[0]->drain(
+      [&](const routing::Record& record) { limits += record.limit == nullptr ? "-" : record.limit; });
+  EXPECT_EQ(limits, "-pilot.tpm");
+  const auto pilot = static_cast<size_t>(routing::GuardScope::pilot);
+  EXPECT_EQ(shard_->metrics().limited[pilot][static_cast<size_t>(routing::LimitKind::tpm)].value(), 1u);
+  pass(60'000);
+  provider_.answer_with = [] { return answer(1); };
+  for (int i = 0; i < 3; ++i) expect(ask("x-weir-user: u\r\n"), "x-weir-unit: mini\r\n");
+}
+
+TEST_F(GuardsInAnExchange, OfTheRequestsPastAPilotsConcurrencyThePreviousUnitAnswers) {
+  publish("", piloted("concurrency: 1"), kPilotFlag);
+  provider_.answer_with = [] { return std::string(); };
+  GuardClient& first = ask("x-weir-user: u\r\n");
+  provider_.answer_with = [] { return answer(1); };
+  expect(ask("x-weir-user: v\r\n"), "x-weir-reason: pilot_limit\r\n");
+  first.connection.close();
+  settle();
+  for (int i = 0; i < 2; ++i) expect(ask("x-weir-user: v\r\n"), "x-weir-unit: mini\r\n");
+}
+
+TEST_F(GuardsInAnExchange, WhateverEndsARequestItsPlaceInThePilotIsFree) {
+  publish(
+      ", fallback: [ { static: \"Later.\" } ]",
+      "limits: { rpm: 9 }, budgets: [ { window: 1h, usd: 2 } ], " + piloted("concurrency: 1, tpm: 100000"),
+      kPilotFlag);
+  const std::string user = "x-weir-user: u\r\n", conversation = user + "x-weir-conversation: c\r\n";
+  const auto& line = *plan().pilot(routing::TenantIndex{0}, routing::FlagIndex{0})->line;
+  const auto nothing_is_held = [&](const char* after) { EXPECT_EQ(line.in_flight.load(), 0u) << after; };
+  expect(ask(conversation), "x-weir-unit: mini\r\n");
+  nothing_is_held("an answer");
+  provider_.answer_with = [] { return response("500 Oops", "{}"); };
+  expect(ask(conversation), "Later.");
+  nothing_is_held("a fallback");
+  const uint64_t tokens = line.rates[static_cast<size_t>(routing::RateKind::tokens)].load();
+  expect(ask(user, ",\"n\":50"), "\"param\":\"tenant.budget\"");
+  nothing_is_held("a budget that refuses");
+  for (int i = 0; i < 7; ++i) ask(user);
+  expect(ask(user), "\"param\":\"tenant.rpm\"");
+  nothing_is_held("a rate that refuses");
+  EXPECT_GE(line.rates[static_cast<size_t>(routing::RateKind::tokens)].load(), tokens);
+  pass(60'000);
+  provider_.answer_with = [] { return std::string(); };
+  ask(conversation);
+  ask(conversation);
+  EXPECT_EQ(line.in_flight.load(), 2u) << "a conversation goes on past the limit";
+  pass(130'000);
+  nothing_is_held("a timeout");
+}
+
 TEST_F(GuardsInAnExchange, LimitsThatARowKeepsFromItsPilotDoNotBindItInProduction) {
   publish("",
           "flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: best, "

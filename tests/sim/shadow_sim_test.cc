@@ -135,6 +135,27 @@ TEST_F(Shadow, ShareAndBudgetBoundTheCopies) {
   EXPECT_EQ(static_cast<uint64_t>(told), shard_->metrics().shadow_over_budget.value());
 }
 
+TEST_F(Shadow, ABudgetWithAWindowIsThereAgainInTheNext) {
+  publish_shadow("percent: 100, budget_usd: 0.25, window: 1h");  // 0.1 at worst
+  for (int i = 0; i < 100; ++i) ask();
+  EXPECT_GT(shard_->metrics().shadow_over_budget.value(), 0u);
+  const auto before = static_cast<int>(pairs().size());
+  pass(3'600'000);
+  EXPECT_EQ(shadow_budget().spent, 0);
+  provider_.requests = 0;
+  expect_ok(ask());
+  EXPECT_EQ(provider_.requests, 2);
+  EXPECT_EQ(shadow_budget().spent, kUsd / 200);
+  publish_shadow("percent: 100, budget_usd: 0.25");
+  EXPECT_EQ(shadow_budget().spent, 0) << "another rule: of the flag's whole life";
+  for (int i = 0; i < 100; ++i) ask();
+  pass(3'600'000);
+  provider_.requests = 0;
+  expect_ok(ask());
+  EXPECT_EQ(provider_.requests, 1);
+  EXPECT_GT(before, 1);
+}
+
 TEST_F(Shadow, NoMoreThanKMaxShadowCallsAtATime) {
   publish_shadow();
   copy_.clear();  // the candidate is silent

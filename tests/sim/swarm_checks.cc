@@ -18,7 +18,7 @@ std::string id_of(const Record& record) {
 
 // Admitted by limits: it got as far as an attempt or a fixed text.
 bool admitted(const Record& record) {
-  return record.attempts > 0 || (record.status == 200 && record.limit == nullptr);
+  return record.attempts > 0 || (record.status == 200 && !is_limited(record));
 }
 
 uint64_t number_behind(const std::string& text, std::string_view mark) {
@@ -289,7 +289,7 @@ void SwarmChecks::check_pilots() {
     if (by_flag && record.arm == routing::Arm::candidate && has_begun(settled)) ++let_in[record.tenant];
   }
   for (const auto& [tenant, count] : let_in) {
-    const uint64_t most = tables_.at(1).tenants[tenant].flags.at(0).limit_total_requests;
+    const uint64_t most = tables_.at(1).tenants[tenant].flags.at(0).limits.total_requests;
     if (most != 0)
       journal_.findings.check(count <= most, fmt::format("a pilot of {} let {} in", most, count));
   }

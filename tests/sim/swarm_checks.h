@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,11 @@
 #include "tests/sim/swarm_table.h"
 
 namespace weir::sim {
+
+// A limit or budget refused it or let another unit answer; those of pilots do not refuse.
+inline bool is_limited(const routing::Record& record) {
+  return record.limit != nullptr && !std::string_view(record.limit).starts_with("pilot.");
+}
 
 class SwarmChecks {
  public:

@@ -23,7 +23,7 @@ bool decided_then_refused(const Record& record) {
 bool SwarmChecks::has_begun(const Settled& settled) const {
   const Record& record = settled.record;
   if (record.error == ErrorCode::too_many_exchanges) return false;
-  if (record.limit == nullptr) return true;
+  if (!is_limited(record)) return true;
   if (record.attempts == 0) return false;
   // A limit that lets somebody ask chooses the economy unit, which may be the one that was decided.
   const auto scenario = static_cast<routing::ScenarioIndex>(record.scenario);
@@ -102,7 +102,7 @@ void SwarmChecks::check_decisions(const SwarmClient& client) {
                          (past_limit || record.decided_unit != static_cast<uint32_t>(expected.unit));
     if (limited) {
       const routing::TenantFlag* row = record.flag == Record::kNone ? nullptr : flag_row(record.flag);
-      check(row != nullptr && row->limit_total_requests > 0, asked, "a unit answers that was not decided");
+      check(row != nullptr && row->limits.any(), asked, "a unit answers that was not decided");
       check(table.kills.any || row == nullptr || record.decided_unit == static_cast<uint32_t>(row->previous),
             asked, "past a pilot's limit another unit than the previous one answers");
       if (!asked.conversation.empty() && has_begun(*settled)) pins[pin_name] = hash;

@@ -83,6 +83,8 @@ void TableMaker::draw_row(Row& row) {
   row.segments = dice_.one_in(3) ? static_cast<uint32_t>(dice_.below(4)) : 0;
   row.total_requests =
       config_.pilot_limits && dice_.one_in(2) ? static_cast<uint32_t>(dice_.between(1, 4)) : 0;
+  row.concurrency = config_.pilot_limits && dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 2)) : 0;
+  row.tpm = config_.pilot_limits && dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(100, 900)) : 0;
   row.starts_in_s = dice_.one_in(5) ? static_cast<int64_t>(dice_.below(30)) + 1 : 0;
   row.expires_in_s = dice_.one_in(5) ? static_cast<int64_t>(dice_.below(60)) + 40 : 0;
   row.on_rollback = static_cast<uint32_t>(dice_.below(3));
@@ -199,8 +201,12 @@ std::string TableMaker::tenant_text(uint32_t tenant) const {
     if (!segments.empty() && row.state == 1) more += ",\"segments\":" + json_list(segments);
     if (row.starts_in_s != 0) more += fmt::format(R"(,"start":"{}")", when(row.starts_in_s));
     if (row.expires_in_s != 0) more += fmt::format(R"(,"expires":"{}")", when(row.expires_in_s));
-    if (row.total_requests != 0 && row.state == 1)
-      more += fmt::format(R"(,"limits":{{"total_requests":{}}})", row.total_requests);
+    std::string limits;
+    if (row.total_requests != 0) limits += fmt::format(R"("total_requests":{},)", row.total_requests);
+    if (row.concurrency != 0) limits += fmt::format(R"("concurrency":{},)", row.concurrency);
+    if (row.tpm != 0) limits += fmt::format(R"("tpm":{},)", row.tpm);
+    if (!limits.empty() && row.state == 1)
+      more += ",\"limits\":{" + limits.substr(0, limits.size() - 1) + "}";
     rows +=
         fmt::format(R"("f{}":{{"state":"{}","owner":"o","approver":"a","reason":"r","review":"2030-01-01",)"
                     R"("previous":"u{}","on_rollback":"{}"{}}},)",
@@ -228,10 +234,11 @@ std::string TableMaker::tenant_text(uint32_t tenant) const {
 }
 
 std::string TableMaker::text() const {
-  const auto section = [](const char* name, uint32_t count, uint32_t from, const auto& member) {
+  const auto section = [](const char* name, uint32_t count, uint32_t from, const auto& member,
+                          const char* more = "") {
     std::string out = fmt::format("\"{}\":{{", name);
     for (uint32_t i = 0; i < count; ++i) out += (i > 0 ? "," : "") + member((i + from) % count);
-    return out + "},";
+    return out + more + "},";
   };
   std::string out = "{";
   out += section("providers", config_.providers, rotation_, [&](uint32_t i) {
@@ -239,13 +246,20 @@ std::string TableMaker::text() const {
         R"("p{}":{{"dialect":"openai","base_url":"http://127.0.0.1:{}/v1","api_key":"env:P{}"}})", i,
         ports_[i], i);
   });
-  out += section("models", config_.providers, rotation_, [&](uint32_t i) { return model_text(i); });
+  // Nobody asks for the scenario `spare`: with it every action of a budget can act somewhere.
+  out += section(
+      "models", config_.providers, rotation_, [&](uint32_t i) { return model_text(i); },
+      R"(,"dear":{"provider":"p0","tier":"premium","price":{"input":10,"output":1000}})");
   if (config_.prompts)
     out += R"("prompts":{"hello@1.0.0":{"system":"You serve {{tenant.name}} and {{user}}."}},)";
-  out += section("units", unit_count(), rotation_, [&](uint32_t i) { return unit_text(i); });
+  out += section(
+      "units", unit_count(), rotation_, [&](uint32_t i) { return unit_text(i); },
+      R"(,"spare":{"model":"dear","cache_ttl":"1s"})");
   out += R"("attributes":{"staff":"boolean","region":"string"},)";
   out += R"("segments":{"staff":{"staff":true},"eu":{"region":"eu"}},)";
-  out += section("scenarios", config_.scenarios, rotation_, [&](uint32_t i) { return scenario_text(i); });
+  out += section(
+      "scenarios", config_.scenarios, rotation_, [&](uint32_t i) { return scenario_text(i); },
+      R"(,"spare":{"stable":"spare","fallback":[{"unit":"u0"},{"static":"nobody hears this"}]})");
   if (config_.flags > 0) out += section("flags", config_.flags, 0, [&](uint32_t i) { return flag_text(i); });
   if (global_budget_ != 0) {
     out +=
@@ -285,7 +299,8 @@ std::vector<routing::TenantSpec> TableMaker::specs(const routing::Table& table) 
           row.segments.push_back(
               static_cast<routing::SegmentIndex>(*body.segment_names.find(bit == 0 ? "staff" : "eu")));
         }
-        row.limit_total_requests = from.total_requests;
+        row.limits = {
+            .tpm = from.tpm, .concurrency = from.concurrency, .total_requests = from.total_requests};
       }
       if (from.starts_in_s != 0) row.start_ns = kBeginWallNs + from.starts_in_s * kNanoUsd;
       if (from.expires_in_s != 0) row.expires_ns = kBeginWallNs + from.expires_in_s * kNanoUsd;

@@ -63,7 +63,7 @@ class TableMaker {
   struct Row {
     uint32_t state = 0, percent = 0;
     uint32_t segments = 0;                      // bit 0: staff, bit 1: eu
-    uint32_t total_requests = 0;                // 0: none
+    uint32_t total_requests = 0, concurrency = 0, tpm = 0;  // of a pilot; 0: none
     int64_t starts_in_s = 0, expires_in_s = 0;  // from the run's beginning; 0: not said
     uint32_t on_rollback = 0;
     bool present = false;

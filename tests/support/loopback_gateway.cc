@@ -164,7 +164,7 @@ LoopbackGateway::LoopbackGateway(LoopbackOptions options)
   const std::string text = R"({"providers":{"p":{"dialect":"openai","base_url":"http://127.0.0.1:)" +
                            std::to_string(core::bound_address(provider_listener).port()) + R"(/v1"}},
       "models":{"m-1":{"provider":"p","tier":"economy","price":{"input":1,"output":2}},
-                "m-2":{"provider":"p","tier":"economy","price":{"input":1,"output":2}}},
+                "m-2":{"provider":"p","tier":"standard","price":{"input":1,"output":2}}},
       "prompts":{"p@1.0.0":{"system":"You serve {{tenant.name}}."}},
       "units":{"u-1":{"model":"m-1"},"u-2":{"model":"m-2","prompt":"p@1.0.0","params":{"temperature":0.5}}},
       "scenarios":{"chat":{"stable":"u-1","sticky_by":["user"]}},

@@ -184,18 +184,18 @@ TEST_F(WeirctlLaunch, GivesMachinesOneObjectForWhatTakesSeveralCalls) {
 
 TEST_F(WeirctlLaunch, SetsMembersOfARowAndLeavesTheOthers) {
   admin.answer("POST", "/v1/flags/support-v2/tenants/shop-4", 200, kDone);
-  const RunResult result =
-      weirctl({"flag",       "set",        "support-v2", "shop-4",           "--state",  "pilot",
-               "--percent",  "12.5",       "--segments", "internal,eu-pro",  "--rpm",    "600",
-               "--until",    "2027-01-01", "--unset",    "expires,approver", "--reason", "wider",
-               "--revision", "42"});
+  const RunResult result = weirctl({"flag",     "set",       "support-v2", "shop-4",     "--state",
+                                    "pilot",    "--percent", "12.5",       "--segments", "internal,eu-pro",
+                                    "--rpm",    "600",       "--tpm",      "90000",      "--concurrency",
+                                    "7",        "--until",   "2027-01-01", "--unset",    "expires,approver",
+                                    "--reason", "wider",     "--revision", "42"});
   EXPECT_EQ(result.exit_code, kExitOk) << result.errors;
   EXPECT_EQ(
       result.output,
       "revision 43 answers on every shard: 1 object changed; on disk after 0.8 ms, live\nafter 1.2 ms\n");
   EXPECT_EQ(json::parse(last().body),
             json::parse(R"({"state":"pilot","percent":12.5,"segments":["internal","eu-pro"],"expires":null,
-                            "approver":null,"limits":{"rpm":600,"until":"2027-01-01"},"reason":"wider"})"));
+                            "approver":null,"limits":{"rpm":600,"tpm":90000,"concurrency":7,"until":"2027-01-01"},"reason":"wider"})"));
   EXPECT_EQ(last().headers.at("if-match"), "\"42\"");
 }
 

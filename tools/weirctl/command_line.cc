@@ -212,12 +212,15 @@ CLI::App* CommandLine::add_flag_set(CLI::App& flag) {
   text("--previous", "previous", "the unit to return to");
   text("--on-rollback", "on_rollback", "switch_next_turn, finish or restart")
       ->check(CLI::IsMember({"switch_next_turn", "finish", "restart"}));
-  for (const char* limit : {"rpm", "total_requests"}) {
-    const std::string option = limit == std::string("rpm") ? "--rpm" : "--total-requests";
+  const auto limit = [&](const std::string& option, const char* member, const char* what) {
     set->add_option_function<uint64_t>(
-        option, [this, limit](uint64_t value) { row_["limits"][limit] = value; },
-        "past it, the previous unit answers");
-  }
+        option, [this, member](uint64_t value) { row_["limits"][member] = value; },
+        fmt::format("{}; past that, `previous` answers", what));
+  };
+  limit("--rpm", "rpm", "requests a minute");
+  limit("--tpm", "tpm", "tokens a minute");
+  limit("--concurrency", "concurrency", "at the same time");
+  limit("--total-requests", "total_requests", "requests in all");
   set->add_option_function<std::string>(
       "--until", [this](const std::string& value) { row_["limits"]["until"] = value; },
       "the pilot's last moment");

@@ -82,6 +82,8 @@ std::string limits_of(const json& row) {
   std::string text;
   const auto add = [&](std::string part) { text += (text.empty() ? "" : ", ") + part; };
   if (member(limits, "rpm").is_number()) add(field(limits, "rpm") + " rpm");
+  if (member(limits, "tpm").is_number()) add(field(limits, "tpm") + " tpm");
+  if (member(limits, "concurrency").is_number()) add(field(limits, "concurrency") + " at a time");
   if (member(limits, "total_requests").is_number()) add(field(limits, "total_requests") + " requests");
   if (member(limits, "until").is_string()) add("until " + when(limits, "until"));
   return text;

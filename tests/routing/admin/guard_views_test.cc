@@ -131,6 +131,26 @@ TEST(BudgetsView, ShowsSpendAndReservations) {
   EXPECT_EQ(key["open"], false);
 }
 
+TEST(BudgetsView, ShowsTheWindowOfCopies) {
+  for (const auto& [window, name] :
+       {std::pair("", "ever"), std::pair(", window: 7d", "7d"), std::pair(", window: month", "month")}) {
+    std::string text = tests::guarded_text("", "", "", "");
+    text.replace(
+        text.find("flags:\n"), 7,
+        std::string("flags:\n  g: { scenario: elsewhere, candidate: { unit: mini }, shadow: { percent: 1, "
+                    "budget_usd: 3") +
+            window + " } }\n");
+    const tests::GuardedTable compiled = tests::compiled(text);
+    Table table;
+    table.body = compiled.body;
+    table.tenants = compiled.tenants;
+    table.guards = compiled.bind(std::make_shared<GuardArena>(64));
+    const auto shadow = row(budgets_view(table, {}, World().now)["budgets"], "shadow", "name", "g");
+    EXPECT_EQ(shadow["window"], name);
+    EXPECT_EQ(shadow["usd"], 3.0);
+  }
+}
+
 TEST(BreakersView, ShowsEachModel) {
   World world;
   limited(world.table.guards->breaker(ModelIndex{0}), Pass::yes, 5'000'000'000, world.now.now_ns);

@@ -159,11 +159,11 @@ TEST_F(Decide, FallsBackToTheTenantAsStickyKeyIfTheScenarioSaysSo) {
 TEST_F(Decide, AsksForLimitsOnlyOfAPilotThatHasThem) {
   TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
   EXPECT_FALSE(run().limited);
-  flag_row.limit_rpm = 600;
-  EXPECT_TRUE(run().limited);
-  flag_row.limit_rpm = 0;
-  flag_row.limit_total_requests = 1;
-  EXPECT_TRUE(run().limited);
+  for (const PilotLimits limits : {PilotLimits{.rpm = 600}, PilotLimits{.tpm = 1},
+                                   PilotLimits{.concurrency = 1}, PilotLimits{.total_requests = 1}}) {
+    flag_row.limits = limits;
+    EXPECT_TRUE(run().limited);
+  }
   flag_row.state = FlagState::production;
   EXPECT_FALSE(run().limited);
   flag_row.state = FlagState::pilot;
@@ -208,7 +208,7 @@ TEST_F(Decide, EndsAPilotAtItsTimeWithThePreviousUnit) {
 
 TEST_F(Decide, EndsAPilotWithoutAskingItsOtherLimits) {
   TenantFlag& flag_row = row(FlagState::pilot, kEverybody);
-  flag_row.limit_rpm = 5;
+  flag_row.limits.rpm = 5;
   flag_row.until_ns = 1'000;
   input.wall_now_ns = 999;
   EXPECT_TRUE(run().limited);

@@ -62,7 +62,7 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   row.expires_ns = 22;
   row.on_expiry = ExpiryAction::alert;
   row.on_rollback = OnRollback::finish;
-  row.limit_rpm = 5;
+  row.limits = {.rpm = 5, .tpm = 6, .concurrency = 7, .total_requests = 8};
   row.until_ns = 21;
   table = build.build();
   const ScenarioRows rows = find_rows(*table.body, table[tenant], scenarios[2]);
@@ -71,6 +71,7 @@ TEST_F(RowIndex, KeepsWhatARowSays) {
   EXPECT_EQ(packed.state, std::to_underlying(FlagState::production));
   EXPECT_EQ(packed.on_rollback, std::to_underlying(OnRollback::finish));
   EXPECT_TRUE(packed.limited);
+  EXPECT_EQ(find_row(*table.body, table[tenant], flags[3])->limits, row.limits);
   EXPECT_TRUE(packed.timed);
   const RowTerms& terms = rows.terms(packed);
   EXPECT_EQ(terms.start_ns, 11);

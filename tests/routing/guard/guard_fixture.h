@@ -31,7 +31,8 @@ inline GuardedTable compiled(const std::string& yaml) {
 }
 
 inline std::string guarded_text(const std::string& global, const std::string& scenario,
-                                const std::string& tenant, const std::string& key) {
+                                const std::string& tenant, const std::string& key,
+                                std::string_view pilot = "") {
   const std::string hash(64, 'a'), other(64, 'b');
   return R"(
 providers: { p: { dialect: openai, base_url: "http://127.0.0.1:1/v1" } }
@@ -41,15 +42,17 @@ models:
 units:
   big: { model: large }
   mini: { model: small, params: { max_tokens: 100 } }
+  away: { model: large, cache_ttl: 1s }
 scenarios:
   chat: { stable: big, fallback: [ { unit: mini } ])" +
          scenario + R"( }
+  elsewhere: { stable: away, fallback: [ { unit: mini }, { static: "So every action can act somewhere." } ] }
 flags:
   f: { scenario: chat, candidate: { params: { temperature: 0.5 } } }
 tenants:
   t1: { flags: { f: { state: pilot, percent: 100, owner: o, reason: r, review: 2030-01-01, previous: big,
-                      limits: { rpm: 2, total_requests: 3 } } })" +
-         tenant + R"( }
+                      limits: { rpm: 2, total_requests: 3)" +
+         std::string(pilot) + R"( } } })" + tenant + R"( }
   t2: {}
 keys:
   - { id: k1, tenant: t1, scenario: chat, hash: "hmac-sha256:)" +

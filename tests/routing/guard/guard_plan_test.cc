@@ -176,11 +176,11 @@ TEST(GuardPlan, SharesNothingWithThePlanOfATableOfOtherNames) {
   EXPECT_EQ(plan->scopes().size(), tests::guarded_table().bind(arena)->scopes().size());
 }
 
-// A request of its own.
+// A request of its own, which is over at once.
 bool within_pilot(const ScopeGuard& pilot, const GuardTime& now) {
   PilotPlaces places;
-  const bool within = places.take(pilot, now);
-  places.keep();
+  const bool within = !places.take(pilot, 0, now);
+  places.settle(0, now);
   return within;
 }
 
@@ -211,20 +211,94 @@ TEST(Pilot, TakesBackOnceAndWholeWhatIsNotKept) {
   const uint64_t rate = pilot.line->rates[static_cast<size_t>(RateKind::minute)].load();
   {
     PilotPlaces unused;
-    EXPECT_TRUE(unused.take(pilot, now));
+    EXPECT_EQ(unused.take(pilot, 0, now), std::nullopt);
   }
   PilotPlaces places;
-  EXPECT_TRUE(places.take(pilot, now));
+  EXPECT_EQ(places.take(pilot, 0, now), std::nullopt);
   places.give_back();
   places.give_back();
   EXPECT_EQ(pilot.line->rates[static_cast<size_t>(RateKind::minute)].load(), rate);
   EXPECT_EQ(pilot.line->total.load(), 1u);
   EXPECT_TRUE(within_pilot(pilot, now));
-  EXPECT_FALSE(places.take(pilot, now));
+  EXPECT_EQ(places.take(pilot, 0, now), LimitKind::rpm);
   places.give_back();
   EXPECT_EQ(pilot.line->total.load(), 2u) << "it had taken nothing";
-  for (int i = 0; i < 3; ++i) places.take_anyway(pilot, now);
+  for (int i = 0; i < 3; ++i) places.take_anyway(pilot, 0, now);
   EXPECT_EQ(pilot.line->total.load(), 5u) << "past its limits too";
+}
+
+// A pilot with limits of tokens and of requests at the same time.
+struct UsedPilot {
+  explicit UsedPilot(std::string_view more)
+      : table(tests::compiled(tests::guarded_text("", "", "", "", more))), plan(table.bind(arena)) {}
+  uint64_t tokens_left() const {
+    constexpr auto kTokens = static_cast<size_t>(RateKind::tokens);
+    return view(pilot.line->rates[kTokens], pilot.limits.rates[kTokens], now.now_ns).remaining;
+  }
+  uint64_t in_flight() const { return pilot.line->in_flight.load(); }
+
+  std::shared_ptr<GuardArena> arena = std::make_shared<GuardArena>(64);
+  tests::GuardedTable table;
+  std::shared_ptr<const GuardPlan> plan;
+  const ScopeGuard& pilot = *plan->pilot(TenantIndex{0}, FlagIndex{0});
+  GuardTime now{.now_ns = 1'000'000'000};
+};
+
+TEST(Pilot, ChargesTheTokensItExpectsAndSettlesThoseThatWereUsed) {
+  UsedPilot used(", tpm: 1000");
+  PilotPlaces places;
+  EXPECT_EQ(places.take(used.pilot, 300, used.now), std::nullopt);
+  EXPECT_EQ(used.tokens_left(), 700u);
+  EXPECT_EQ(places.take(used.pilot, 701, used.now), LimitKind::tpm);
+  EXPECT_EQ(used.pilot.line->total.load(), 1u) << "which took nothing of the others";
+  EXPECT_EQ(places.take(used.pilot, 1001, used.now), LimitKind::tpm);
+  places.settle(100, used.now);
+  EXPECT_EQ(used.tokens_left(), 900u);
+  EXPECT_EQ(places.take(used.pilot, 10, used.now), std::nullopt);
+  places.settle(910, used.now);
+  EXPECT_EQ(used.tokens_left(), 0u) << "ten more than there were";
+  EXPECT_FALSE(would_be_within_pilot(used.pilot, used.now.now_ns));
+  places.settle(5, used.now);
+  EXPECT_EQ(used.tokens_left(), 0u) << "there was nothing to settle any more";
+}
+
+TEST(Pilot, CountsThoseAtTheSameTimeUntilTheyAreSettledOrGiveBack) {
+  UsedPilot used(", tpm: 1000, concurrency: 2");
+  PilotPlaces first, second, third;
+  EXPECT_EQ(first.take(used.pilot, 100, used.now), std::nullopt);
+  EXPECT_EQ(second.take(used.pilot, 100, used.now), std::nullopt);
+  EXPECT_FALSE(would_be_within_pilot(used.pilot, used.now.now_ns));
+  EXPECT_EQ(third.take(used.pilot, 100, used.now), LimitKind::concurrency);
+  EXPECT_EQ(used.in_flight(), 2u);
+  {
+    PilotPlaces last;
+    second.move_to(last);
+    second.settle(0, used.now);
+    EXPECT_EQ(used.in_flight(), 2u) << "it has none any more";
+    EXPECT_EQ(used.tokens_left(), 800u);
+  }
+  EXPECT_EQ(used.in_flight(), 1u);
+  EXPECT_EQ(used.tokens_left(), 900u) << "given back whole";
+  third.take_anyway(used.pilot, 100, used.now);
+  third.take_anyway(used.pilot, 100, used.now);
+  EXPECT_EQ(used.in_flight(), 3u) << "past the limit";
+  third.settle(150, used.now);
+  first.settle(100, used.now);
+  EXPECT_EQ(used.in_flight(), 0u);
+  EXPECT_EQ(used.tokens_left(), 600u);
+}
+
+TEST(Pilot, WhatConversationsOweBeyondTheMostDebtIsNotGivenBackEither) {
+  UsedPilot used(", tpm: 1000");
+  const auto& word = used.pilot.line->rates[static_cast<size_t>(RateKind::tokens)];
+  PilotPlaces first, second;
+  first.take_anyway(used.pilot, 15'500, used.now);
+  const uint64_t before = word.load();
+  second.take_anyway(used.pilot, 4'000, used.now);  // 16 times the limit is the most
+  second.give_back();
+  EXPECT_EQ(word.load(), before);
+  first.settle(0, used.now);
+  EXPECT_EQ(used.tokens_left(), 1000u);
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ TEST(GuardState, RatesOfDaysAndTotalsOfPilotsSurviveToo) {
   take(line->rates[kDay], spec, 600, now.now_ns);
   const ScopeGuard& pilot = *before.guards->pilot(TenantIndex{0}, FlagIndex{0});
   PilotPlaces places;
-  for (int i = 0; i < 2; ++i) places.take(pilot, now);
+  for (int i = 0; i < 2; ++i) places.take(pilot, 0, now);
   const std::string text = save_guards(before, now);
 
   // The machine was started anew: another monotonic clock, an hour later on the wall.

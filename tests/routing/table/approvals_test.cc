@@ -31,7 +31,7 @@ flags:
 tenants:
   bank:
     flags:
-      launch: { state: pilot, percent: 5, segments: [internal], limits: { rpm: 10, until: 2027-01-01 } }
+      launch: { state: pilot, percent: 5, segments: [internal], limits: { rpm: 10, tpm: 5, concurrency: 5, until: 2027-01-01 } }
       quiet: { state: pilot, percent: 5, segments: [internal] }
   shop: { flags: { launch: { state: off, percent: 50 } } }
   done: { flags: { launch: { state: production } } }
@@ -98,7 +98,8 @@ constexpr Row kRows[] = {
     {"launch: { state: pilot, percent: 5", "launch: { state: off, percent: 90", "nothing"},
     {"launch: { state: pilot, percent: 5", "launch: { state: production",
      "production launch bank (state pilot -> production); roles: operator admin"},
-    {"      launch: { state: pilot, percent: 5, segments: [internal], limits: { rpm: 10, until: 2027-01-01 } "
+    {"      launch: { state: pilot, percent: 5, segments: [internal], limits: { rpm: 10, tpm: 5, "
+     "concurrency: 5, until: 2027-01-01 } "
      "}\n",
      "", "nothing"},
     {"segments: [internal], limits", "segments: [internal, beta], limits",
@@ -107,6 +108,9 @@ constexpr Row kRows[] = {
     {"rpm: 10", "rpm: 11", "widen launch bank (limits.rpm is looser); roles: operator admin"},
     {"rpm: 10, ", "", "widen launch bank (limits.rpm is looser); roles: operator admin"},
     {"rpm: 10, ", "rpm: 10, total_requests: 5, ", "nothing"},
+    {"concurrency: 5, ", "concurrency: 6, ",
+     "widen launch bank (limits.concurrency is looser); roles: operator admin"},
+    {"tpm: 5, ", "", "widen launch bank (limits.tpm is looser); roles: operator admin"},
     {"until: 2027-01-01", "until: 2027-01-02",
      "widen launch bank (limits.until is later); roles: operator admin"},
     {"until: 2027-01-01", "until: 2026-12-01", "nothing"},

@@ -32,6 +32,25 @@ std::string params_of(const Unit& unit) {
 
 // ---- the example ----
 
+TEST(Compile, ShadowsMayHaveAWindowForTheirBudget) {
+  EXPECT_EQ(must_compile(example())->flags[0].shadow_window_ns, kNoWindow);
+  const auto with = [](std::string_view window) {
+    return compile_yaml(
+        replaced(example(), "budget_usd: 10", "budget_usd: 10, window: " + std::string(window)));
+  };
+  EXPECT_EQ(with("month")->body->flags[0].shadow_window_ns, 0u);
+  EXPECT_EQ(with("7d")->body->flags[0].shadow_window_ns, 7 * 24 * 3600 * core::kNsPerSecond);
+  EXPECT_EQ(print(with("1ms").error()),
+            "flags.support-v2.shadow.window: 1ms is out of range: from 1s to 366d\n");
+}
+
+TEST(Compile, APilotMayHaveAnyOfItsLimits) {
+  const auto table = must_compile(
+      replaced(example(), "total_requests: 50000 }", "tpm: 90000, concurrency: 7, until: 2026-12-24 }"));
+  EXPECT_EQ(find_row(*table, table[TenantIndex{0}], FlagIndex{0})->limits,
+            (PilotLimits{.rpm = 600, .tpm = 90'000, .concurrency = 7}));
+}
+
 TEST(DesignExample, LoadsAsWrittenButForTheEllipsisInItsKeyHash) {
   const CompileResult result = compile_yaml(kDesignExample);
   ASSERT_FALSE(result.has_value());
@@ -114,8 +133,8 @@ TEST(DesignExample, BecomesATenantAndItsKey) {
   EXPECT_EQ(row.expires_ns, 1'799'971'200'000'000'000);
   EXPECT_EQ(row.on_expiry, ExpiryAction::off);
   EXPECT_EQ((*body)[row.previous].name, "support-mini");
-  EXPECT_EQ(row.limit_rpm, 600u);
-  EXPECT_EQ(row.limit_total_requests, 50'000u);
+  EXPECT_EQ(row.limits.rpm, 600u);
+  EXPECT_EQ(row.limits.total_requests, 50'000u);
   EXPECT_EQ(row.until_ns, INT64_MAX);
   EXPECT_EQ(row.review_ns, 1'796'688'000'000'000'000);
   EXPECT_EQ(bank.limits().tpm, 2'000'000u);
@@ -209,10 +228,11 @@ TEST(UnitHash, IgnoresHowThingsAreWritten) {
 }
 
 TEST(UnitHash, ChangesWithEverythingThatIsPartOfTheUnit) {
-  const std::string before = unit_named(*must_compile(example()), "support-mini").hash_hex;
+  const std::string table =
+      replaced(example(), "on_exceed: economy", "on_exceed: reject");  // whatever is cheap
+  const std::string before = unit_named(*must_compile(table), "support-mini").hash_hex;
   const auto expect_change = [&](std::string_view from, std::string_view to) {
-    EXPECT_NE(unit_named(*must_compile(replaced(example(), from, to)), "support-mini").hash_hex, before)
-        << to;
+    EXPECT_NE(unit_named(*must_compile(replaced(table, from, to)), "support-mini").hash_hex, before) << to;
   };
   expect_change("temperature: 0.2", "temperature: 0.3");
   expect_change("temperature: 0.2", "top_p: 0.2");

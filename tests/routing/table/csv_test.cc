@@ -47,16 +47,17 @@ TEST(LaunchCsv, HasALineForEveryRow) {
       replaced(example(), "tenants:\n",
                "tenants:\n  aero: { flags: { cool: { state: production }, support-v2: { state: off, "
                "reason: \"=cmd, \\\"quoted\\\"\" } } }\n  none: {}\n");
+  table = replaced(table, "total_requests: 50000", "total_requests: 50000, tpm: 30000, concurrency: 4");
   table = replaced(table, "flags:\n",
                    "flags:\n  cool: { scenario: support-chat, candidate: { params: { seed: 1 } } }\n");
   EXPECT_EQ(
       launches(table),
       "flag,scenario,candidate,tenant,state,percent,segments,start,expires,on_expiry,review,owner,approver,"
-      "reason,previous,rpm,total_requests,until,on_rollback\r\n"
-      "cool,support-chat,\"{\"\"params\"\":{\"\"seed\"\":1}}\",aero,production,,,,,,,,,,,,,,\r\n"
-      "support-v2,support-chat,support-41,aero,off,,,,,,,,,\"'=cmd, \"\"quoted\"\"\",,,,,\r\n"
+      "reason,previous,rpm,total_requests,until,on_rollback,tpm,concurrency\r\n"
+      "cool,support-chat,\"{\"\"params\"\":{\"\"seed\"\":1}}\",aero,production,,,,,,,,,,,,,,,,\r\n"
+      "support-v2,support-chat,support-41,aero,off,,,,,,,,,\"'=cmd, \"\"quoted\"\"\",,,,,,,\r\n"
       "support-v2,support-chat,support-41,bank-17,pilot,5,internal,2026-12-01T09:00Z,2027-01-15,,2026-12-08,"
-      "u-4021,u-1187,security review 1182 passed,support-mini,600,50000,,\r\n");
+      "u-4021,u-1187,security review 1182 passed,support-mini,600,50000,,,30000,4\r\n");
 }
 
 TEST(LaunchCsv, SurvivesObjectsThatAreNone) {
@@ -66,7 +67,7 @@ TEST(LaunchCsv, SurvivesObjectsThatAreNone) {
   csv.add({ObjectKind::tenant, "t", R"({"flags":[1]})"}, out);
   EXPECT_EQ(out, "");
   csv.add({ObjectKind::tenant, "t", R"({"flags":{"gone":{"segments":["a","b"],"state":null}}})"}, out);
-  EXPECT_EQ(out, "gone,,,t,,,a b,,,,,,,,,,,,\r\n");
+  EXPECT_EQ(out, "gone,,,t,,,a b,,,,,,,,,,,,,,\r\n");
 }
 
 TEST(ObjectCsv, HasALineForEveryObject) {

@@ -113,7 +113,7 @@ TEST_F(TenantImageTest, OfATableWithOtherNamesIsNotUsed) {
 
 TEST_F(TenantImageTest, PricesAndSaltsLeaveItUsable) {
   const CompileResult other =
-      compile_json(replaced(replaced(std::string(kWorldHead) + "}", "\"input\":1", "\"input\":3"),
+      compile_json(replaced(replaced(std::string(kWorldHead) + "}", "\"input\":1", "\"input\":1.5"),
                             R"("exclude":["eu"])", R"("exclude":[],"salt":"s")"));
   ASSERT_TRUE(other.has_value()) << print(other.error());
   EXPECT_EQ(other->body->basis, compiled->body->basis);

@@ -20,7 +20,7 @@ namespace weir::routing {
 // All but tenants and keys; the document goes on after it.
 inline constexpr std::string_view kWorldHead = R"({
   "providers":{"p":{"base_url":"http://127.0.0.1:1/v1"}},
-  "models":{"m-1":{"provider":"p","price":{"input":1,"output":2}},"m-2":{"provider":"p","price":{"input":1,"output":2}}},
+  "models":{"m-1":{"provider":"p","price":{"input":1,"output":2}},"m-2":{"provider":"p","price":{"input":2,"output":2}}},
   "units":{"stable":{"model":"m-1"},"big":{"model":"m-2"},"old":{"model":"m-1","params":{"seed":1}}},
   "attributes":{"staff":"boolean","region":"string"},
   "segments":{"internal":{"staff":true},"eu":{"region":{"starts_with":"eu-"}}},
@@ -100,6 +100,8 @@ class TenantWorld {
     if (one_in(3)) row += R"(,"expires":"2027-06-01","on_expiry":"alert")";
     if (one_in(4)) row += R"(,"on_rollback":"finish")";
     if (one_in(4)) row += fmt::format(R"(,"limits":{{"rpm":{},"until":"2027-05-01"}})", 1 + below(9));
+    else if (one_in(4))
+      row += fmt::format(R"(,"limits":{{"tpm":{},"concurrency":{}}})", 1 + below(9), 1 + below(9));
     return row + "}";
   }
 
@@ -122,10 +124,11 @@ inline std::string describe(std::span<const Budget> budgets) {
 
 inline std::string describe(const TableBody& body, const TenantRow& row) {
   std::string text =
-      fmt::format(" {}:{} {} {}..{} until {} review {} {} {} previous {} limits {} {}", body[row.flag].name,
-                  static_cast<int>(row.state), row.milli_percent, row.start_ns, row.expires_ns, row.until_ns,
-                  row.review_ns, static_cast<int>(row.on_expiry), static_cast<int>(row.on_rollback),
-                  body[row.previous].name, row.limit_rpm, row.limit_total_requests);
+      fmt::format(" {}:{} {} {}..{} until {} review {} {} {} previous {} limits {} {} {} {}",
+                  body[row.flag].name, static_cast<int>(row.state), row.milli_percent, row.start_ns,
+                  row.expires_ns, row.until_ns, row.review_ns, static_cast<int>(row.on_expiry),
+                  static_cast<int>(row.on_rollback), body[row.previous].name, row.limits.rpm, row.limits.tpm,
+                  row.limits.concurrency, row.limits.total_requests);
   for (const SegmentIndex segment : row.segments) text += " " + body[segment].name;
   return text;
 }

@@ -1,0 +1,63 @@
+// Which requests are the same to the cache, in whole exchanges (tests/sim/guards_fixture.h).
+#include <gtest/gtest.h>
+
+#include "tests/sim/guards_fixture.h"
+
+namespace weir::sim {
+namespace {
+
+class Cached : public GuardsInAnExchange {
+ protected:
+  Cached() {
+    unit_ = ", cache_ttl: 60s";
+    publish("", "");
+  }
+  // "hit" or "miss".
+  std::string ask_with(const std::string& body) {
+    GuardClient& client = connect();
+    send_body(client, body);
+    settle();
+    expect_ok(client);
+    return client.heard.find("x-weir-cache: hit\r\n") != std::string::npos ? "hit" : "miss";
+  }
+};
+
+TEST_F(Cached, BlanksBetweenTokensMakeNoOtherRequest) {
+  const std::string compact =
+      R"({"model":"chat","messages":[{"role":"user","content":"a b, \"c\" : d"}],"stop":["x","y"],"seed":12})";
+  EXPECT_EQ(ask_with(compact), "miss");
+  EXPECT_EQ(ask_with(compact), "hit");
+  EXPECT_EQ(
+      ask_with(
+          "{\"model\": \"chat\", \"messages\": [{\"role\": \"user\", \"content\": \"a b, \\\"c\\\" : d\"}],"
+          " \"stop\": [\"x\", \"y\"], \"seed\": 12}"),
+      "hit");
+  EXPECT_EQ(ask_with("\r\n{\"model\":\"chat\",\t\"messages\" :\n  [\n    { \"role\":\"user\" , "
+                     "\"content\":\"a b, \\\"c\\\" : d\" }\n  ],\n\"stop\":[ \"x\",\"y\" ],\"seed\":12\n}\n"),
+            "hit");
+  EXPECT_EQ(provider_.requests, 1);
+}
+
+TEST_F(Cached, WhatATokenHoldsDoes) {
+  const auto body = [](const std::string& content, const std::string& stop, const std::string& seed) {
+    return R"({"model":"chat","messages":[{"role":"user","content":")" + content + R"("}],"stop":)" + stop +
+           R"(,"seed":)" + seed + "}";
+  };
+  EXPECT_EQ(ask_with(body("a b", R"(["x","y"])", "12")), "miss");
+  EXPECT_EQ(ask_with(body("a  b", R"(["x","y"])", "12")), "miss");
+  EXPECT_EQ(ask_with(body("ab", R"(["x","y"])", "12")), "miss");
+  EXPECT_EQ(ask_with(body("a b", R"(["xy"])", "12")), "miss");
+  EXPECT_EQ(ask_with(body("a b", R"(["x,y"])", "12")), "miss");
+  EXPECT_EQ(ask_with(body("a b", R"(["x","y"])", "1")), "miss");
+  EXPECT_EQ(ask_with(body("a b", R"(["x","y"])", "\"12\"")), "miss");
+  EXPECT_EQ(provider_.requests, 7);
+}
+
+TEST_F(Cached, MembersOfTheRequestMayComeInAnyOrderThoseWithinThemMayNot) {
+  EXPECT_EQ(ask_with(R"({"model":"chat","messages":[{"role":"user","content":"a"}],"seed":1})"), "miss");
+  EXPECT_EQ(ask_with(R"({"seed": 1, "messages":[{"role":"user","content":"a"}],"model":"chat"})"), "hit");
+  EXPECT_EQ(ask_with(R"({"model":"chat","messages":[{"content":"a","role":"user"}],"seed":1})"), "miss");
+}
+
+}  // namespace
+}  // namespace weir::sim
