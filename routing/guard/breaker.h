@@ -46,7 +46,8 @@ struct alignas(core::kCacheLineBytes) BreakerLine {
   std::atomic<uint64_t> backoff;      // how often it opened in a row
   std::atomic<uint64_t> opened;       // ever: for people
   std::atomic<uint64_t> kept_away;    // attempts not let through: for people
-  std::atomic<uint64_t> unused[2];
+  std::atomic<uint64_t> seen;         // how often of `opened` alerts have seen
+  std::atomic<uint64_t> unused;
 };
 static_assert(sizeof(BreakerLine) == core::kCacheLineBytes);
 

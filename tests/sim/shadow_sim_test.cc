@@ -129,10 +129,6 @@ TEST_F(Shadow, ShareAndBudgetBoundTheCopies) {
   EXPECT_LE(shadow_budget().spent, kUsd / 4);
   EXPECT_LT(provider_.requests, 200);
   EXPECT_GT(shard_->metrics().shadow_over_budget.value(), 0u);
-  int told = 0;
-  gateway_->records[0]->drain(
-      [&](const routing::Record& record) { told += record.shadow_over_budget != routing::Record::kNone; });
-  EXPECT_EQ(static_cast<uint64_t>(told), shard_->metrics().shadow_over_budget.value());
 }
 
 TEST_F(Shadow, NoMoreThanKMaxShadowCallsAtATime) {
