@@ -75,7 +75,7 @@ void Exchange::start_shadow(const Inspection& inspection) {
   WEIR_ASSERT(call != nullptr);  // as above
   shadow_pair_ = pair;
   metrics.shadow_started.add();
-  call->start(std::move(copy), provider);
+  call->start(std::move(copy), *host);
 }
 
 // In settle(): what the client was answered, and what that took.
