@@ -10,8 +10,8 @@
 //   breakers   open until they are closed
 //   overload   requests were turned away: an event
 //
-// A pass over many rules is made in slices, so that the control loop has other turns between them: kSlice rules
-// take about half a millisecond (a cache line each).
+// A pass over many rules is made in slices, so that the control loop has other turns between them: kSlice holders
+// with a limit and a budget each take 0.05 to 0.2 ms, 200,000 of them 3 to 9 ms a pass.
 //
 // Thread: the control loop's; it alone writes what its looks have seen into the lines.
 #pragma once
