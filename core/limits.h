@@ -74,7 +74,8 @@ inline constexpr uint32_t kMaxAuditRows = 1000;              // of one answer; t
 inline constexpr uint32_t kMaxChangeObjects = 1000;          // shown of one change; it says how many there were
 // ---- guards, for all shards -----------------------------------------------------------------------------
 inline constexpr uint32_t kMaxModelHosts = 8;                 // providers of one model
-inline constexpr uint32_t kMaxAlerts = 256;                    // that wait; the oldest is dropped
+inline constexpr uint32_t kMaxAlerts = 256;  // that wait, as many pages again; the rest is told later
+inline constexpr uint32_t kMaxAlertThings = 16 * 1024;  // that are open or were told of lately; the same
 inline constexpr uint32_t kMaxBudgetSeries = 1000;            // budgets with metrics; the rest is counted
 inline constexpr uint32_t kMaxShadowCalls = 16;               // copies under way, per shard; then none is made
 inline constexpr uint32_t kMaxShadowPairs = 32;               // with those not written down yet; a power of two

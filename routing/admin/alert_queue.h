@@ -1,13 +1,11 @@
-// Which alert is sent when: each thing once in a while, retried until it is through, never more than a
-// bounded number at a time.
+// Alerts on their way: in order, each retried until it is through, a bounded number at a time.
 //
-//   wants() ─ the same key within kQuietNs ─▶ counted, told with the next one ("suppressed")
-//       └─ add() ─▶ waiting ── next() ──▶ on its way ── delivered() ──▶ gone
-//                     ▲                        └────── failed() ──┐   1 s, 2 s, 4 s ... 5 min later
-//                     └───────────────────────────────────────────┘
+//   add() ──▶ waiting ── next() ──▶ on its way ── delivered() ──▶ gone
+//               ▲                        └────── failed() ──┐   1 s, 2 s, 4 s ... 5 min later
+//               └───────────────────────────────────────────┘
 //
-// A full queue drops its oldest alert and counts it: what is new matters more than what nobody has heard for
-// so long. Pages go last, and are remembered when there is no room for other keys. One delivery at a time, in order, so a target that is down is asked once per pause.
+// Nothing is dropped: while there is no room whoever has something to tell keeps it (alert_book.h). Pages have as much
+// room again. One delivery at a time, so a target that is down is asked once per pause.
 //
 // Pure. Thread: its owner's.
 #pragma once
@@ -16,31 +14,25 @@
 #include <deque>
 #include <optional>
 #include <string>
-#include <unordered_map>
 
 #include "core/limits.h"
 
 namespace weir::routing {
 
-struct Alert {
-  std::string key;   // two alerts with the same key are about the same thing
-  std::string body;  // a JSON object
-  bool pages = false;
-};
-
 class AlertQueue {
  public:
-  static constexpr uint64_t kQuietNs = 600'000'000'000;
   static constexpr uint64_t kFirstPauseNs = 1'000'000'000;
   static constexpr uint64_t kLongestPauseNs = 300'000'000'000;
 
-  // Whether add() would take an alert with this key. False: it is not told (now), which is counted.
-  bool wants(const std::string& key, bool pages, uint64_t now_ns);
-  // `id` becomes the alert's; false: as above.
-  bool add(Alert alert, uint64_t id, uint64_t now_ns);
+  explicit AlertQueue(uint64_t first_id) : next_id_(first_id) {}
 
-  // The alert to be sent now, whose body has its `id` and `suppressed`; nothing while one is on its way, or
-  // before its pause is over.
+  bool has_room(bool pages) const {
+    return waiting_.size() < (pages ? 2 : 1) * size_t{core::limits::kMaxAlerts};
+  }
+  // A JSON object with members, which gets an `id`. There is room.
+  void add(const std::string& body);
+
+  // The alert to be sent now; nothing while one is on its way, or before its pause is over.
   struct Delivery {
     uint64_t id = 0;
     std::string body;
@@ -52,29 +44,13 @@ class AlertQueue {
   uint64_t due_ns() const;
 
   size_t waiting() const { return waiting_.size(); }
-  uint64_t dropped() const { return dropped_; }
 
  private:
-  struct Waiting {
-    uint64_t id;
-    std::string body;
-    bool pages;
-  };
-  struct Told {
-    uint64_t at_ns = 0;
-    uint64_t suppressed = 0;
-  };
-  void forget_old(uint64_t now_ns);
-  void drop_one();
-
-  std::deque<Waiting> waiting_;
-  std::unordered_map<std::string, Told> told_;
-  uint64_t forgot_ns_ = 0;
+  std::deque<Delivery> waiting_;
+  uint64_t next_id_;
   bool on_its_way_ = false;
-  bool front_dropped_ = false;  // the one on its way was dropped from the queue meanwhile
   uint64_t pause_ns_ = 0;
   uint64_t not_before_ns_ = 0;
-  uint64_t dropped_ = 0;
 };
 
 }  // namespace weir::routing

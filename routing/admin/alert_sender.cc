@@ -4,12 +4,12 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "core/assert.h"
 #include "core/log.h"
-#include "routing/admin/alert.h"
 
 namespace weir::routing {
 namespace {
@@ -31,18 +31,20 @@ std::string sign_webhook(std::string_view secret, int64_t unix_seconds, std::str
   return signature;
 }
 
-AlertSender::AlertSender(core::Loop& loop, const Calendar& calendar, std::string secret, uint64_t first_id,
-                         Post post, std::function<const Table&()> newest)
+AlertSender::AlertSender(core::Loop& loop, AlertSources sources, std::string secret, uint64_t first_id,
+                         Post post)
     : loop_(loop),
-      calendar_(calendar),
+      sources_(std::move(sources)),
       secret_(std::move(secret)),
       post_(std::move(post)),
-      newest_(std::move(newest)),
+      queue_(first_id),
+      scan_(book_, sources_.users),
       due_(on_due, this),
       look_(on_look, this),
-      next_id_(first_id),
       alive_(std::make_shared<char>()),
-      worker_(std::make_unique<Worker>()) {}
+      worker_(std::make_unique<Worker>()) {
+  loop_.timers().schedule(look_, loop_.now_ns() + kSliceEveryNs);
+}
 
 AlertSender::~AlertSender() {
   due_.cancel();
@@ -51,43 +53,37 @@ AlertSender::~AlertSender() {
   worker_.reset();
 }
 
-void AlertSender::see(const Record& record) {
+void AlertSender::look() {
   const uint64_t now_ns = loop_.now_ns();
-  for (AlertCause& cause : alert_causes(record)) {
-    if (!queue_.wants(cause.key, cause.pages, now_ns)) continue;
-    std::string body = alert_body(cause, record, calendar_reader_.at(now_ns, calendar_.point()));
-    if (newest_ && open_.size() < core::limits::kMaxAlerts) {
-      if (auto rule = open_rule_of(cause, record)) {
-        open_.insert_or_assign(cause.key, *std::move(rule));
-        if (!look_.armed()) loop_.timers().schedule(look_, now_ns + kLookEveryNs);
-      }
-    }
-    const bool pages = cause.pages;
-    tell({.key = std::move(cause.key), .body = std::move(body), .pages = pages}, now_ns);
+  if (look_began_ns_ == 0) look_began_ns_ = now_ns;
+  uint64_t next_ns = now_ns + kSliceEveryNs;
+  if (scan_.look(sources_.table(), sources_.turned_away ? sources_.turned_away() : 0, now())) {
+    next_ns = std::max(next_ns, std::exchange(look_began_ns_, 0) + kLookEveryNs);
   }
-}
-
-void AlertSender::tell(Alert alert, uint64_t now_ns) {
-  if (queue_.add(std::move(alert), next_id_, now_ns)) ++next_id_;
+  loop_.timers().schedule(look_, next_ns);
   send_next();
 }
 
-void AlertSender::look_at_open_rules() {
-  const uint64_t now_ns = loop_.now_ns();
-  const GuardTime& now = calendar_reader_.at(now_ns, calendar_.point());
-  for (auto at = open_.begin(); at != open_.end();) {
-    if (is_open(at->second, newest_(), now)) {
-      ++at;
-      continue;
-    }
-    tell({.key = "closed " + at->first, .body = closed_body(at->second, now)}, now_ns);
-    at = open_.erase(at);
-  }
-  if (!open_.empty()) loop_.timers().schedule(look_, now_ns + kLookEveryNs);
+void AlertSender::on_look(core::Timer& timer) {
+  timer.owner<AlertSender>().look();
 }
 
-void AlertSender::on_look(core::Timer& timer) {
-  timer.owner<AlertSender>().look_at_open_rules();
+void AlertSender::see(const Record& record) {
+  if (record.limit == nullptr || !std::string_view(record.limit).starts_with("runaway.")) return;
+  AlertThing thing{.key = record.limit, .about = {{"type", "runaway"}}};
+  const auto name = [&](const char* member, std::string_view value) {
+    thing.about[member] = value;
+    thing.key += ' ';
+    thing.key += value;
+  };
+  const Table& table = *record.table;
+  if (record.tenant != Record::kNone) name("tenant", table[TenantIndex{record.tenant}].id());
+  if (record.key != Record::kNone) name("key", table[KeyIndex{record.key}].id());
+  thing.about["limit"] = record.limit;
+  if (!book_.event(
+          thing, {}, [] { return nlohmann::ordered_json::object(); }, now()))
+    ++dropped_;
+  send_next();
 }
 
 void AlertSender::send_next() {
@@ -112,7 +108,7 @@ void AlertSender::send_next() {
         ++failures_;
         queue_.failed(then_ns);
         delivery_failures.log(then_ns, core::LogLevel::warning, "alert_not_delivered",
-                        {{"waiting", queue_.waiting()}, {"dropped", queue_.dropped()}});
+                              {{"waiting", queue_.waiting()}, {"failures", failures_}});
       }
       send_next();
     });

@@ -139,7 +139,8 @@ void append_alert_metrics(const AlertSender& alerts, std::string& out) {
   one("weir_alerts_failed_total", counter, "Tries that it did not take; they are repeated.",
       alerts.failures());
   one("weir_alerts_dropped_total", counter,
-      "Alerts that nobody was told: too many waited, or too many things.", alerts.queue().dropped());
+      "Alerts of clients that loop that nobody was told: there were too many things to tell.",
+      alerts.dropped());
   one("weir_alerts_waiting", gauge, "Alerts that are to be told.", alerts.queue().waiting());
 }
 

@@ -1,5 +1,7 @@
 #include "routing/admin/guard_views.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <utility>
@@ -117,15 +119,20 @@ void each_shown(const Table& table, const GuardFilter& filter, Each&& each) {
   }
 }
 
-Json row_of(const Table& table, const ScopeGuard& guard, const Owner& owner) {
+Json row_of(const Table& table, const ScopeGuard& guard, const Owner& owner, const Counted& counted) {
   Json row;
   row["scope"] = token(guard.scope);
   if (guard.scope != GuardScope::global) row["name"] = owner.name;
   if (guard.scope == GuardScope::pilot) row["flag"] = (*table.body)[guard.flag].name;
+  if (counted.user != nullptr) row["user_hash"] = user_hash(counted.user->tag());
   return row;
 }
 
 }  // namespace
+
+std::string user_hash(uint64_t tag) {
+  return fmt::format("{:016x}", tag);
+}
 
 double usd(int64_t nano_usd) {
   return static_cast<double>(nano_usd) / static_cast<double>(core::NanoUsd::kPerUsd);
@@ -157,7 +164,7 @@ Json limits_view(const Table& table, const GuardFilter& filter, const GuardTime&
   each_shown(table, filter, [&](const ScopeGuard& guard, const Owner& owner, const Counted& counted) {
     const auto add = [&](std::string_view kind, uint64_t limit, double share, const Json& state) {
       if (!rows.wants(share)) return;
-      Json row = row_of(table, guard, owner);
+      Json row = row_of(table, guard, owner, counted);
       row["limit"] = kind;
       row["rate"] = limit;
       if (guard.on_exceed != BudgetAction::reject) {
@@ -207,7 +214,7 @@ Json budgets_view(const Table& table, const GuardFilter& filter, const GuardTime
                           : share_of(static_cast<uint64_t>(std::max<int64_t>(seen.spent + seen.reserved, 0)),
                                      static_cast<uint64_t>(std::max<int64_t>(spec.limit, 1)));
       if (!rows.wants(share)) continue;
-      Json row = row_of(table, guard, owner);
+      Json row = row_of(table, guard, owner, counted);
       row.update(budget_rule_view(spec));
       if (line != nullptr) {
         row.update(budget_state_view(seen));

@@ -28,13 +28,15 @@ struct GuardFilter {
 // "1h", "month", "ever".
 std::string window_name(uint64_t window_ns);
 double usd(int64_t nano_usd);
+// How a user is called where it must not be named, in alerts and with `user` below; the tag of UserLook.
+std::string user_hash(uint64_t tag);
 // A rule and its state, as members of the rows below.
 nlohmann::ordered_json budget_rule_view(const BudgetSpec& spec);
 nlohmann::ordered_json budget_state_view(const BudgetView& seen);
 
-// {"limits":[{"scope","name","limit","rate","on_exceed","remaining","reset_ms"|"in_flight","refused"}],"more"}
+// {"limits":[{"scope","name","user_hash","limit","rate","on_exceed","remaining","reset_ms"|"in_flight","refused"}],"more"}
 nlohmann::ordered_json limits_view(const Table& table, const GuardFilter& filter, const GuardTime& now);
-// {"budgets":[{"scope","name","window","usd","spent_usd","reserved_usd","on_exceed","open","trips","refused","ends_in_s"}],"more"}
+// {"budgets":[{"scope","name","user_hash","window","usd","spent_usd","reserved_usd","on_exceed","open","trips","refused","ends_in_s"}],"more"}
 nlohmann::ordered_json budgets_view(const Table& table, const GuardFilter& filter, const GuardTime& now);
 // {"breakers":[{"model","provider","state","open_ms","limited","consecutive_failures","opened","kept_away"}]}
 // `limited`: open because the provider said 429, for as long as it said.

@@ -31,56 +31,101 @@ int64_t number_at(const Json& object, const char* key, int64_t otherwise) {
   return found == object.end() || !found->is_number_integer() ? otherwise : found->get<int64_t>();
 }
 
+// A text, or a call of a tool.
+struct Said {
+  std::string text;  // of a call: its arguments
+  std::string name = {};
+  bool is_call = false;
+};
 // What is said, by choice (or item) and within it: 0 = its text, from 1 on its tool calls. Events of a stream
 // take turns, and what must be masked is only seen when the pieces of each are together.
-using Parts = std::map<std::pair<int64_t, int64_t>, std::string>;
+using Parts = std::map<std::pair<int64_t, int64_t>, Said>;
 
-// Appends what one JSON document says: a whole answer, or one event of a stream.
-void append_said(const Json& said, Parts& parts) {
-  if (!said.is_object()) return;
-  if (const auto choices = said.find("choices"); choices != said.end() && choices->is_array()) {
-    int64_t position = 0;
-    for (const Json& choice : *choices) {
-      const int64_t index = number_at(choice, "index", position++);
-      std::string& text = parts[{index, 0}];
-      text += string_at(choice, "text");
-      for (const char* part : {"message", "delta"}) {
-        if (!choice.is_object() || !choice.contains(part) || !choice[part].is_object()) continue;
-        text += string_at(choice[part], "content");
-        text += string_at(choice[part], "refusal");
-        const auto calls = choice[part].find("tool_calls");
-        if (calls == choice[part].end() || !calls->is_array()) continue;
-        int64_t place = 0;
-        for (const Json& call : *calls) {
-          std::string& called =
-              parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
-          if (!call.is_object() || !call.contains("function")) continue;
-          called += string_at(call["function"], "name");
-          called += string_at(call["function"], "arguments");
+// A call, or pieces of one. Functions have arguments, custom tools an input.
+void append_call(const Json& call, Said& said) {
+  said.is_call = true;
+  said.name += string_at(call, "name");
+  said.text += string_at(call, "arguments");
+  said.text += string_at(call, "input");
+}
+
+// `choices` of chat completions and completions, whole or of one event.
+void append_choices(const Json& choices, Parts& parts) {
+  int64_t position = 0;
+  for (const Json& choice : choices) {
+    const int64_t index = number_at(choice, "index", position++);
+    std::string& text = parts[{index, 0}].text;
+    text += string_at(choice, "text");
+    for (const char* part : {"message", "delta"}) {
+      if (!choice.is_object() || !choice.contains(part) || !choice[part].is_object()) continue;
+      const Json& message = choice[part];
+      text += string_at(message, "content");
+      text += string_at(message, "refusal");
+      // Before there were tools.
+      if (message.contains("function_call") && message["function_call"].is_object())
+        append_call(message["function_call"], parts[{index, 1}]);
+      const auto calls = message.find("tool_calls");
+      if (calls == message.end() || !calls->is_array()) continue;
+      int64_t place = 0;
+      for (const Json& call : *calls) {
+        Said& called = parts[{index, 1 + std::clamp<int64_t>(number_at(call, "index", place++), 0, 1024)}];
+        for (const char* kind : {"function", "custom"}) {
+          if (call.is_object() && call.contains(kind)) append_call(call[kind], called);
         }
       }
     }
   }
-  const std::string_view type = string_at(said, "type");
-  if (type.ends_with(".delta")) parts[{number_at(said, "output_index", 0), 0}] += string_at(said, "delta");
+}
+
+// An item of the `output` of a response. Of those that are calls a function's has no text.
+void append_item(const Json& item, int64_t position, Parts& parts) {
+  if (!item.is_object()) return;
+  if (string_at(item, "type").ends_with("_call")) append_call(item, parts[{position, 1}]);
+  if (!item.contains("content") || !item["content"].is_array()) return;
+  std::string& text = parts[{position, 0}].text;
+  for (const Json& part : item["content"]) {
+    text += string_at(part, "text");
+    text += string_at(part, "refusal");
+  }
+}
+
+// An event of a streamed response. An item is announced with its name, its pieces follow, and in the end all of it
+// comes once more, of which only what was not there is new.
+void append_event(const Json& event, std::string_view type, Parts& parts) {
+  const int64_t position = number_at(event, "output_index", 0);
+  if (type.ends_with(".delta")) {
+    const bool of_call = type.find("_call") != std::string_view::npos;
+    Said& said = parts[{position, of_call ? 1 : 0}];
+    said.is_call = of_call;
+    said.text += string_at(event, "delta");
+  } else if (type.ends_with(".output_item.added") || type.ends_with(".output_item.done")) {
+    if (!event.contains("item") || !string_at(event["item"], "type").ends_with("_call")) return;
+    Said whole;
+    append_call(event["item"], whole);
+    Said& said = parts[{position, 1}];
+    said.is_call = true;
+    if (said.name.empty()) said.name = std::move(whole.name);
+    if (said.text.empty()) said.text = std::move(whole.text);
+  }
+}
+
+// Appends what one JSON document says: a whole answer, or one event of a stream.
+void append_said(const Json& said, Parts& parts) {
+  if (!said.is_object()) return;
+  if (const auto choices = said.find("choices"); choices != said.end() && choices->is_array())
+    append_choices(*choices, parts);
+  append_event(said, string_at(said, "type"), parts);
   if (const auto output = said.find("output"); output != said.end() && output->is_array()) {
     int64_t position = 0;
-    for (const Json& item : *output) {
-      std::string& text = parts[{position++, 0}];
-      if (!item.is_object() || !item.contains("content") || !item["content"].is_array()) continue;
-      for (const Json& part : item["content"]) {
-        text += string_at(part, "text");
-        text += string_at(part, "refusal");
-      }
-    }
+    for (const Json& item : *output) append_item(item, position++, parts);
   }
 }
 
 std::string joined(const Parts& parts) {
   std::string text;
   for (const auto& [place, part] : parts) {
-    if (!text.empty() && !part.empty()) text += '\n';
-    text += part;
+    if (!text.empty() && (part.is_call || !part.text.empty())) text += '\n';
+    text += part.is_call ? part.name + "(" + part.text + ")" : part.text;
   }
   return text;
 }

@@ -5,8 +5,8 @@
 //               "total_us","truncated","digest","text"},
 //    "shadow":{ the same }}
 //
-// `text` is what was said: of a stream its pieces put together first, since what must be masked may be cut
-// anywhere. It is masked (routing/guard/pii_mask.h) as the tenant's policy says, or left out. `digest` tells
+// `text` is what was said, refusals too, and tools that were called as `name(arguments)`: of a stream its pieces put
+// together first, since what must be masked may be cut anywhere. It is masked (routing/guard/pii_mask.h) as the tenant's policy says, or left out. `digest` tells
 // texts apart and nothing else: HMAC-SHA-256 of the text as it was, in hex. Its key is made from this weir's
 // key_hash_secret, so equal texts have equal digests for as long as that stays, and nobody who has only the log
 // can try what stood where [phone] stands. An answer from which no text can be read has neither: it fails closed.

@@ -1,5 +1,12 @@
 #include "routing/exchange/attempt_policy.h"
 
+#include <algorithm>
+#include <charconv>
+
+#include "core/strong.h"
+#include "net/http/date.h"
+#include "routing/guard/breaker.h"
+
 namespace weir::routing {
 
 using core::ErrorCode;
@@ -71,6 +78,26 @@ bool is_paid_for(uint16_t upstream_status) {
 bool is_hidden_status(uint16_t upstream_status) {
   return upstream_status == 401 || upstream_status == 403 ||
          (upstream_status >= 300 && upstream_status < 400);
+}
+
+uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base, int64_t wall_now_ns) {
+  const auto number = [&](net::HeaderId id) -> uint64_t {
+    const std::string_view text = head.fields.value(id, base);
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (end != text.data() + text.size()) return 0;
+    return error == std::errc::result_out_of_range ? UINT32_MAX : error == std::errc{} ? value : 0;
+  };
+  const uint64_t ms = number(net::HeaderId::retry_after_ms);
+  if (ms != 0) return core::milliseconds(ms);
+  if (const uint64_t seconds = number(net::HeaderId::retry_after); seconds != 0)
+    return core::seconds(seconds);
+  const auto date = net::parse_http_date(head.fields.value(net::HeaderId::retry_after, base));
+  if (!date) return 0;
+  // Its clock or ours may be wrong: as long as any retry-after is believed, at most.
+  constexpr auto kMost = static_cast<int64_t>(BreakerRules::kMaxLimitedNs);
+  return static_cast<uint64_t>(
+      std::clamp<int64_t>(*date * int64_t{core::kNsPerSecond} - wall_now_ns, 0, kMost));
 }
 
 }  // namespace weir::routing

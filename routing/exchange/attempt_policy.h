@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "net/http/head.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -46,5 +47,8 @@ bool is_attempt_failure(uint16_t upstream_status);
 bool is_hidden_status(uint16_t upstream_status);
 // Those that a provider charges for.
 bool is_paid_for(uint16_t upstream_status);
+
+// What a provider says about when to come back: seconds, milliseconds or a date; 0 = nothing that can be read.
+uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base, int64_t wall_now_ns);
 
 }  // namespace weir::routing

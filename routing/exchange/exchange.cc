@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstring>
 
-#include "net/http/date.h"
 #include "net/http/writer.h"
 #include "routing/exchange/shard.h"
 
@@ -36,24 +34,6 @@ std::string_view upstream_path(Endpoint endpoint) {
       return "/responses";
   }
   return {};
-}
-
-// What a provider says about when to come back: seconds, milliseconds or a date; 0 = nothing that can be read.
-uint64_t retry_after_of(const net::ResponseHead& head, const uint8_t* base, int64_t wall_now_ns) {
-  const auto number = [&](net::HeaderId id) -> uint64_t {
-    const std::string_view text = head.fields.value(id, base);
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc{} && end == text.data() + text.size() ? value : 0;
-  };
-  const uint64_t ms = number(net::HeaderId::retry_after_ms);
-  if (ms != 0) return core::milliseconds(ms);
-  if (const uint64_t seconds = number(net::HeaderId::retry_after); seconds != 0) return core::seconds(seconds);
-  const auto date = net::parse_http_date(head.fields.value(net::HeaderId::retry_after, base));
-  if (!date) return 0;
-  // Its clock or ours may be wrong: as long as any retry-after is believed, at most.
-  constexpr auto kMost = static_cast<int64_t>(BreakerRules::kMaxLimitedNs);
-  return static_cast<uint64_t>(std::clamp<int64_t>(*date * int64_t{core::kNsPerSecond} - wall_now_ns, 0, kMost));
 }
 
 }  // namespace

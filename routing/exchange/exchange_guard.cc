@@ -207,10 +207,7 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
   } else {
     opened = failed(line, pass, now_ns);
   }
-  if (!opened) return;
-  shard_.metrics().breakers_opened.add();
-  record_.opened_breaker = static_cast<uint32_t>(unit().model);
-  record_.opened_host = host_;
+  if (opened) shard_.metrics().breakers_opened.add();
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
@@ -245,8 +242,6 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
   }
   if (verdict.kind == Verdict::Kind::admitted) return true;
   record_.limit = limit_token(verdict.scope, verdict.limit);
-  record_.limit_rule = verdict.rule;
-  record_.limit_open = verdict.open;
   shard_.metrics().limited[static_cast<size_t>(verdict.scope)][static_cast<size_t>(verdict.limit)].add();
   retry_after_ns_ = verdict.retry_after_ns;
   refused_rate_ = verdict.facts;

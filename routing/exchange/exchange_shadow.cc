@@ -53,10 +53,8 @@ void Exchange::start_shadow(const Inspection& inspection) {
                          .most = most_usage(choice.unit, inspection)};
   const int64_t worst = cost(facts.most, (*table().body)[candidate.model].price);
   const BudgetGuard& budget = guard->budgets[0];
-  if (reserve(*budget.line, budget.spec, worst, shard_.guard_time()) != Fit::fits) {
-    record_.shadow_over_budget = static_cast<uint32_t>(choice.flag);
+  if (reserve(*budget.line, budget.spec, worst, shard_.guard_time()) != Fit::fits)
     return metrics.shadow_over_budget.add();
-  }
   core::Slice copy = render_copy(choice.unit, provider, inspection);
   if (copy.block() == nullptr) {
     routing::settle(*budget.line, budget.spec, worst, 0);
@@ -77,7 +75,7 @@ void Exchange::start_shadow(const Inspection& inspection) {
   WEIR_ASSERT(call != nullptr);  // as above
   shadow_pair_ = pair;
   metrics.shadow_started.add();
-  call->start(std::move(copy), provider);
+  call->start(std::move(copy), *host);
 }
 
 // In settle(): what the client was answered, and what that took.

@@ -38,4 +38,11 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
   }
 }
 
+uint64_t Gateway::turned_away() const {
+  uint64_t requests = 0;
+  for (const auto& shard : metrics)
+    requests += shard->errors[static_cast<size_t>(core::ErrorCode::overloaded)].value();
+  return requests;
+}
+
 }  // namespace weir::routing

@@ -65,6 +65,9 @@ struct Gateway {
   Gateway(const GatewayOptions& gateway_options, net::AddressSource& address_source,
           std::function<void()> wake_shards);
 
+  // Requests, since ever, because a shard was overloaded.
+  uint64_t turned_away() const;
+
   const GatewayOptions options;
   net::AddressSource& addresses;
   Calendar calendar;                         // ticked by the control thread

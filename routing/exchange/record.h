@@ -56,13 +56,8 @@ struct Record {
   int64_t output_tokens = 0;
   int64_t reasoning_tokens = 0;
 
-  uint32_t opened_breaker = kNone;      // model whose breaker this exchange opened,
-  uint32_t opened_host = 0;             // and at which of its providers
-  uint32_t shadow_over_budget = kNone;  // flag whose copy was not made because its budget is used up
-  const char* limit = nullptr;          // the limit or budget that decided: limit_token(); static text
-  const char* warned = nullptr;         // the limit whose `warn_at` is passed: the same
-  uint8_t limit_rule = 0;               // which of its scope's budgets `limit` is
-  bool limit_open = false;              // its action applies to whoever comes, not to this request alone
+  const char* limit = nullptr;   // the limit or budget that decided: limit_token(); static text
+  const char* warned = nullptr;  // the limit whose `warn_at` is passed: the same
 
   uint16_t status = 0;           // sent downstream; 0 = none could be
   uint16_t upstream_status = 0;  // of the last attempt; 0 = no answer

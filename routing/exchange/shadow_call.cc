@@ -34,12 +34,17 @@ const Model& ShadowCall::model() const {
   return (*pair_.table->body)[unit().model];
 }
 
-void ShadowCall::start(core::Slice request, ProviderIndex provider) {
+BreakerLine& ShadowCall::breaker() const {
+  return pair_.table->guards->breaker(unit().model, host_);
+}
+
+void ShadowCall::start(core::Slice request, uint32_t host) {
+  host_ = host;
   request_bytes_ = request.size();
   request_ = std::move(request);
   const Timeouts& timeouts = unit().timeouts;
   shard_.loop().timers().schedule(timer_, core::deadline_after(started_ns_, timeouts.total_ns));
-  pool_ = &shard_.pool_for(*pair_.table, provider, PoolUse::copies);
+  pool_ = &shard_.pool_for(*pair_.table, model().provider_at(host), PoolUse::copies);
   core::Result<void> outcome;
   const auto connect_ms =
       static_cast<uint32_t>(std::min<uint64_t>(timeouts.connect_ns / core::kNsPerMs, UINT32_MAX));
@@ -67,8 +72,11 @@ void ShadowCall::send() {
   sent_ = true;
 }
 
-void ShadowCall::on_response_head(const net::ResponseHead& head, const uint8_t*) {
+void ShadowCall::on_response_head(const net::ResponseHead& head, const uint8_t* base) {
   side_.status = head.status;
+  if (head.status != 429) return;
+  const uint64_t wait_ns = retry_after_of(head, base, shard_.loop().wall_now_ns());
+  if (limited(breaker(), Pass::yes, wait_ns, shard_.loop().now_ns())) shard_.metrics().breakers_opened.add();
 }
 
 void ShadowCall::on_response_body(net::BodyPiece piece) {
@@ -84,6 +92,8 @@ void ShadowCall::on_response_body(net::BodyPiece piece) {
 }
 
 void ShadowCall::on_response_end(Reuse reuse) {
+  if (side_.status >= 200 && side_.status < 300)
+    copy_succeeded(breaker(), started_ns_, shard_.loop().now_ns());
   end(reuse);
 }
 

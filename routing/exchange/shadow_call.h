@@ -11,7 +11,8 @@
 //     (routing/guard/shadow_gate.h)
 //   - its own connections: it never stands before a client in a pool's queue
 //   - its own budget, reserved at its worst case, settled at what it cost; the tenant's is not touched
-//   - health: a provider whose breaker is open is not asked, and what happens here opens none
+//   - health: a provider whose breaker is open is not asked, and what fails here opens none. But one that says 429 says
+//     it to everybody, and who answers once its time is over is well again (routing/guard/breaker.h)
 //
 // Thread: its shard's.
 #pragma once
@@ -39,8 +40,8 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   ShadowCall(const ShadowCall&) = delete;
   ShadowCall& operator=(const ShadowCall&) = delete;
 
-  // Sends `request`, head and body, to `provider`, one of those of the unit of its side of the pair.
-  void start(core::Slice request, ProviderIndex provider);
+  // Sends `request`, head and body, to one of the providers of the unit of its side of the pair (Model::hosts).
+  void start(core::Slice request, uint32_t host);
   // Ends it for shutdown.
   void abandon();
 
@@ -58,6 +59,7 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
 
   const Unit& unit() const;
   const Model& model() const;
+  BreakerLine& breaker() const;
   void send();
   void end(Reuse reuse);
   void fail(core::ErrorCode code);
@@ -75,6 +77,7 @@ class ShadowCall final : private net::ResponseHandler, private net::UpstreamWait
   core::Timer timer_;
   core::TurnTask release_task_;
   uint64_t started_ns_;
+  uint32_t host_ = 0;
   uint64_t request_bytes_ = 0;
   uint64_t answer_bytes_ = 0;
   uint64_t lines_ = 0;

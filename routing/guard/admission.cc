@@ -70,12 +70,11 @@ void act(Verdict& verdict, const Verdict& said) {
   verdict.kind = Verdict::Kind::acts;
 }
 
-uint8_t place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
-  uint8_t at = 0;
+unsigned place_of(const BudgetSpec& spec, const ScopeGuard& guard) {
+  unsigned at = 0;
   while (&guard.budgets[at].spec != &spec) ++at;
   return at;
 }
-
 
 }  // namespace
 
@@ -83,9 +82,11 @@ const char* limit_token(GuardScope scope, LimitKind kind) {
   return kLimitTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
 }
 
-UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users)
-    : users_(users) {
-  const uint64_t tag = user_tag(users.key, tenant_id, user, {});
+UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user,
+                   UserGuards& users)
+    : UserLook(guard, user_tag(users.key, tenant_id, user, {}), users) {}
+
+UserLook::UserLook(const ScopeGuard& guard, uint64_t tag, UserGuards& users) : users_(users), tag_(tag) {
   if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
   for (size_t at = 0; at < guard.budgets.size(); ++at)
     budgets_[at] = users.budgets.find(rule_tag(tag, guard.budgets, at));
@@ -125,7 +126,7 @@ void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
 bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
   const ScopeGuard* guard = plan_->user_of(request.tenant);
   if (guard == nullptr) return true;
-  const uint64_t tag = user_tag(users.key, request.tenant_id, request.user, request.key_id);
+  const uint64_t tag = user_tag_ = user_tag(users.key, request.tenant_id, request.user, request.key_id);
   if (guard->limits.any()) {
     user_limits_ = users.limits.acquire(
         nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); },
@@ -176,11 +177,11 @@ bool GuardHold::go_past(Part& part, LimitKind kind, const RateOutcome& outcome, 
   const ScopeGuard& guard = *part.guard;
   part.line->refused.fetch_add(1, std::memory_order_relaxed);
   if (is_soft(guard.on_exceed)) {
+    mark_past(guard, part.line, kind, outcome);
     act(verdict, {.action = guard.on_exceed,
                   .scope = guard.scope,
                   .limit = kind,
-                  .retry_after_ns = outcome.retry_after_ns(),
-                  .open = outcome.kind == RateOutcome::Kind::refused});
+                  .retry_after_ns = outcome.retry_after_ns()});
     return true;
   }
   const bool never = outcome.kind == RateOutcome::Kind::never;
@@ -195,6 +196,18 @@ bool GuardHold::go_past(Part& part, LimitKind kind, const RateOutcome& outcome, 
   }
   undo_rates(part);
   return false;
+}
+
+// So that people are told. Of the rates of others than users take_rate() has said when an action begins.
+void GuardHold::mark_past(const ScopeGuard& guard, LimitLine* line, LimitKind kind,
+                          const RateOutcome& outcome) const {
+  const bool open = outcome.kind == RateOutcome::Kind::refused;
+  const unsigned mark = open ? limit_mark::kBegun : limit_mark::kPast;
+  if (guard.scope == GuardScope::user) {
+    guard.trips->note(nonzero(user_tag_), UserTrips::of_limit(mark, static_cast<unsigned>(kind)));
+  } else if (!open || kind == LimitKind::concurrency) {
+    leave_mark(line->total, limit_mark::bit(mark, static_cast<unsigned>(kind)));
+  }
 }
 
 RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now) {
@@ -216,7 +229,7 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
     part.taken = static_cast<uint8_t>(part.taken | bit);
     if (tokens) part.token_mark = outcome.mark();
   } else if (soft && outcome.kind == RateOutcome::Kind::refused) {
-    line.total.fetch_or(bit, std::memory_order_relaxed);
+    line.total.fetch_or(bit | limit_mark::bit(limit_mark::kBegun, kind), std::memory_order_relaxed);
   }
   return outcome;
 }
@@ -246,9 +259,10 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
     act(verdict, {.action = spec.action,
                   .scope = guard.scope,
                   .limit = LimitKind::budget,
-                  .retry_after_ns = static_cast<uint64_t>(std::max<int64_t>(ends_in_ns, 0)),
-                  .rule = place_of(spec, guard),
-                  .open = fit == Fit::open});
+                  .retry_after_ns = static_cast<uint64_t>(std::max<int64_t>(ends_in_ns, 0))});
+    if (guard.scope == GuardScope::user) {
+      guard.trips->note(nonzero(user_tag_), UserTrips::of_budget(place_of(spec, guard), fit == Fit::open));
+    }
     if (!spec.soft()) return false;
     ++reserved;
     return true;
@@ -360,6 +374,7 @@ void GuardHold::rate_facts(const GuardTime& now, RateFacts& requests, RateFacts&
 }
 
 const char* GuardHold::warns(const GuardTime& now) const {
+  const char* first = nullptr;
   for (unsigned i = 0; holds() && i < part_count_; ++i) {
     const ScopeGuard& guard = *parts_[i].guard;
     if (parts_[i].line == nullptr || guard.warn_percent == 0) continue;
@@ -367,12 +382,16 @@ const char* GuardHold::warns(const GuardTime& now) const {
       const auto kind = static_cast<unsigned>(std::countr_zero(left));
       const RateSpec& spec = guard.limits.rates[kind];
       const uint64_t used = spec.limit - view(parts_[i].line->rates[kind], spec, now.now_ns).remaining;
-      if (used * 100 >= spec.limit * guard.warn_percent) {
-        return limit_token(guard.scope, static_cast<LimitKind>(kind));
+      if (used * 100 < spec.limit * guard.warn_percent) continue;
+      if (guard.scope == GuardScope::user) {
+        guard.trips->note(nonzero(user_tag_), UserTrips::of_limit(limit_mark::kFilling, kind));
+      } else {
+        leave_mark(parts_[i].line->total, limit_mark::bit(limit_mark::kFilling, kind));
       }
+      if (first == nullptr) first = limit_token(guard.scope, static_cast<LimitKind>(kind));
     }
   }
-  return nullptr;
+  return first;
 }
 
 PilotPlaces::Place PilotPlaces::begin(const ScopeGuard& pilot) {

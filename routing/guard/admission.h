@@ -48,16 +48,20 @@ struct UserGuards {
 class UserLook {
  public:
   UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user, UserGuards& users);
+  UserLook(const ScopeGuard& guard, uint64_t tag, UserGuards& users);
   UserLook(const UserLook&) = delete;
   UserLook& operator=(const UserLook&) = delete;
   ~UserLook();
 
+  // The user's hash, by which alerts name it.
+  uint64_t tag() const { return tag_; }
   // Null where nothing is.
   const LimitLine* limits() const { return limits_; }
   const BudgetLine* budget(size_t rule) const { return budgets_[rule]; }
 
  private:
   UserGuards& users_;
+  const uint64_t tag_;
   LimitLine* limits_ = nullptr;
   std::array<BudgetLine*, core::limits::kMaxBudgets> budgets_{};
 };
@@ -140,9 +144,7 @@ struct Verdict {
   GuardScope scope = GuardScope::global;  // of the guard that decided
   LimitKind limit = LimitKind::rpm;
   uint64_t retry_after_ns = 0;
-  RateFacts facts{};                      // of the rate that refused
-  uint8_t rule = 0;   // which of the guard's budgets decided
-  bool open = false;  // `action` applies to whoever comes under it, not to this request alone
+  RateFacts facts{};  // of the rate that refused
 };
 
 // What a request has taken. Empty = nothing.
@@ -163,7 +165,8 @@ class GuardHold {
   // holds nothing.
   void settle(uint64_t tokens, int64_t cost_nano_usd, UserGuards& users, const GuardTime& now);
 
-  // The first of the limits that this request counts under of which `warn_at` is used up; null: none.
+  // The first of the limits that this request counts under of which `warn_at` is used up; null: none. All of them
+  // are marked.
   const char* warns(const GuardTime& now) const;
 
   // What x-ratelimit-* say of the limits that this request counts under.
@@ -185,6 +188,7 @@ class GuardHold {
   void add(const ScopeGuard* guard, LimitLine* line);
   bool take_rates(Part& part, const GuardTime& now, Verdict& verdict);
   RateOutcome take_rate(Part& part, unsigned kind, const GuardTime& now);
+  void mark_past(const ScopeGuard& guard, LimitLine* line, LimitKind kind, const RateOutcome& outcome) const;
   bool go_past(Part& part, LimitKind kind, const RateOutcome& outcome, const GuardTime& now, Verdict& verdict);
   void undo_rates(Part& part);
   bool take_budgets(const GuardTime& now, Verdict& verdict);
@@ -198,6 +202,7 @@ class GuardHold {
   std::array<Part, kMaxScopes> parts_;
   unsigned part_count_ = 0;
   uint64_t user_others_ = 0;  // who held the user's line before this one
+  uint64_t user_tag_ = 0;
   LimitLine* user_limits_ = nullptr;
   std::array<BudgetLine*, core::limits::kMaxBudgets> user_budgets_;
   unsigned user_budget_count_ = 0;

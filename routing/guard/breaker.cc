@@ -123,10 +123,23 @@ bool failed(BreakerLine& line, Pass pass, uint64_t now_ns) {
 
 bool limited(BreakerLine& line, Pass pass, uint64_t retry_after_ns, uint64_t now_ns) {
   if (retry_after_ns == 0) return failed(line, pass, now_ns);
-  const uint64_t word = line.state.load(kRelaxed);
-  const auto expected = pass == Pass::probe ? BreakerState::half_open : BreakerState::closed;
   const uint64_t until_ns = now_ns + std::min(retry_after_ns, R::kMaxLimitedNs);
-  return state_of(word) == expected && open(line, word, until_ns << 2 | kLimited);
+  const uint64_t until = until_ns << 2 | kLimited;
+  uint64_t word = line.state.load(kRelaxed);
+  while (true) {
+    if (state_of(word) != BreakerState::open) {
+      if (open(line, word, until)) return true;
+      word = line.state.load(kRelaxed);
+    } else if (time_of(word) >= until_ns || line.state.compare_exchange_weak(word, until, kRelaxed)) {
+      return false;
+    }
+  }
+}
+
+void copy_succeeded(BreakerLine& line, uint64_t began_ns, uint64_t now_ns) {
+  uint64_t word = line.state.load(kRelaxed);
+  if (state_of(word) == BreakerState::open && began_ns >= time_of(word))
+    line.state.compare_exchange_strong(word, pack(BreakerState::closed, now_ns), kRelaxed);
 }
 
 void cancelled(BreakerLine& line, Pass pass, uint64_t now_ns) {

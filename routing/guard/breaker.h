@@ -17,7 +17,10 @@
 //      may go.
 //   2. Each attempt that was let through reports once, when it is over: succeeded(), failed(), limited() or
 //      cancelled(). A probe reports its first token as its success, and then its end as others do.
-//   3. Attempts that began before it opened change nothing while it is open.
+//   3. Attempts that began before it opened change nothing while it is open, but for a 429 that says to come back later
+//      than that. One that comes during a probe opens it again, and the probe counts no more.
+//   4. Copies for candidates (routing/exchange/shadow_call.h) are no attempts: of them only a 429 counts, and an answer
+//      to one that was sent once the time was over, which is as good as a probe's.
 //
 // Ordering: relaxed; each word stands for itself, and a count lost or late by an attempt does not matter.
 //
@@ -46,7 +49,8 @@ struct alignas(core::kCacheLineBytes) BreakerLine {
   std::atomic<uint64_t> backoff;      // how often it opened in a row
   std::atomic<uint64_t> opened;       // ever: for people
   std::atomic<uint64_t> kept_away;    // attempts not let through: for people
-  std::atomic<uint64_t> unused[2];
+  std::atomic<uint64_t> seen;         // how often of `opened` alerts have seen
+  std::atomic<uint64_t> unused;
 };
 static_assert(sizeof(BreakerLine) == core::kCacheLineBytes);
 
@@ -57,7 +61,7 @@ struct BreakerRules {
   static constexpr uint64_t kWindowNs = 10'000'000'000;
   static constexpr uint64_t kOpenNs = 1'000'000'000;
   static constexpr uint64_t kMaxOpenNs = 30'000'000'000;
-  static constexpr uint64_t kMaxLimitedNs = 300'000'000'000;  // a longer retry-after is not believed
+  static constexpr uint64_t kMaxLimitedNs = 3'600'000'000'000;  // a longer retry-after is not believed
   static constexpr uint64_t kSlowStartNs = 10'000'000'000;
   static constexpr uint64_t kProbePatienceNs = 30'000'000'000;
 };
@@ -74,8 +78,11 @@ Pass ask(BreakerLine& line, uint64_t now_ns, uint32_t dice);
 void succeeded(BreakerLine& line, Pass pass, uint64_t now_ns);
 // True: with this it opened.
 bool failed(BreakerLine& line, Pass pass, uint64_t now_ns);
-// The provider said 429 and when to come back (0: it did not say, which is a failure like any other).
+// The provider said 429 and when to come back (0: it did not say, which is a failure like any other). Who is open
+// already stays so for as long as the later one of both said.
 bool limited(BreakerLine& line, Pass pass, uint64_t retry_after_ns, uint64_t now_ns);
+// A copy was answered that began at `began_ns`.
+void copy_succeeded(BreakerLine& line, uint64_t began_ns, uint64_t now_ns);
 // Ended for reasons of its own: tells nothing about the provider.
 void cancelled(BreakerLine& line, Pass pass, uint64_t now_ns);
 

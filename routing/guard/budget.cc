@@ -10,10 +10,6 @@ namespace {
 constexpr int64_t kDayNs = static_cast<int64_t>(kNsPerDay);
 constexpr int64_t kMondayOffsetNs = 3 * kDayNs;  // 1970-01-01 was a Thursday
 
-int64_t part_of(int64_t limit, int64_t permille) {
-  return limit / 1000 * permille + limit % 1000 * permille / 1000;
-}
-
 // BudgetLine::window. A window is a second at least: its number is far below this.
 constexpr uint64_t kMaxNumber = (uint64_t{1} << 46) - 1;
 constexpr uint64_t window_word(uint16_t epoch, uint64_t number) {

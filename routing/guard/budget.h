@@ -89,7 +89,7 @@ struct alignas(core::kCacheLineBytes) BudgetLine {
   std::atomic<uint64_t> opened_as;   // what the breaker opened as: see OpenMark
   std::atomic<uint32_t> trips;       // how often it opened
   std::atomic<uint32_t> refused;     // how often it did not fit
-  std::atomic<uint64_t> in_flight;   // users: see user_lines.h
+  std::atomic<uint64_t> in_flight;  // users: see user_lines.h. Others: what alerts have seen of the two above
 
   static constexpr uint64_t kBeginning = 1;  // the next one
   static constexpr uint64_t kOpen = 2;       // the breaker is, until this window ends
@@ -127,6 +127,9 @@ class OpenMark {
 
 inline constexpr int64_t kTripPermille = 900;
 inline constexpr int64_t kRecoverPermille = 800;
+constexpr int64_t part_of(int64_t limit, int64_t permille) {
+  return limit / 1000 * permille + limit % 1000 * permille / 1000;
+}
 // Bounds that keep every sum within 63 bits whatever clients ask for and providers report, in nano-USD.
 inline constexpr int64_t kMaxBudget = int64_t{1} << 62;        // 4.6 billion USD
 inline constexpr int64_t kMaxSoftReserve = 1'000'000'000'000;  // 1,000 USD: of one request, under a soft rule

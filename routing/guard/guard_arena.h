@@ -34,7 +34,7 @@
 namespace weir::routing {
 
 // What a line is; part of its name.
-enum class LineKind : uint8_t { limits, budget, estimate, breaker };
+enum class LineKind : uint8_t { limits, budget, estimate, breaker, user_trips };
 
 class GuardArena {
  public:

@@ -56,6 +56,7 @@ struct GuardPlan::Builder {
     }
     const bool declared = scope != GuardScope::user;
     if (declared && limits.any()) guard.line = line<LimitLine>(LineKind::limits, scope, name, 0);
+    if (!declared) guard.trips = line<UserTrips>(LineKind::user_trips, scope, name, 0);
     for (size_t i = 0; i < budgets.size(); ++i) {
       const Budget& budget = budgets[i];
       BudgetGuard made;
@@ -226,15 +227,23 @@ std::shared_ptr<const GuardPlan> GuardPlan::bind(const TableBody& body, const Te
 }
 
 std::vector<ScopeGuard> GuardPlan::scopes() const {
-  std::vector<ScopeGuard> all = body_->scopes;
-  const auto append = [&](const auto& parts) {
-    for (const auto& part : parts) {
-      if (part != nullptr) all.insert(all.end(), part->scopes.begin(), part->scopes.end());
-    }
-  };
-  append(tenants_);
-  append(keys_);
+  std::vector<ScopeGuard> all;
+  for (size_t at = 0; at < pieces(); ++at) {
+    const std::span<const ScopeGuard> here = piece(at);
+    all.insert(all.end(), here.begin(), here.end());
+  }
   return all;
+}
+
+std::span<const ScopeGuard> GuardPlan::piece(size_t at) const {
+  if (at == 0) return body_->scopes;
+  const Part* part = nullptr;
+  if (const size_t block = at - 1; block < tenants_.size()) {
+    part = tenants_[block].get();
+  } else {
+    part = keys_[block - tenants_.size()].get();
+  }
+  return part == nullptr ? std::span<const ScopeGuard>() : part->scopes;
 }
 
 const ScopeGuard* GuardPlan::pilot(TenantIndex tenant, FlagIndex flag) const {

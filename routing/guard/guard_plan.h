@@ -29,6 +29,7 @@
 #include "routing/guard/guard_arena.h"
 #include "routing/guard/rate_limiter.h"
 #include "routing/guard/token_estimator.h"
+#include "routing/guard/trip_marks.h"
 #include "routing/table/table.h"
 
 namespace weir::routing {
@@ -53,6 +54,7 @@ struct ScopeGuard {
   BudgetAction on_exceed = BudgetAction::reject;  // of the limits
   uint8_t warn_percent = 0;                       // as Limits::warn_percent
   LimitLine* line = nullptr;  // null: no limits, or a user's
+  UserTrips* trips = nullptr;  // of users: where it is noted on whom a rule acts
   std::span<const BudgetGuard> budgets;
 };
 
@@ -94,6 +96,9 @@ class GuardPlan {
 
   // All of them, for people and tests.
   std::vector<ScopeGuard> scopes() const;
+  // The same piece by piece: those of the table's body, of each block of tenants, of each of keys.
+  size_t pieces() const { return 1 + tenants_.size() + keys_.size(); }
+  std::span<const ScopeGuard> piece(size_t at) const;
 
  private:
   static constexpr uint32_t kPerBlock = TenantTable::kPerBlock;

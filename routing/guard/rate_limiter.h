@@ -171,7 +171,8 @@ struct LimitSpecs {
 struct alignas(core::kCacheLineBytes) LimitLine {
   std::array<std::atomic<uint64_t>, kRateKinds> rates;
   std::atomic<uint64_t> in_flight;
-  // Of a pilot: its requests ever. Of others: a bit per RateKind, set while that limit's action applies.
+  // Of a pilot: its requests ever. Of others: a bit per RateKind, set while that limit's action applies; above them
+  // what people are told of (trip_marks.h).
   std::atomic<uint64_t> total;
   std::atomic<uint64_t> refused;  // how often one of them said no: for people
 

@@ -126,8 +126,12 @@ void Server::begin_serving() {
   }
   if (!config_.alert_url.empty()) {
     alerts_ = std::make_unique<routing::AlertSender>(
-        *loop_, gateway_->calendar, config_.alert_secret, random_seed(), std::move(webhook_),
-        [this]() -> const routing::Table& { return control_->table(); });
+        *loop_,
+        routing::AlertSources{.calendar = gateway_->calendar,
+                              .users = gateway_->users,
+                              .table = [this]() -> const routing::Table& { return control_->table(); },
+                              .turned_away = [this] { return gateway_->turned_away(); }},
+        config_.alert_secret, random_seed(), std::move(webhook_));
     control_->watch_records([this](const routing::Record& record) { alerts_->see(record); });
   }
   grace_ = std::make_unique<core::Timer>(on_grace_over, this);

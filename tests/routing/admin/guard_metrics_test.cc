@@ -85,8 +85,12 @@ budgets: [ { window: 1d, usd: 1 } ]
 
 TEST(GuardMetrics, CountWhatBecameOfAlerts) {
   AdminHost host;
-  const AlertSender sender(*host.loop, host.gateway.calendar, "secret", 1,
-                           [](const WebhookRequest&, const std::stop_token&) { return true; });
+  const Table table;
+  const AlertSender sender(*host.loop,
+                           {.calendar = host.gateway.calendar,
+                            .users = host.gateway.users,
+                            .table = [&]() -> const Table& { return table; }},
+                           "secret", 1, [](const WebhookRequest&, const std::stop_token&) { return true; });
   std::string text;
   append_alert_metrics(sender, text);
   for (const char* series : {"weir_alerts_delivered_total 0\n", "weir_alerts_failed_total 0\n",

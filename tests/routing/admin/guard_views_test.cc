@@ -107,6 +107,8 @@ TEST(GuardViews, ShowWhatIsCountedOfOneUser) {
   const auto limits = limits_view(world.table, filter, world.now)["limits"];
   ASSERT_EQ(limits.size(), 2u);
   EXPECT_EQ(row(limits, "user", "limit", "rpm")["remaining"], 999);
+  EXPECT_EQ(limits[0]["user_hash"].get<std::string>().size(), 16u) << "as alerts call her";
+  EXPECT_EQ(budgets_view(world.table, filter, world.now)["budgets"][0]["user_hash"], limits[0]["user_hash"]);
   EXPECT_EQ(budgets_view(world.table, filter, world.now)["budgets"][0]["reserved_usd"], 2.0);
   hold.settle(10, 1'000'000'000, users, world.now);
   EXPECT_EQ(budgets_view(world.table, filter, world.now)["budgets"][0]["spent_usd"], 1.0);

@@ -87,6 +87,88 @@ TEST(ShadowLog, ADigestTellsAnswersApartAndNothingElse) {
   EXPECT_EQ(line.dump().find("anna"), std::string::npos);
 }
 
+// The same call, whole and in pieces, of both APIs.
+TEST(ShadowLog, ToolCallsAreSaidByNameAndArguments) {
+  const auto chat = [](std::string_view body) {
+    return answer_text(Endpoint::chat_completions, false, body);
+  };
+  const auto chunks = [](std::string_view body) {
+    return answer_text(Endpoint::chat_completions, true, body);
+  };
+  const auto response = [](std::string_view body) { return answer_text(Endpoint::responses, false, body); };
+  const auto events = [](std::string_view body) { return answer_text(Endpoint::responses, true, body); };
+  const std::string weather = R"(weather({"city":"Bonn"}))";
+  EXPECT_EQ(chat(R"({"choices":[{"message":{"content":null,"tool_calls":[{"id":"c","type":"function",)"
+                 R"("function":{"name":"weather","arguments":"{\"city\":\"Bonn\"}"}}]}}]})"),
+            weather);
+  EXPECT_EQ(chat(R"({"choices":[{"message":{"function_call":{"name":"weather",)"
+                 R"("arguments":"{\"city\":\"Bonn\"}"}}}]})"),
+            weather);
+  EXPECT_EQ(chat(R"({"choices":[{"message":{"tool_calls":[{"type":"custom","custom":{"name":"sql",)"
+                 R"("input":"SELECT 1"}}]}}]})"),
+            "sql(SELECT 1)");
+  EXPECT_EQ(
+      chunks(
+          "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"weather\","
+          "\"arguments\":\"\"}}]}}]}\n\n"
+          "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":"
+          "\"{\\\"city\\\":\"}}]}}]}\n\n"
+          "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":"
+          "\"\\\"Bonn\\\"}\"}}]}}]}\n\n"),
+      weather);
+  const std::string item = R"({"type":"function_call","call_id":"c","name":"weather",)"
+                           R"("arguments":"{\"city\":\"Bonn\"}"})";
+  EXPECT_EQ(response(R"({"output":[{"type":"reasoning","summary":[]},)" + item + "]}"), weather);
+  EXPECT_EQ(response(R"({"output":[{"type":"custom_tool_call","name":"sql","input":"SELECT 1"}]})"),
+            "sql(SELECT 1)");
+  const std::string added =
+      "data: "
+      "{\"type\":\"response.output_item.added\",\"output_index\":1,\"item\":{\"type\":\"function_call\","
+      "\"name\":\"weather\",\"arguments\":\"\"}}\n\n";
+  const auto piece = [](const std::string& text) {
+    return "data: {\"type\":\"response.function_call_arguments.delta\",\"output_index\":1,\"delta\":\"" +
+           text + "\"}\n\n";
+  };
+  const std::string done =
+      "data: {\"type\":\"response.output_item.done\",\"output_index\":1,\"item\":" + item + "}\n\n";
+  const std::string completed =
+      "data: {\"type\":\"response.completed\",\"response\":{\"output\":[" + item + "]}}\n\n";
+  EXPECT_EQ(events(added + piece(R"({\"city\")") + piece(R"(:\"Bonn\"})") + done + completed), weather);
+  EXPECT_EQ(events(done), weather) << "without pieces";
+}
+
+TEST(ShadowLog, ADigestTellsCallsApart) {
+  const auto digest_of = [](std::string_view name, std::string_view arguments) {
+    const auto world = std::make_unique<World>();
+    world->pair.endpoint = Endpoint::responses;
+    World::say(
+        world->pair.primary,
+        nlohmann::json{{"output", {{{"type", "function_call"}, {"name", name}, {"arguments", arguments}}}}}
+            .dump());
+    return world->line(ShadowText::digest)["primary"]["digest"].get<std::string>();
+  };
+  EXPECT_EQ(digest_of("pay", "{}"), digest_of("pay", "{}"));
+  EXPECT_NE(digest_of("pay", "{}"), digest_of("refund", "{}"));
+  EXPECT_NE(digest_of("pay", "{}"), digest_of("pay", R"({"usd":1})"));
+  EXPECT_NE(digest_of("pay", "1"), digest_of("pay1", ""));
+}
+
+TEST(ShadowLog, RefusalsAreSaidWhereverTheyStand) {
+  EXPECT_EQ(answer_text(Endpoint::chat_completions, false, R"({"choices":[{"message":{"refusal":"No."}}]})"),
+            "No.");
+  EXPECT_EQ(answer_text(Endpoint::chat_completions, true,
+                        "data: {\"choices\":[{\"delta\":{\"refusal\":\"No\"}}]}\n"
+                        "data: {\"choices\":[{\"delta\":{\"refusal\":\".\"}}]}\n"),
+            "No.");
+  EXPECT_EQ(answer_text(Endpoint::responses, false,
+                        R"({"output":[{"type":"message","content":[{"type":"refusal","refusal":"No."}]}]})"),
+            "No.");
+  EXPECT_EQ(answer_text(Endpoint::responses, true,
+                        "data: {\"type\":\"response.refusal.delta\",\"output_index\":0,\"delta\":\"No\"}\n"
+                        "data: {\"type\":\"response.refusal.delta\",\"output_index\":0,\"delta\":\".\"}\n"),
+            "No.");
+}
+
 // What is masked could be found by trying, if everybody could compute the digest.
 TEST(ShadowLog, ADigestCannotBeComputedWithoutTheSecret) {
   const auto world = std::make_unique<World>();

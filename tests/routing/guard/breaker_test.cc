@@ -104,6 +104,45 @@ TEST(Breaker, A429OpensForAsLongAsItSays) {
   EXPECT_FALSE(limited(silent, Pass::yes, 0, kNow)) << "a failure like any other";
 }
 
+TEST(Breaker, ALater429ExtendsAnOpenOneAndAShorterOneDoesNot) {
+  BreakerLine line{};
+  EXPECT_TRUE(limited(line, Pass::yes, 7 * kSecond, kNow));
+  EXPECT_FALSE(limited(line, Pass::yes, 3 * kSecond, kNow + kSecond)) << "it is open";
+  EXPECT_EQ(view(line, kNow).left_ns, 7 * kSecond);
+  EXPECT_FALSE(limited(line, Pass::yes, 600 * kSecond, kNow + kSecond));
+  EXPECT_EQ(view(line, kNow + kSecond).left_ns, 600 * kSecond);
+  EXPECT_EQ(view(line, kNow).opened, 1u) << "once";
+  failed(line, Pass::yes, kNow + kSecond);
+  EXPECT_EQ(view(line, kNow + kSecond).left_ns, 600 * kSecond);
+
+  BreakerLine failing{};
+  open_by_failures(failing, kNow);
+  EXPECT_FALSE(limited(failing, Pass::yes, 60 * kSecond, kNow));
+  EXPECT_EQ(view(failing, kNow).left_ns, 60 * kSecond);
+  EXPECT_TRUE(view(failing, kNow).limited);
+}
+
+TEST(Breaker, A429ThatComesDuringAProbeIsObeyedWhateverTheProbeSays) {
+  BreakerLine line{};
+  limited(line, Pass::yes, kSecond, kNow);
+  const uint64_t later = kNow + kSecond;
+  ASSERT_EQ(ask(line, later, 0), Pass::probe);
+  EXPECT_TRUE(limited(line, Pass::yes, 60 * kSecond, later));
+  succeeded(line, Pass::probe, later + kSecond);
+  EXPECT_EQ(view(line, later).left_ns, 60 * kSecond);
+}
+
+TEST(Breaker, ACopyThatWasSentOnceItsTimeWasOverClosesIt) {
+  BreakerLine line{};
+  limited(line, Pass::yes, 7 * kSecond, kNow);
+  copy_succeeded(line, kNow, kNow + 8 * kSecond);
+  EXPECT_EQ(view(line, kNow).state, BreakerState::open) << "it was sent before";
+  copy_succeeded(line, kNow + 7 * kSecond, kNow + 8 * kSecond);
+  EXPECT_EQ(view(line, kNow).state, BreakerState::closed);
+  EXPECT_EQ(share_permille(line, kNow + 8 * kSecond), 100u) << "and is taken back slowly";
+  ASSERT_EQ(ask(line, kNow + 60 * kSecond, 0), Pass::yes);
+}
+
 TEST(Breaker, KnowsThatA429OpenedIt) {
   BreakerLine line{};
   limited(line, Pass::yes, 7 * kSecond, kNow);
@@ -182,7 +221,8 @@ TEST(Breaker, InvariantsHoldForAnySequence) {
           default:
             cancelled(line, pass, now);
         }
-        if (pass == Pass::probe) probing = view(line, now).state == BreakerState::half_open;
+        // Also after a 429 that another attempt has heard: the probe counts no more.
+        probing &= view(line, now).state == BreakerState::half_open;
       }
     }
   }
