@@ -46,7 +46,7 @@ void pause_processor() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
-  asm volatile("yield");
+  asm("yield");
 #endif
 }
 

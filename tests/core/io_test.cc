@@ -105,10 +105,7 @@ class IoTest : public ::testing::TestWithParam<Buffers> {
     return true;
   }
   void settle(int turns = 20) {
-    for (int i = 0; i < turns; ++i) {
-      io_->submit_and_wait(kMs);
-      io_->dispatch();
-    }
+    run_until([&] { return turns-- == 0; });
   }
   void cancel(Watched& watched) {
     if (watched.operation.armed()) io_->cancel(watched.operation);
@@ -148,9 +145,8 @@ class IoTest : public ::testing::TestWithParam<Buffers> {
 
 INSTANTIATE_TEST_SUITE_P(Rings, IoTest, ::testing::Values(Buffers::incremental, Buffers::whole, Buffers::polled),
                          [](const auto& suite) {
-                           return suite.param == Buffers::whole    ? "Whole"
-                                  : suite.param == Buffers::polled ? "Polled"
-                                                                   : "Incremental";
+                           static constexpr const char* kNames[] = {"Incremental", "Whole", "Polled"};
+                           return kNames[static_cast<int>(suite.param)];
                          });
 
 TEST_P(IoTest, AcceptsReceivesAndSendsOnConnectionsOfItsOwn) {

@@ -340,6 +340,8 @@ TEST_F(Protocol, RefusesBodiesThatAreNotPlainJson) {
       {"a long model",
        with_body(R"({"model":")" + std::string(limits::kMaxModelBytes + 1, 'm') + R"(",)" + messages + "}"), 400,
        ErrorCode::field_too_long, "model"},
+      {"a tier of another price", with_body(R"({"model":"chat","service_tier":"priority",)" + messages + "}"), 400,
+       ErrorCode::field_not_accepted, "service_tier"},
   });
 }
 

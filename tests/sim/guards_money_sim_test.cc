@@ -118,6 +118,14 @@ TEST_F(Money, AStaticTextThatWasDecidedOnIsGivenPastALimit) {
   }
 }
 
+TEST_F(Money, AGlobalKillBudgetStopsEverybody) {
+  publish("", "", "budgets: [ { window: 1d, usd: 1, on_exceed: kill } ]\n");
+  provider_.answer_with = [] { return answer(1000); };
+  expect_ok(ask());
+  expect(ask(), "\"param\":\"global.budget\"");
+  expect(ask("", R"(,"max_tokens":1)"), "\"param\":\"global.budget\"");
+}
+
 // ---- usage that nobody reported ----
 
 TEST_F(Money, APlainAnswerWithoutUsageIsEstimatedByItsBytes) {

@@ -201,14 +201,6 @@ TEST_F(GuardsInAnExchange, AnExhaustedStaticBudgetAnswersTheFixedText) {
   EXPECT_EQ(tenant_budget().spent, kUsd);
 }
 
-TEST_F(GuardsInAnExchange, AGlobalKillBudgetStopsEverybody) {
-  publish("", "", "budgets: [ { window: 1d, usd: 1, on_exceed: kill } ]\n");
-  provider_.answer_with = [] { return answer(1000); };
-  expect_ok(ask());
-  expect(ask(), "\"param\":\"global.budget\"");
-  expect(ask("", R"(,"max_tokens":1)"), "\"param\":\"global.budget\"");
-}
-
 TEST_F(GuardsInAnExchange, AHopThatDoesNotFitIntoTheBudgetIsPassedOver) {
   publish(", fallback: [ { unit: mini }, { static: \"Later.\" } ]", "budgets: [ { window: 1h, usd: 1 } ]");
   provider_.answer_with = [] { return response("500 Oops", "{}"); };
