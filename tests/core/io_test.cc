@@ -80,6 +80,7 @@ std::string numbered(size_t size) {
 }
 
 enum class Buffers { incremental, whole, polled };  // polled: incremental, and looked for before the loop sleeps
+constexpr const char* kBufferNames[] = {"Incremental", "Whole", "Polled"};
 
 class IoTest : public ::testing::TestWithParam<Buffers> {
  protected:
@@ -145,8 +146,7 @@ class IoTest : public ::testing::TestWithParam<Buffers> {
 
 INSTANTIATE_TEST_SUITE_P(Rings, IoTest, ::testing::Values(Buffers::incremental, Buffers::whole, Buffers::polled),
                          [](const auto& suite) {
-                           static constexpr const char* kNames[] = {"Incremental", "Whole", "Polled"};
-                           return kNames[static_cast<int>(suite.param)];
+                           return kBufferNames[static_cast<int>(suite.param)];
                          });
 
 TEST_P(IoTest, AcceptsReceivesAndSendsOnConnectionsOfItsOwn) {
