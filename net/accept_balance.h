@@ -9,7 +9,7 @@
 //
 // Invariants
 //   1. A connection is counted once, from place() to leave(), at the server that has it or has been promised it.
-//   2. Nothing is promised to a server that has closed(): it sees the promise in its count before it ends, or the
+//   2. Nothing is promised to a server that has ended: it sees the promise in its count before it ends, or the
 //      promise sees that it is gone (both look after they have written, sequentially consistent).
 //
 // Thread: a server's calls come from its own, place() and hand_over() from the accepting one's; a server may join while
@@ -44,8 +44,8 @@ class AcceptBalance {
     server.adopt = std::move(adopt);
     server.open.store(true);
   }
-  // Nothing more is passed on to this server or by it; what it has been promised still comes.
-  void stop(uint32_t index) { servers_[index].open.store(false); }
+  // While closed, nothing is passed on to this server or by it; what it has been promised still comes.
+  void set_open(uint32_t index, bool open) { servers_[index].open.store(open); }
 
   // Counts a connection that `self` has accepted, and says whom it goes to.
   uint32_t place(uint32_t self) {

@@ -14,8 +14,8 @@ constexpr uint32_t kAcceptRetryMs = 100;
 
 }  // namespace
 
-HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServerContextHolder* holder_)
-    : server(owner), descriptor(listening), holder(holder_), accept(this, on_accepted), retry(on_retry, this) {
+HttpServer::Listener::Listener(HttpServer& owner, int listening, const TlsServerContextHolder* context)
+    : server(owner), descriptor(listening), holder(context), accept(this, on_accepted), retry(on_retry, this) {
   if (holder != nullptr) tls = std::make_unique<TlsServerContextView>(*holder);
 }
 
@@ -55,7 +55,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   // unusual, so only the second failure in a row waits for its retry.
   const bool failed = completion.result < 0 && completion.result != -ECANCELED;
   const bool failed_before = std::exchange(listener.failed, failed);
-  if (completion.result >= 0) self.accepted(completion.result, listener);
+  if (completion.result >= 0) self.place(completion.result, listener);
   if (listener.accept.armed()) return;
   if (self.draining_) return self.close_listener(listener);
   if (self.paused_) return;
@@ -72,7 +72,7 @@ void HttpServer::on_accepted(void* listener_pointer, core::Completion& completio
   self.loop_.timers().schedule(listener.retry, self.loop_.now_ns() + core::milliseconds(kAcceptRetryMs));
 }
 
-void HttpServer::accepted(int descriptor, Listener& listener) {
+void HttpServer::place(int descriptor, Listener& listener) {
   if (balance_ == nullptr) return adopt(descriptor, listener);
   const uint32_t whose = balance_->place(index_);
   if (whose == index_) return adopt(descriptor, listener);
@@ -119,6 +119,7 @@ void HttpServer::on_retry(core::Timer& timer) {
 
 void HttpServer::pause_accepting(bool paused) {
   if (draining_ || std::exchange(paused_, paused) == paused) return;
+  if (balance_ != nullptr) balance_->set_open(index_, !paused);
   for (auto& listener : listeners_) {
     const bool armed = listener->accept.armed();
     if (paused && armed) loop_.io().cancel(listener->accept);
@@ -130,7 +131,7 @@ void HttpServer::pause_accepting(bool paused) {
 void HttpServer::begin_drain(uint32_t idle_ms) {
   if (std::exchange(draining_, true)) return;
   settings_.draining = true;
-  if (balance_ != nullptr) balance_->stop(index_);
+  if (balance_ != nullptr) balance_->set_open(index_, false);
   settings_.drain_idle_ms = idle_ms;
   for (auto& listener : listeners_) {
     if (listener->accept.armed()) {

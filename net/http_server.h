@@ -62,7 +62,7 @@ class HttpServer final : private ServerSessionOwner {
 
   void on_session_closed(ServerSession& session) override;
   static void on_accepted(void* listener, core::Completion& completion);
-  void accepted(int descriptor, Listener& listener);
+  void place(int descriptor, Listener& listener);
   void adopt(int descriptor, Listener& listener);
   static void on_retry(core::Timer& timer);
   void close_listener(Listener& listener);

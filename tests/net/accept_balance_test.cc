@@ -101,6 +101,15 @@ TEST_F(AcceptBalanceTest, WhoDrainsIsPassedNothingAndPassesNothingOn) {
   EXPECT_EQ(balance.connections(0), 5u) << "nor who is gone";
 }
 
+TEST_F(AcceptBalanceTest, WhoAcceptsNothingForTheMomentIsPassedNothing) {
+  second->server.pause_accepting(true);
+  for (int i = 0; i < 4; ++i) connect();
+  EXPECT_EQ(balance.connections(1), 0u) << "it has too much to do";
+  second->server.pause_accepting(false);
+  for (int i = 0; i < 4; ++i) connect();
+  EXPECT_EQ(balance.connections(1), 4u);
+}
+
 TEST_F(AcceptBalanceTest, WhatWasPromisedIsAnsweredAlsoByOneThatDrainsMeanwhile) {
   connect();
   Peer client = Peer::connect(first->port);
