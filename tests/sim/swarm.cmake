@@ -130,7 +130,7 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   weir_mutant(killed_host "a provider that is killed was asked"
               routing/exchange/exchange_guard.cc
               ".usable = !killed && share > 0" ".usable = share > 0")
-  weir_mutant(wrong_clock "the reference says"
+  weir_mutant(wrong_clock "the reference (decides|says)"
               routing/exchange/data_plane.cc
               "  input.wall_now_ns = shard_.loop().wall_now_ns();\n" "")
   weir_mutant(refused_in_vain "turned away for nothing: overloaded"
