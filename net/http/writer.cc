@@ -1,7 +1,8 @@
 #include "net/http/writer.h"
 
-#include <algorithm>
+#include <array>
 #include <charconv>
+#include <iterator>
 
 #include "core/assert.h"
 #include "net/http/scan.h"
@@ -41,6 +42,15 @@ char* copy(std::string_view text, char* out) {
   }
   return out + size;
 }
+
+constexpr std::array<char, 200> kTwoDigits = [] {
+  std::array<char, 200> digits{};
+  for (size_t i = 0; i < 100; ++i) {
+    digits[2 * i] = static_cast<char>('0' + i / 10);
+    digits[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return digits;
+}();
 
 // Copies what is not in the class; returns the new end.
 template <class Class>
@@ -94,13 +104,22 @@ void HeadWriter::put_value(std::string_view value) {
 }
 
 void HeadWriter::put_number(uint64_t value) {
-  const auto [digits_end, problem] = std::to_chars(cursor_, end_, value);
-  if (problem != std::errc()) {
-    overflowed_ = true;
-    return;
+  char digits[20];
+  char* first = std::end(digits);
+  for (; value >= 100; value /= 100) {
+    first -= 2;
+    std::memcpy(first, kTwoDigits.data() + 2 * (value % 100), 2);
   }
-  cursor_ = digits_end;
-  if (reserve(2)) cursor_ = copy("\r\n", cursor_);
+  if (value >= 10) {
+    first -= 2;
+    std::memcpy(first, kTwoDigits.data() + 2 * value, 2);
+  } else {
+    *--first = static_cast<char>('0' + value);
+  }
+  const std::string_view text(first, std::end(digits));
+  if (!reserve(text.size() + 2)) return;
+  cursor_ = copy(text, cursor_);
+  cursor_ = copy("\r\n", cursor_);
 }
 
 void HeadWriter::parsed_field(std::string_view name, std::string_view value) {

@@ -43,6 +43,17 @@ TEST(HeadWriter, WritesAResponseHead) {
             "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 18446744073709551615\r\nx-empty: \r\n\r\n");
 }
 
+TEST(HeadWriter, WritesNumbersOfEveryLength) {
+  uint64_t power = 1;
+  for (int digits = 1; digits <= 20; ++digits, power *= 10) {
+    for (const uint64_t value : {power - 1, power, power + 1, power / 10 * 37}) {
+      Sheet sheet;
+      sheet.writer.field("x-number", value);
+      EXPECT_EQ(sheet.writer.text(), "x-number: " + std::to_string(value) + "\r\n");
+    }
+  }
+}
+
 TEST(HeadWriter, WritesAStatusWithoutAPhrase) {
   Sheet sheet;
   sheet.writer.status_line(529);
