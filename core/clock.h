@@ -1,6 +1,6 @@
 // The two clocks. Part of the seam: core/system/clock.cc reads the kernel's, a simulation replaces it.
-// Ask the Loop for its cached time instead; only the Loop, start-up code, and what measures work that spans
-// turns or threads call these.
+// Ask the Loop for its cached time instead; only the Loop, start-up code, what measures work that spans turns or
+// threads, and guards where a lagging shard would be wrong (guard_time.h) call these.
 #pragma once
 
 #include <cstdint>

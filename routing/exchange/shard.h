@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/bump_block.h"
+#include "core/clock.h"
 #include "core/loop.h"
 #include "core/slab.h"
 #include "core/snapshot.h"
@@ -103,7 +104,7 @@ class Shard {
   std::array<std::vector<net::UpstreamPool*>, 2> pool_of_provider_;
   std::unique_ptr<DataPlane> data_plane_;
   net::HttpServer server_;
-  CalendarReader calendar_;
+  CalendarReader calendar_{core::monotonic_now_ns};
   OverloadLadder ladder_;
   ShadowGate shadow_gate_;
   core::Timer calm_timer_;  // so that a ladder without turns comes down

@@ -151,7 +151,8 @@ void GuardHold::release_user(UserGuards& users) {
 }
 
 // False: refused. Past a limit with a soft action it goes on, and the verdict says which.
-bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
+bool GuardHold::take_rates(unsigned at, const GuardTime& now, Marks& marks, Verdict& verdict) {
+  Part& part = parts_[at];
   const ScopeGuard& guard = *part.guard;
   if (const uint64_t most = guard.limits.concurrency; most != 0) {
     const bool of_user = guard.scope == GuardScope::user;  // who holds its line is counted by that
@@ -166,12 +167,16 @@ bool GuardHold::take_rates(Part& part, const GuardTime& now, Verdict& verdict) {
   for (unsigned left = guard.rate_kinds; left != 0; left &= left - 1) {
     const auto kind = static_cast<unsigned>(std::countr_zero(left));
     const RateOutcome outcome = take_rate(part, kind, now);
-    if (!outcome && !go_past(part, static_cast<LimitKind>(kind), outcome, now, verdict)) return false;
+    if (outcome) {
+      marks[at][kind] = outcome.mark();
+    } else if (!go_past(part, static_cast<LimitKind>(kind), outcome, now, verdict)) {
+      return false;
+    }
   }
   return true;
 }
 
-// A limit is used up. False: that refuses the request, and what it took here has gone back.
+// A limit is used up. False: that refuses the request.
 bool GuardHold::go_past(Part& part, LimitKind kind, const RateOutcome& outcome, const GuardTime& now,
                         Verdict& verdict) {
   const ScopeGuard& guard = *part.guard;
@@ -194,7 +199,6 @@ bool GuardHold::go_past(Part& part, LimitKind kind, const RateOutcome& outcome, 
     const RateView seen = view(part.line->rates[static_cast<unsigned>(kind)], spec, now.now_ns);
     verdict.facts = {.any = true, .limit = spec.limit, .remaining = seen.remaining, .reset_ns = seen.reset_ns};
   }
-  undo_rates(part);
   return false;
 }
 
@@ -224,7 +228,7 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
     line.total.fetch_and(~bit, std::memory_order_relaxed);
   }
   const bool tokens = kind == kTokenRate;
-  const RateOutcome outcome = take(line.rates[kind], spec, tokens ? tokens_ : 1, now.now_ns);
+  const RateOutcome outcome = take(line.rates[kind], spec, tokens ? tokens_ : 1, now.now_ns, now.fresh());
   if (outcome) {
     part.taken = static_cast<uint8_t>(part.taken | bit);
     if (tokens) part.token_mark = outcome.mark();
@@ -234,14 +238,18 @@ RateOutcome GuardHold::take_rate(Part& part, unsigned kind, const GuardTime& now
   return outcome;
 }
 
-// What was taken a moment ago goes back whole: time has not refilled any of it.
-void GuardHold::undo_rates(Part& part) {
+Charge GuardHold::rate_charge(const Part& part, unsigned kind, uint64_t mark) const {
+  const uint64_t units = kind == kTokenRate ? tokens_ : 1;
+  return {.cost_ticks = units * part.guard->limits.rates[kind].interval, .mark = mark};
+}
+
+void GuardHold::undo_rates(unsigned at, const Marks& marks, const FreshClock& clock) {
+  Part& part = parts_[at];
   if (part.line == nullptr) return;
   for (unsigned left = part.taken; left != 0; left &= left - 1) {
     const auto kind = static_cast<unsigned>(std::countr_zero(left));
-    const RateSpec& spec = part.guard->limits.rates[kind];
-    part.line->rates[kind].fetch_sub((kind == kTokenRate ? tokens_ : 1) * spec.interval,
-                                     std::memory_order_relaxed);
+    const Charge charge = rate_charge(part, kind, marks[at][kind]);
+    give_back(part.line->rates[kind], charge, charge.cost_ticks, clock.now_ns, clock);
   }
   part.taken = 0;
   if (std::exchange(part.counted, false)) release_one(part.line->in_flight);
@@ -302,14 +310,15 @@ bool GuardHold::take_budgets(const GuardTime& now, Verdict& verdict) {
     verdict.retry_after_ns = kRetryConcurrencyNs;
     return verdict;
   }
-  unsigned taken = 0;
-  while (taken < part_count_) {
-    Part& part = parts_[taken];
-    if (part.line != nullptr && !take_rates(part, now, verdict)) break;
-    ++taken;
+  Marks marks;
+  unsigned asked = 0;
+  bool fits = true;
+  while (fits && asked < part_count_) {
+    fits = parts_[asked].line == nullptr || take_rates(asked, now, marks, verdict);
+    ++asked;
   }
-  if (taken == part_count_ && take_budgets(now, verdict)) return verdict;
-  while (taken > 0) undo_rates(parts_[--taken]);
+  if (fits && take_budgets(now, verdict)) return verdict;
+  while (asked > 0) undo_rates(--asked, marks, now.fresh());
   release_user(users);
   plan_ = nullptr;
   return verdict;
@@ -349,7 +358,10 @@ bool GuardHold::change_worst(int64_t worst_nano_usd, Asks asks, const GuardTime&
     const RateSpec& spec = part.guard->limits.rates[kTokenRate];
     if ((part.taken >> kTokenRate & 1) != 0) {
       std::atomic<uint64_t>& word = part.line->rates[kTokenRate];
-      if (tokens < tokens_) give_back(word, spec, tokens_ - tokens, part.token_mark, now.now_ns);
+      if (tokens < tokens_) {
+        const Charge charged = rate_charge(part, kTokenRate, part.token_mark);
+        give_back(word, charged, (tokens_ - tokens) * spec.interval, now.now_ns, now.fresh());
+      }
       if (tokens > tokens_) charge(word, spec, tokens - tokens_, now.now_ns);
     }
     if (part.counted) release_one(part.line->in_flight);
@@ -395,27 +407,31 @@ const char* GuardHold::warns(const GuardTime& now) const {
 }
 
 PilotPlaces::Place PilotPlaces::begin(const ScopeGuard& pilot) {
-  return {.pilot = &pilot, .requests = 0, .tokens = 0, .token_mark = 0, .counted = false, .in_total = false};
+  return {.pilot = &pilot, .requests = {}, .tokens = {}, .counted = false, .in_total = false};
 }
 
 std::optional<LimitKind> PilotPlaces::take(const ScopeGuard& pilot, uint64_t tokens, const GuardTime& now) {
   WEIR_ASSERT(count_ < taken_.size());
   LimitLine& line = *pilot.line;
   Place place = begin(pilot);
+  clock_ = now.fresh();
   std::optional<LimitKind> past;
   if (const uint64_t most = pilot.limits.concurrency; most != 0) {
     place.counted = count_one(line.in_flight, most);
     if (!place.counted) past = LimitKind::concurrency;
   }
   if (const RateSpec& rate = pilot.limits.rates[kMinute]; !past && rate.any()) {
-    place.requests = routing::take(line.rates[kMinute], rate, 1, now.now_ns) ? 1 : 0;
-    if (place.requests == 0) past = LimitKind::rpm;
+    const RateOutcome outcome = routing::take(line.rates[kMinute], rate, 1, now.now_ns, clock_);
+    if (outcome) {
+      place.requests = outcome.charge(rate, 1);
+    } else {
+      past = LimitKind::rpm;
+    }
   }
   if (const RateSpec& rate = pilot.limits.rates[kTokenRate]; !past && rate.any()) {
-    const RateOutcome outcome = routing::take(line.rates[kTokenRate], rate, tokens, now.now_ns);
+    const RateOutcome outcome = routing::take(line.rates[kTokenRate], rate, tokens, now.now_ns, clock_);
     if (outcome) {
-      place.tokens = tokens;
-      place.token_mark = outcome.mark();
+      place.tokens = outcome.charge(rate, tokens);
     } else {
       past = LimitKind::tpm;
     }
@@ -428,7 +444,7 @@ std::optional<LimitKind> PilotPlaces::take(const ScopeGuard& pilot, uint64_t tok
     }
   }
   if (past) {
-    undo(place);
+    undo(place, clock_);
     line.refused.fetch_add(1, std::memory_order_relaxed);
   } else {
     taken_[count_++] = place;
@@ -440,17 +456,16 @@ void PilotPlaces::take_anyway(const ScopeGuard& pilot, uint64_t tokens, const Gu
   WEIR_ASSERT(count_ < taken_.size());
   LimitLine& line = *pilot.line;
   Place place = begin(pilot);
+  clock_ = now.fresh();
   if (pilot.limits.concurrency != 0) {
     line.in_flight.fetch_add(1, std::memory_order_relaxed);
     place.counted = true;
   }
   if (const RateSpec& rate = pilot.limits.rates[kMinute]; rate.any()) {
-    place.requests = charge(line.rates[kMinute], rate, 1, now.now_ns).units;
+    place.requests = charge(line.rates[kMinute], rate, 1, now.now_ns);
   }
   if (const RateSpec& rate = pilot.limits.rates[kTokenRate]; rate.any()) {
-    const Charged charged = charge(line.rates[kTokenRate], rate, tokens, now.now_ns);
-    place.tokens = charged.units;
-    place.token_mark = charged.mark;
+    place.tokens = charge(line.rates[kTokenRate], rate, tokens, now.now_ns);
   }
   if (pilot.limits.total != 0) {
     line.total.fetch_add(1, std::memory_order_relaxed);
@@ -459,28 +474,26 @@ void PilotPlaces::take_anyway(const ScopeGuard& pilot, uint64_t tokens, const Gu
   taken_[count_++] = place;
 }
 
-// What was taken in this turn goes back whole: time has not refilled any of it.
-void PilotPlaces::undo(const Place& place) {
+void PilotPlaces::undo(const Place& place, const FreshClock& clock) {
   LimitLine& line = *place.pilot->line;
-  const auto& rates = place.pilot->limits.rates;
-  if (place.requests != 0) {
-    line.rates[kMinute].fetch_sub(place.requests * rates[kMinute].interval, std::memory_order_relaxed);
-  }
-  if (place.tokens != 0) {
-    line.rates[kTokenRate].fetch_sub(place.tokens * rates[kTokenRate].interval, std::memory_order_relaxed);
-  }
+  const auto undo_one = [&](unsigned kind, const Charge& charge) {
+    routing::give_back(line.rates[kind], charge, charge.cost_ticks, clock.now_ns, clock);
+  };
+  undo_one(kMinute, place.requests);
+  undo_one(kTokenRate, place.tokens);
   if (place.counted) release_one(line.in_flight);
   if (place.in_total) release_one(line.total);
 }
 
 void PilotPlaces::give_back() {
-  while (count_ > 0) undo(taken_[--count_]);
+  while (count_ > 0) undo(taken_[--count_], clock_);
 }
 
 void PilotPlaces::move_to(PilotPlaces& other) {
   WEIR_ASSERT(other.count_ == 0);
   std::copy_n(taken_.begin(), count_, other.taken_.begin());
   other.count_ = std::exchange(count_, 0);
+  other.clock_ = clock_;
 }
 
 void PilotPlaces::settle(uint64_t tokens, const GuardTime& now) {
@@ -489,9 +502,12 @@ void PilotPlaces::settle(uint64_t tokens, const GuardTime& now) {
     LimitLine& line = *place.pilot->line;
     if (const RateSpec& rate = place.pilot->limits.rates[kTokenRate]; rate.any()) {
       std::atomic<uint64_t>& word = line.rates[kTokenRate];
-      if (tokens < place.tokens)
-        routing::give_back(word, rate, place.tokens - tokens, place.token_mark, now.now_ns);
-      if (tokens > place.tokens) charge(word, rate, tokens - place.tokens, now.now_ns);
+      const uint64_t expected = place.tokens.units(rate);
+      if (tokens < expected) {
+        routing::give_back(word, place.tokens, (expected - tokens) * rate.interval, now.now_ns, now.fresh());
+      } else if (tokens > expected) {
+        charge(word, rate, tokens - expected, now.now_ns);
+      }
     }
     if (place.counted) release_one(line.in_flight);
   }

@@ -12,7 +12,8 @@
 // change once, not with every request.
 //
 // Invariants
-//   1. A refused request leaves every counter as it found it (but those that count refusals).
+//   1. A refused request leaves every counter as it found it (but those that count refusals, and what time has
+//      meanwhile refilled of a rate).
 //   2. After settle() nothing of the request is reserved anywhere, on every path: rejected, failed,
 //      disconnected, retried, answered from the cache.
 //   3. Pure: time, amounts and names come in. No allocation.
@@ -96,18 +97,18 @@ class PilotPlaces {
  private:
   struct Place {
     const ScopeGuard* pilot;
-    uint64_t requests;    // charged under requests per minute
-    uint64_t tokens;      // charged under tokens per minute
-    uint64_t token_mark;  // for give_back()
-    bool counted;         // under `concurrency`
-    bool in_total;        // under `total`
+    Charge requests;  // under requests per minute
+    Charge tokens;    // under tokens per minute
+    bool counted;     // under `concurrency`
+    bool in_total;    // under `total`
   };
   static Place begin(const ScopeGuard& pilot);
-  static void undo(const Place& place);
+  static void undo(const Place& place, const FreshClock& clock);
 
   // As many as a combination has flags; the first count_.
   std::array<Place, std::bit_width(core::limits::kMaxUnitCombinations) - 1> taken_;
   unsigned count_ = 0;
+  FreshClock clock_;  // by which they are given back
 };
 // Whether a request of a token would be within its limits now; nothing is counted.
 bool would_be_within_pilot(const ScopeGuard& pilot, uint64_t now_ns);
@@ -180,17 +181,20 @@ class GuardHold {
   struct Part {
     const ScopeGuard* guard;
     LimitLine* line;      // null: no limits
-    uint64_t token_mark;  // for give_back()
+    uint64_t token_mark;  // of its Charge
     bool counted;         // a place under `concurrency` is taken
     uint8_t taken;        // a bit per RateKind that was charged
   };
+  // Of all charges, by part and RateKind; what was not charged is not set. Only while it is being admitted.
+  using Marks = std::array<std::array<uint64_t, kRateKinds>, kMaxScopes>;
 
   void add(const ScopeGuard* guard, LimitLine* line);
-  bool take_rates(Part& part, const GuardTime& now, Verdict& verdict);
+  bool take_rates(unsigned at, const GuardTime& now, Marks& marks, Verdict& verdict);
   RateOutcome take_rate(Part& part, unsigned kind, const GuardTime& now);
   void mark_past(const ScopeGuard& guard, LimitLine* line, LimitKind kind, const RateOutcome& outcome) const;
   bool go_past(Part& part, LimitKind kind, const RateOutcome& outcome, const GuardTime& now, Verdict& verdict);
-  void undo_rates(Part& part);
+  Charge rate_charge(const Part& part, unsigned kind, uint64_t mark) const;
+  void undo_rates(unsigned at, const Marks& marks, const FreshClock& clock);
   bool take_budgets(const GuardTime& now, Verdict& verdict);
   // Calls visit(guard, spec, line) for every budget of the request, until it answers false.
   template <typename Visit>

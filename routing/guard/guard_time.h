@@ -20,12 +20,23 @@
 
 namespace weir::routing {
 
+// The monotonic clock as it is now, not as of a turn. Where one thread does all, or in a test: as it was.
+struct FreshClock {
+  uint64_t now_ns = 0;
+  uint64_t (*read)() = nullptr;
+
+  uint64_t operator()() const { return read == nullptr ? now_ns : std::max(read(), now_ns); }
+};
+
 struct GuardTime {
-  uint64_t now_ns = 0;       // monotonic
+  uint64_t now_ns = 0;       // monotonic, as of this turn
   int64_t wall_ns = 0;       // the calendar's
   uint64_t month = 0;        // since 1970-01
   int64_t month_end_ns = 0;  // wall
   uint16_t epoch = 0;        // as CalendarPoint::epoch
+  uint64_t (*clock)() = nullptr;  // that `now_ns` was read from, for the few who must not lag
+
+  FreshClock fresh() const { return {.now_ns = now_ns, .read = clock}; }
 };
 
 // Where the calendar stands.
@@ -103,6 +114,10 @@ class Calendar {
 // Knows the months. One thread each.
 class CalendarReader {
  public:
+  CalendarReader() = default;
+  // What its now_ns are read from, where other threads use the same guards.
+  explicit CalendarReader(uint64_t (*clock)()) { time_.clock = clock; }
+
   const GuardTime& at(uint64_t now_ns, CalendarPoint point) {
     time_.now_ns = now_ns;
     time_.wall_ns = static_cast<int64_t>(now_ns) + point.offset_ns;

@@ -18,15 +18,40 @@
 //      CAS on the only word, and it rechecks what it was computed from.
 //   2. A word of 0 is an unused limit, and so is any word that lies in the past. Forgetting such a word loses
 //      nothing.
-//   3. give_back() never takes back more than has not been refilled by time, so it cannot admit what the true
-//      amounts would not have: once the bucket has run empty after a charge, there is nothing left to return.
-//   4. Rounding is on the slow side: an interval is rounded up to 1/32 ns.
+//   3. Whoever is refused is so by the clock, and whoever gives back returns all that the clock says is unpaid. So
+//      of a limit of K exactly K are admitted, however far behind each shard's time is. (What is going to be
+//      given back counts until then.)
+//   4. Since any moment at which the limit was unused and nothing under way, never more has been admitted and kept
+//      than K and what the rate has refilled since: nobody returns more than he was charged.
+//   5. Rounding is on the slow side: an interval is rounded up to 1/32 ns.
 //
-// Ordering: relaxed. A word publishes nothing but itself; a CAS needs only the word's own modification order.
+// Giving back. Time pays off what was charged in the order of charging, and a charge that left the word at
+// `mark` is the last thing paid before `mark`. Those who came later may have been admitted because of that, so
+// what is paid stays, as if that part had happened; the rest never has:
 //
-// Time is monotonic, so a jump of the wall clock neither opens nor shuts a limit. Shards read their clocks
-// once a turn: one that lags asks for the past, where less is free. Words are templates so that a test can
-// enumerate every interleaving of the very same code.
+//        now          mark - cost            mark         word
+//   ──────┼────────────────┼───────────────────┼────────────┼──▶ time     all is unpaid: the word moves by cost
+//                          └──── this charge ──┘── later ───┘
+//                                   now       mark         word
+//   ──────────────────────────┼──────┼──────────┼────────────┼──▶ time     it moves by mark - now
+//                             └ paid ┴─ unpaid ─┘── later ───┘
+//
+// Shards read their clocks once a turn, and `now` must be no earlier than the one that anybody was admitted by.
+// So give_back() reads the clock after the word and writes only if the word is still the same. Admitting reads
+// no clock: who asks for the past finds less free, and reads it only before it is refused.
+//
+// What remains: a mark does not move when somebody who was charged before it gives back. Where both give back, the
+// earlier one first, and the limit has run empty and been charged by others in between, the second one returns
+// too much: at most what the first one did, and at most what time has refilled since the second was charged. By so
+// much more than K may be admitted at that instant, though never beyond invariant 4. For a request that another
+// guard refuses that is the time of its admit(), so nothing that anybody could count; for tokens settled below
+// their estimate it may be as long as the answer took.
+//
+// Ordering: relaxed, but for a look at the clock, which comes behind an acquire. A word publishes nothing but
+// itself; a CAS needs only the word's own modification order.
+//
+// Time is monotonic, so a jump of the wall clock neither opens nor shuts a limit. Words and clocks are templates
+// so that a test can enumerate every interleaving of the very same code.
 //
 // Limits: rates up to 32 per ns; a machine up for 18 years. Thread: any.
 #pragma once
@@ -57,6 +82,14 @@ constexpr RateSpec rate_spec(uint64_t limit, uint64_t period_ns) {
   return limit == 0 ? RateSpec{} : RateSpec{limit, (period_ns * kTicksPerNs + limit - 1) / limit};
 }
 
+// What was charged to a word, for give_back().
+struct Charge {
+  uint64_t cost_ticks = 0;
+  uint64_t mark = 0;  // the word right after
+
+  uint64_t units(const RateSpec& spec) const { return spec.any() ? cost_ticks / spec.interval : 0; }
+};
+
 // Two words, so that it is returned in registers.
 struct RateOutcome {
   enum class Kind : uint8_t { admitted, refused, never };  // never: more than the limit admits at once
@@ -64,8 +97,11 @@ struct RateOutcome {
   uint64_t value = 0;
 
   explicit operator bool() const { return kind == Kind::admitted; }
-  // Admitted: the word right after; for give_back().
+  // Admitted: the word right after, and what was charged.
   uint64_t mark() const { return value; }
+  Charge charge(const RateSpec& spec, uint64_t units) const {
+    return {.cost_ticks = units * spec.interval, .mark = value};
+  }
   // Refused: when it would fit if nobody else came. 0 = never.
   uint64_t retry_after_ns() const { return value; }
 };
@@ -87,23 +123,43 @@ RateOutcome take(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_
   }
 }
 
-// Returns `units` of a charge that left the word at `mark`.
-template <typename Word>
-void give_back(Word& word, const RateSpec& spec, uint64_t units, uint64_t mark, uint64_t now_ns) {
-  const uint64_t now = now_ns * kTicksPerNs;
-  if (mark <= now) return;  // refilled by time already
-  word.fetch_sub(std::min(units * spec.interval, mark - now), std::memory_order_relaxed);
+// Takes `units` if they fit now, or by a clock (a call that gives ns) that is ahead of it: it is read only before they
+// are refused, and after what they are refused for was charged.
+template <typename Word, typename Clock>
+RateOutcome take(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns, const Clock& clock) {
+  while (true) {
+    RateOutcome outcome = take(word, spec, units, now_ns);
+    if (outcome.kind != RateOutcome::Kind::refused) return outcome;
+    const uint64_t fits_ns = now_ns + outcome.value;
+    now_ns = std::max(clock(), now_ns);
+    if (now_ns >= fits_ns) continue;
+    outcome.value = fits_ns - now_ns;
+    return outcome;
+  }
+}
+
+// Returns at most `ticks` of a charge: what the clock (a call that gives ns, no earlier than any time that the word
+// has been charged by) says is unpaid. It is not read where all was paid at `now_ns`. Once for each charge. What of it
+// went back, in ticks.
+template <typename Word, typename Clock>
+uint64_t give_back(Word& word, const Charge& charge, uint64_t ticks, uint64_t now_ns, const Clock& clock) {
+  ticks = std::min(ticks, charge.cost_ticks);
+  if (ticks == 0 || charge.mark <= now_ns * kTicksPerNs) return 0;
+  uint64_t seen = word.load(std::memory_order_acquire);
+  while (true) {
+    const uint64_t now = clock() * kTicksPerNs;
+    const uint64_t end = std::min(charge.mark, seen);
+    if (end <= now) return 0;
+    const uint64_t unpaid = std::min(ticks, end - now);
+    if (word.compare_exchange_weak(seen, seen - unpaid, std::memory_order_acquire)) return unpaid;
+  }
 }
 
 // Charges `units` whether they fit or not: what was used beyond the estimate. Up to a debt of kMaxDebt full
 // limits in all, so that absurd reports cannot shut a limit for good.
 inline constexpr uint64_t kMaxDebt = 16;
-struct Charged {
-  uint64_t units = 0;  // at most those asked for, but for rounding
-  uint64_t mark = 0;   // the word right after; for give_back()
-};
 template <typename Word>
-Charged charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
+Charge charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns) {
   const uint64_t now = now_ns * kTicksPerNs;
   const uint64_t cost = std::min(units, spec.limit * kMaxDebt) * spec.interval;
   const uint64_t most = now + kMaxDebt * spec.burst();
@@ -112,7 +168,7 @@ Charged charge(Word& word, const RateSpec& spec, uint64_t units, uint64_t now_ns
   do {
     charged = std::max(seen, std::min(std::max(seen, now) + cost, most));
   } while (!word.compare_exchange_weak(seen, charged, std::memory_order_relaxed));
-  return {.units = (charged - std::max(seen, now)) / spec.interval, .mark = charged};
+  return {.cost_ticks = charged - std::max(seen, now), .mark = charged};
 }
 
 // For people and x-ratelimit-*: how many more would be admitted now, and when the limit is unused again.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <random>
 #include <thread>
@@ -77,6 +78,87 @@ TEST(Admission, ARefusalLeavesTheOtherLimitsAsTheyWere) {
   EXPECT_STREQ(limit_token(refused.scope, refused.limit), "key.rpm");
   EXPECT_EQ(words(), before);
   first.settle(10, 0, world.users, kNow);
+}
+
+// A clock that others move on, and what happens on another shard while it is read.
+struct TestClock {
+  static inline uint64_t now_ns = 0;
+  static inline std::function<void()> meanwhile;
+
+  static uint64_t read() {
+    if (meanwhile) std::exchange(meanwhile, nullptr)();
+    return now_ns;
+  }
+  static GuardTime at(uint64_t now_ns) {
+    GuardTime time = time_at(now_ns);
+    time.clock = read;
+    return time;
+  }
+};
+
+// Another shard is admitted by what time has refilled, while this one refuses and gives back by an older time.
+TEST(Admission, ARefusalGivesBackOnlyWhatTimeHasNotRefilled) {
+  World world(
+      tests::compiled(tests::guarded_text("", "", ", limits: { rps: 1 }, user_limits: { rpd: 1 }", "")));
+  const uint64_t later_ns = kNow.now_ns + 1'000'000'000;
+  GuardHold hold, other;
+  ASSERT_EQ(hold.admit(world.request(1, 1, "anna"), world.users, time_at(kNow.now_ns - 1'000'000'000)).kind,
+            Kind::admitted);
+  hold.settle(1, 0, world.users, kNow);
+  TestClock::now_ns = later_ns;
+  bool asked = false;
+  TestClock::meanwhile = [&] {
+    asked = true;
+    EXPECT_EQ(other.admit(world.request(1, 1, "bert"), world.users, time_at(later_ns)).kind, Kind::admitted);
+    other.settle(1, 0, world.users, time_at(later_ns));
+  };
+  const Verdict refused = hold.admit(world.request(1, 1, "anna"), world.users, TestClock::at(kNow.now_ns));
+  EXPECT_STREQ(limit_token(refused.scope, refused.limit), "user.rpd");
+  EXPECT_TRUE(asked);
+  EXPECT_EQ(hold.admit(world.request(1, 1, "carl"), world.users, time_at(later_ns)).kind, Kind::refused)
+      << "the second one in the same second";
+}
+
+TEST(Admission, TokensThatWereNotUsedGoBackByTheClock) {
+  World world = world_of(", limits: { tpm: 60 }");
+  const uint64_t later_ns = kNow.now_ns + 60'000'000'000;
+  TestClock::now_ns = kNow.now_ns;
+  GuardHold hold, other;
+  ASSERT_EQ(hold.admit(world.request(60), world.users, TestClock::at(kNow.now_ns)).kind, Kind::admitted);
+  TestClock::now_ns = later_ns;
+  ASSERT_EQ(other.admit(world.request(60), world.users, time_at(later_ns)).kind, Kind::admitted);
+  hold.settle(0, 0, world.users, TestClock::at(kNow.now_ns));
+  EXPECT_EQ(hold.admit(world.request(1), world.users, time_at(later_ns)).kind, Kind::refused);
+  other.settle(60, 0, world.users, time_at(later_ns));
+}
+
+// Four shards whose times lag by up to a turn. While there is room three of four requests are refused by their user's
+// limit, after the tenant's was charged.
+TEST(Admission, ShardsAdmitExactlyTheLimitThoughMostOfWhatTheyChargeGoesBack) {
+  constexpr int kShards = 4, kClients = 1000;
+  for (const uint64_t limit : {1u, 7u, 500u}) {
+    World world(tests::compiled(tests::guarded_text(
+        "", "", ", limits: { rpd: " + std::to_string(limit) + " }, user_limits: { rpd: 1 }", "")));
+    static std::atomic<uint64_t> clock_ns;
+    clock_ns = kNow.now_ns;
+    std::atomic<uint64_t> admitted{0};
+    std::vector<std::thread> shards;
+    for (int shard = 0; shard < kShards; ++shard) {
+      shards.emplace_back([&] {
+        GuardTime now = kNow;
+        now.clock = [] { return clock_ns.load(); };
+        GuardHold hold;
+        for (int i = 0; i < kClients; ++i) {
+          if (i % 16 == 0) now.now_ns = clock_ns.fetch_add(1000);
+          const Verdict verdict = hold.admit(world.request(1, 1, "u" + std::to_string(i)), world.users, now);
+          admitted += verdict.kind == Kind::admitted;
+          hold.settle(1, 0, world.users, now);
+        }
+      });
+    }
+    for (std::thread& shard : shards) shard.join();
+    EXPECT_EQ(admitted.load(), limit);
+  }
 }
 
 TEST(Admission, AsksForMoreTokensThanALimitEverAdmits) {

@@ -301,5 +301,48 @@ TEST(Pilot, WhatConversationsOweBeyondTheMostDebtIsNotGivenBackEither) {
   EXPECT_EQ(used.tokens_left(), 1000u);
 }
 
+// A shard whose time stands still while another one's goes on.
+uint64_t lagging_clock_ns = 0;
+GuardTime lagging_at(uint64_t now_ns) {
+  lagging_clock_ns = now_ns;
+  return {.now_ns = now_ns, .clock = [] { return lagging_clock_ns; }};
+}
+
+TEST(Pilot, GivesBackOnlyWhatTimeHasNotRefilledSinceItsShardLookedAtTheClock) {
+  UsedPilot used(", tpm: 1000");
+  constexpr auto kRequests = static_cast<size_t>(RateKind::minute);
+  const GuardTime behind = lagging_at(used.now.now_ns);
+  PilotPlaces first, others;
+  EXPECT_EQ(first.take(used.pilot, 1000, behind), std::nullopt);
+  lagging_clock_ns += 60'000'000'000;
+  used.now.now_ns = lagging_clock_ns;
+  EXPECT_EQ(others.take(used.pilot, 1000, used.now), std::nullopt) << "a minute later there is room for it";
+  first.give_back();
+  EXPECT_EQ(used.tokens_left(), 0u);
+  EXPECT_EQ(
+      view(used.pilot.line->rates[kRequests], used.pilot.limits.rates[kRequests], lagging_clock_ns).remaining,
+      1u);
+  EXPECT_EQ(used.pilot.line->total.load(), 1u);
+  others.settle(1000, used.now);
+}
+
+TEST(Pilot, IsUsedUpForALaggingShardWhenItIsByTheClock) {
+  UsedPilot used(", tpm: 1000");
+  const GuardTime behind = lagging_at(used.now.now_ns);
+  lagging_clock_ns += 1'000'000;
+  used.now.now_ns = lagging_clock_ns;
+  PilotPlaces first, second, third;
+  EXPECT_EQ(first.take(used.pilot, 500, used.now), std::nullopt);
+  EXPECT_EQ(second.take(used.pilot, 500, behind), std::nullopt) << "two per minute, a thousand tokens";
+  EXPECT_EQ(third.take(used.pilot, 0, behind), LimitKind::rpm);
+  PilotPlaces last;
+  second.move_to(last);
+  last.give_back();
+  EXPECT_EQ(used.tokens_left(), 500u);
+  EXPECT_EQ(second.take(used.pilot, 500, behind), std::nullopt);
+  first.settle(500, used.now);
+  second.settle(500, used.now);
+}
+
 }  // namespace
 }  // namespace weir::routing

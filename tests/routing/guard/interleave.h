@@ -11,10 +11,9 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -50,64 +49,49 @@ class Interleaver {
   };
 
   Interleaver(const std::vector<std::function<void()>>& programs, std::vector<Choice>& choices)
-      : choices_(choices), waiting_(programs.size(), false), done_(programs.size(), false) {
+      : batons_(programs.size()) {
+    std::vector<size_t> runnable;
     std::vector<std::thread> threads;
+    std::vector<char> done(programs.size(), false);
     for (size_t i = 0; i < programs.size(); ++i) {
       threads.emplace_back([&, i] {
         current_ = this;
         self_ = i;
-        yield();
+        batons_[i].acquire();
         programs[i]();
-        std::lock_guard lock(lock_);
-        done_[i] = true;
-        running_ = kNobody;
-        changed_.notify_all();
+        done[i] = true;
+        scheduler_.release();
       });
     }
-    size_t depth = 0;
-    std::unique_lock lock(lock_);
-    while (true) {
-      changed_.wait(lock, [&] {
-        if (running_ != kNobody) return false;
-        for (size_t i = 0; i < waiting_.size(); ++i) {
-          if (!waiting_[i] && !done_[i]) return false;
-        }
-        return true;
-      });
-      std::vector<size_t> runnable;
-      for (size_t i = 0; i < waiting_.size(); ++i) {
-        if (!done_[i]) runnable.push_back(i);
+    for (size_t depth = 0; true; ++depth) {
+      runnable.clear();
+      for (size_t i = 0; i < programs.size(); ++i) {
+        if (!done[i]) runnable.push_back(i);
       }
       if (runnable.empty()) break;
-      if (depth == choices_.size()) choices_.push_back({0, runnable.size()});
-      running_ = runnable[choices_[depth++].taken];
-      changed_.notify_all();
+      if (depth == choices.size()) choices.push_back({0, runnable.size()});
+      batons_[runnable[choices[depth].taken]].release();
+      scheduler_.acquire();
     }
-    lock.unlock();
     for (std::thread& thread : threads) thread.join();
   }
 
   void yield() {
-    std::unique_lock lock(lock_);
-    waiting_[self_] = true;
-    running_ = kNobody;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return running_ == self_; });
-    waiting_[self_] = false;
+    scheduler_.release();
+    batons_[self_].acquire();
   }
 
-  static constexpr size_t kNobody = SIZE_MAX;
   static inline thread_local Interleaver* current_ = nullptr;
   static inline thread_local size_t self_ = 0;
 
-  std::vector<Choice>& choices_;
-  std::mutex lock_;
-  std::condition_variable changed_;
-  size_t running_ = kNobody;
-  std::vector<bool> waiting_, done_;
+  struct Baton : std::binary_semaphore {
+    Baton() : std::binary_semaphore(0) {}
+  };
+  std::vector<Baton> batons_;
+  Baton scheduler_;
 };
 
-// std::atomic<uint64_t> as far as guards use it. The baton's lock orders everything.
+// std::atomic<uint64_t> as far as guards use it. The baton orders everything.
 class SteppedWord {
  public:
   uint64_t load(std::memory_order = std::memory_order_seq_cst) const {

@@ -18,6 +18,11 @@ using tests::SteppedWord;
 constexpr uint64_t kMinute = 60'000'000'000;
 constexpr uint64_t kNow = 1'000'000'000'000;
 
+// A clock that stands still.
+auto at(uint64_t now_ns) {
+  return [now_ns] { return now_ns; };
+}
+
 TEST(RateLimiter, AdmitsExactlyItsLimitAtOnce) {
   for (const uint64_t limit : {1u, 2u, 3u, 7u, 60u, 600u, 999'983u}) {
     const RateSpec spec = rate_spec(limit, kMinute);
@@ -88,7 +93,7 @@ TEST(RateLimiter, CorrectingAnEstimateLeavesTheTrueAmount) {
   std::atomic<uint64_t> word{0}, truth{0};
   const RateOutcome first = take(word, spec, 500, kNow);
   take(truth, spec, 120, kNow);
-  give_back(word, spec, 500 - 120, first.mark(), kNow + 1000);
+  give_back(word, first.charge(spec, 500), (500 - 120) * spec.interval, kNow, at(kNow + 1000));
   EXPECT_EQ(word.load(), truth.load());
   take(word, spec, 100, kNow + 2000);
   take(truth, spec, 300, kNow + 2000);
@@ -113,7 +118,8 @@ TEST(RateLimiter, GivesNothingBackThatTimeHasRefilled) {
   const RateOutcome first = take(word, spec, 1000, kNow);
   const uint64_t later = kNow + 2 * kMinute;  // all of it is free again
   take(word, spec, 1000, later);
-  give_back(word, spec, 1000, first.mark(), later);
+  const Charge charge = first.charge(spec, 1000);
+  EXPECT_EQ(give_back(word, charge, charge.cost_ticks, kNow, at(later)), 0u);
   EXPECT_FALSE(take(word, spec, 1, later));
 }
 
@@ -122,7 +128,8 @@ TEST(RateLimiter, GivesNothingBackThatTimeHasRefilled) {
 TEST(RateLimiter, EstimatesNeverOpenTheLimitEarly) {
   std::mt19937_64 random(3);
   struct Open {
-    uint64_t units, actual, mark;
+    Charge charge;
+    uint64_t units, actual;
   };
   for (int round = 0; round < 300; ++round) {
     const RateSpec spec = rate_spec(10'000, kMinute);
@@ -134,17 +141,43 @@ TEST(RateLimiter, EstimatesNeverOpenTheLimitEarly) {
       if (random() % 2 == 0) {
         const uint64_t units = 1 + random() % 2000;
         if (const RateOutcome outcome = take(word, spec, units, now))
-          open.push_back({units, random() % (units + 1), outcome.mark()});
+          open.push_back({outcome.charge(spec, units), units, random() % (units + 1)});
       } else if (!open.empty()) {
         std::swap(open[random() % open.size()], open.back());
         const Open settled = open.back();
         open.pop_back();
-        give_back(word, spec, settled.units - settled.actual, settled.mark, now);
+        give_back(word, settled.charge, (settled.units - settled.actual) * spec.interval, now, at(now));
         used += settled.actual;
       }
       ASSERT_LE(used, spec.limit + (now - kNow) * spec.limit / kMinute + 1);
     }
   }
+}
+
+TEST(RateLimiter, GivesNoMoreBackThanWasCharged) {
+  const RateSpec spec = rate_spec(1000, kMinute);
+  std::atomic<uint64_t> word{0};
+  take(word, spec, 600, kNow);
+  const Charge charge = take(word, spec, 100, kNow).charge(spec, 100);
+  EXPECT_EQ(charge.units(spec), 100u);
+  EXPECT_EQ(give_back(word, charge, 700 * spec.interval, kNow, at(kNow)), 100 * spec.interval);
+  EXPECT_EQ(view(word, spec, kNow).remaining, 400u);
+  EXPECT_EQ(give_back(word, Charge{}, 700 * spec.interval, kNow, at(kNow)), 0u);
+  EXPECT_EQ(view(word, spec, kNow).remaining, 400u);
+}
+
+// A shard whose time lags asks for the past, where less is free; what counts is the present.
+TEST(RateLimiter, WhoseTimeLagsIsRefusedOnlyByTheClock) {
+  const RateSpec spec = rate_spec(2, kMinute);
+  std::atomic<uint64_t> word{0};
+  const uint64_t later = kNow + 5'000'000;
+  EXPECT_TRUE(take(word, spec, 1, later));
+  EXPECT_FALSE(take(word, spec, 1, kNow));
+  EXPECT_TRUE(take(word, spec, 1, kNow, at(later))) << "two of two";
+  const RateOutcome third = take(word, spec, 1, kNow, at(later));
+  EXPECT_EQ(third.kind, Kind::refused);
+  EXPECT_EQ(third.retry_after_ns(), kMinute / 2) << "from the clock's time on";
+  EXPECT_EQ(take(word, spec, 3, kNow, at(later)).kind, Kind::never);
 }
 
 TEST(RateLimiter, ShowsWhatRemainsAndWhenItIsUnused) {
@@ -191,16 +224,16 @@ TEST(RateLimiterModel, EveryInterleavingOfThreeTakersAdmitsExactlyWhatFits) {
 TEST(RateLimiterModel, EveryInterleavingOfTwoTakersAndARefundIsOneAfterTheOther) {
   const RateSpec spec = rate_spec(3, kMinute);
   SteppedWord word;
-  uint64_t mark = 0;
+  Charge charge;
   std::array<bool, 2> admitted{};
   const uint64_t runs = Interleaver::explore(
       {[&] { admitted[0] = static_cast<bool>(take(word, spec, 2, kNow)); },
        [&] { admitted[1] = static_cast<bool>(take(word, spec, 1, kNow)); },
-       [&] { give_back(word, spec, 2, mark, kNow); }},
+       [&] { give_back(word, charge, charge.cost_ticks, kNow, at(kNow)); }},
       [&] {
         word.value = 0;
         std::atomic<uint64_t> before{0};
-        mark = take(before, spec, 2, kNow).mark();  // 2 of 3 are taken already
+        charge = take(before, spec, 2, kNow).charge(spec, 2);  // 2 of 3 are taken already
         word.value = before.load();
         admitted = {};
       },
