@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "routing/guard/admission.h"
+#include "routing/guard/guard_state.h"
 #include "routing/guard/pii_mask.h"
 #include "routing/table/compile.h"
 
@@ -47,6 +48,30 @@ keys:
   CompiledTable table = compile_table();
   std::shared_ptr<const GuardPlan> plan = GuardPlan::bind(*table.body, *table.tenants, arena);
 };
+
+// A walk over the lines of all users, as about once a second on a thread of its own; so many thousand users.
+void save_users(benchmark::State& state) {
+  const Table none;
+  UserGuards users{64 << 20, core::SipKey{.low = 1, .high = 2}};
+  const GuardTime now =
+      CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'790'000'000'000'000'000, .epoch = 1});
+  const BudgetSpec spec{.window_ns = 86'400'000'000'000, .limit = 1'000'000'000};
+  for (uint64_t i = 1; i <= static_cast<uint64_t>(state.range(0)) * 1000; ++i) {
+    const uint64_t tag = i * 0x9e3779b97f4a7c15u;
+    const auto idle = [](const auto&) { return uint64_t{0}; };
+    BudgetLine* money = users.budgets.acquire(tag, idle);
+    reserve(*money, spec, 20'000'000, now);
+    users.budgets.release(*money);
+    LimitLine* limits = users.limits.acquire(tag, idle);
+    take(limits->rates[static_cast<size_t>(RateKind::day)], rate_spec(1000, 86'400'000'000'000), 10,
+         now.now_ns);
+    users.limits.release(*limits);
+  }
+  size_t bytes = 0;
+  for (auto _ : state) bytes = save_guards(none, users, now).size();
+  state.counters["bytes"] = static_cast<double>(bytes);
+}
+BENCHMARK(save_users)->Arg(0)->Arg(1)->Arg(200)->Unit(benchmark::kMicrosecond);
 
 World& world() {
   static World made;

@@ -22,6 +22,9 @@ std::expected<std::string, std::string> read_file(const std::string& path, uint6
 // Whether there is anything at this path.
 bool file_exists(const std::string& path);
 
+// Takes a file away; that it is not there is as good.
+void remove_file(const std::string& path);
+
 // A regular file, read from its beginning in pieces.
 class InputFile {
  public:

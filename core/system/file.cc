@@ -41,6 +41,10 @@ bool file_exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
 }
 
+void remove_file(const std::string& path) {
+  ::unlink(path.c_str());
+}
+
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (descriptor < 0) return cannot("read", path, errno);

@@ -1,16 +1,18 @@
 #include "routing/admin/guard_keeper.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "routing/guard/guard_state.h"
 
 namespace weir::routing {
 namespace {
 
-constexpr uint64_t kMaxStateBytes = uint64_t{1} << 30;  // kMaxGuardLines of them are less
+// More than kMaxGuardLines and kMaxUserMemoryBytes come to.
+constexpr uint64_t kMaxStateBytes = uint64_t{4} << 30;
 constinit core::RateLimitedLog write_failures(1);
 
 std::expected<void, std::string> replace_file(const std::string& path, std::string_view text) {
@@ -33,9 +35,19 @@ GuardKeeper::~GuardKeeper() {
   tick_.cancel();
   worker_.reset();  // the file under way is written
   if (!keeps_) return;
-  worker_ = std::make_unique<Worker>();
-  write_in_background();
-  worker_.reset();
+  if (handed_) {
+    write_late();
+  } else {
+    write(counted(), now());
+  }
+}
+
+const GuardTime& GuardKeeper::now() {
+  return calendar_.at(loop_.now_ns(), gateway_.calendar.point());
+}
+
+std::string GuardKeeper::late_path(uint64_t id) const {
+  return path_ + ".late-" + std::to_string(id);
 }
 
 // The newest table's guards, without the table: they share its memory.
@@ -56,10 +68,10 @@ std::expected<size_t, std::string> GuardKeeper::restore() {
   };
   auto text = core::read_file(path_, kMaxStateBytes);
   if (!text) return refused(std::move(text.error()));
-  const auto found =
-      restore_guards(counted(), *text, calendar_.at(loop_.now_ns(), gateway_.calendar.point()));
+  const auto found = restore_guards(counted(), gateway_.users, *text, now());
   if (!found)
     return refused(path_ + " holds nothing that this version can read; move it away to begin with nothing counted");
+  for (const LateMark& mark : late_marks(*text)) late_.push_back({mark});
   return *found;
 }
 
@@ -67,27 +79,87 @@ void GuardKeeper::start() {
   loop_.timers().schedule(tick_, core::deadline_after(loop_.now_ns(), core::milliseconds(kPeriodMs)));
 }
 
+void GuardKeeper::hand_over() {
+  tick_.cancel();
+  worker_.reset();
+  const GuardTime then = now();
+  late_.push_back({{.id = static_cast<uint64_t>(then.wall_ns)}});
+  handed_.emplace(Handed{.then = then, .state = {}});
+  if (write(counted(), then)) handed_->state = written_;
+}
+
+void GuardKeeper::take_back() {
+  std::erase_if(late_,
+                [this](const Late& late) { return late.id == static_cast<uint64_t>(handed_->then.wall_ns); });
+  handed_.reset();
+  written_.clear();  // the other one may have written
+  worker_ = std::make_unique<Worker>();
+  start();
+}
+
+// False: it could not be written.
+bool GuardKeeper::write(const Table& table, const GuardTime& now) {
+  std::string text = save_guards(table, gateway_.users, now);
+  for (const Late& late : late_) append_late_mark(text, late);
+  if (text == written_) return true;
+  if (auto done = replace_file(path_, text); !done) {
+    write_failures.log(now.now_ns, core::LogLevel::error, "guard_state_not_written",
+                       {{"reason", done.error()}});
+    return false;
+  }
+  written_ = std::move(text);
+  writes_.fetch_add(1, std::memory_order_relaxed);
+  std::erase_if(late_, [this](const Late& late) {
+    if (late.added) core::remove_file(late_path(late.id));
+    return late.added;
+  });
+  return true;
+}
+
+// Without a state the successor waits for nothing.
+void GuardKeeper::write_late() {
+  if (handed_->state.empty()) return;
+  const std::string all = save_guards(counted(), gateway_.users, handed_->then, SavedRules::all);
+  const std::string path = late_path(static_cast<uint64_t>(handed_->then.wall_ns));
+  if (auto done = replace_file(path, guards_since(handed_->state, all, handed_->then)); !done)
+    core::log_error("late_guards_not_written", {{"reason", done.error()}});
+}
+
+void GuardKeeper::add_late(const Table& table, const GuardTime& now) {
+  std::erase_if(late_,
+                [&](const Late& late) { return static_cast<uint64_t>(now.wall_ns) > late.id + kAwaitNs; });
+  for (Late& late : late_) {
+    const std::string path = late_path(late.id);
+    if (late.added || late.unreadable || !core::file_exists(path)) continue;
+    std::optional<size_t> rules;
+    auto text = core::read_file(path, kMaxStateBytes);
+    if (text) rules = add_guards(table, gateway_.users, *text, now);
+    late.added = rules.has_value();
+    late.unreadable = !late.added;
+    if (late.added) {
+      core::log_info("late_guards_added", {{"rules", *rules}});
+    } else {
+      const std::string reason = text ? path + " holds nothing that this version can read" : text.error();
+      core::log_error("late_guards_not_read", {{"reason", reason}});
+    }
+  }
+}
+
 void GuardKeeper::write_in_background() {
   if (writing_.exchange(true, std::memory_order_acquire)) return;  // the disk is slow
-  const GuardTime now = calendar_.at(loop_.now_ns(), gateway_.calendar.point());
-  worker_->run([this, table = counted(), now] {
-    std::string text = save_guards(table, now);
-    if (text != written_) {
-      if (auto done = replace_file(path_, text); done) {
-        written_ = std::move(text);
-        writes_.fetch_add(1, std::memory_order_relaxed);
-      } else {
-        write_failures.log(now.now_ns, core::LogLevel::error, "guard_state_not_written",
-                        {{"reason", done.error()}});
-      }
-    }
+  worker_->run([this, table = counted(), now = GuardTime(now()), takes_late = takes_late_] {
+    const uint64_t began_ns = core::monotonic_now_ns();
+    if (takes_late) add_late(table, now);
+    write(table, now);
+    const uint64_t ended_ns = core::monotonic_now_ns();
+    rests_until_ns_.store(ended_ns + kRestPerWork * (ended_ns - began_ns), std::memory_order_relaxed);
     writing_.store(false, std::memory_order_release);
   });
 }
 
 void GuardKeeper::on_tick(core::Timer& timer) {
   auto& self = timer.owner<GuardKeeper>();
-  self.write_in_background();
+  if (self.loop_.now_ns() >= self.rests_until_ns_.load(std::memory_order_relaxed)) self.write_in_background();
   self.start();
 }
 

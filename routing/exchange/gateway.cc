@@ -1,5 +1,8 @@
 #include "routing/exchange/gateway.h"
 
+#include <openssl/crypto.h>
+
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -15,6 +18,17 @@ core::SipKey derive_key(uint64_t seed, std::string_view use) {
   return {hash.low, hash.high};
 }
 
+// Users' hashes outlive the process in the guards' state, so their key must: it is made of the secret. Client keys are
+// hashed with that as well, and hold no line feed.
+core::SipKey users_key(std::string_view key_hash_secret) {
+  Digest digest = KeyHasher(key_hash_secret).hash("users\n");
+  core::SipKey key;
+  std::memcpy(&key.low, digest.data(), sizeof key.low);
+  std::memcpy(&key.high, digest.data() + sizeof key.low, sizeof key.high);
+  OPENSSL_cleanse(digest.data(), digest.size());
+  return key;
+}
+
 }  // namespace
 
 Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& address_source,
@@ -27,7 +41,7 @@ Gateway::Gateway(const GatewayOptions& gateway_options, net::AddressSource& addr
             .ttl_ns = gateway_options.pin_ttl_ns,
             .secret = derive_key(gateway_options.process_seed, "pins")}),
       arena(std::make_shared<GuardArena>(gateway_options.max_guard_lines)),
-      users(gateway_options.user_guard_memory_bytes, derive_key(gateway_options.process_seed, "users")),
+      users(gateway_options.user_guard_memory_bytes, users_key(gateway_options.key_hash_secret)),
       cache(gateway_options.cache_memory_bytes),
       cache_key(derive_key(gateway_options.process_seed, "cache")),
       balance(gateway_options.shards) {

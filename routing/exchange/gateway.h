@@ -33,6 +33,7 @@
 #include "routing/exchange/shadow_pair.h"
 #include "routing/guard/admission.h"
 #include "routing/guard/answer_cache.h"
+#include "routing/guard/guard_memory.h"
 #include "routing/guard/guard_time.h"
 #include "routing/guard/pin_table.h"
 #include "routing/table/table.h"
@@ -41,7 +42,7 @@ namespace weir::routing {
 
 struct GatewayOptions {
   uint32_t shards = 1;
-  std::string key_hash_secret = {};
+  std::string key_hash_secret = {};  // users' hashes come of it too: the same for as long as it is
   uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
   uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
   uint32_t max_exchanges_per_shard = core::limits::kMaxExchangesPerShard;
@@ -52,8 +53,8 @@ struct GatewayOptions {
   uint32_t upstream_idle_ms = core::limits::kUpstreamIdleMs;
   uint64_t pin_memory_bytes = uint64_t{64} << 20;                    // for all shards; touched as it is used
   uint64_t pin_ttl_ns = uint64_t{24} * 3600 * 1'000'000'000;         // an unused pin is forgotten after it
-  uint64_t cache_memory_bytes = uint64_t{64} << 20;                  // answers; touched as it is used
-  uint64_t user_guard_memory_bytes = uint64_t{64} << 20;             // limits and budgets of users
+  uint64_t cache_memory_bytes = kCacheMemoryBytes;                   // answers; touched as it is used
+  uint64_t user_guard_memory_bytes = kUserMemoryBytes;               // limits and budgets of users; the same
   bool balance_connections = false;  // a shard passes new ones on to those that have fewer
   bool shadow = false;  // copies are made, because somebody reads the pairs
   uint32_t max_guard_lines = core::limits::kMaxGuardLines;

@@ -29,11 +29,9 @@ Step step_to(uint64_t word, uint16_t epoch, uint64_t number) {
   return newer > 0 ? Step::back : Step::none;
 }
 
-// Makes the line's window that of now: invariants 4 and 5. The line's `window` after that.
-uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
-  uint64_t seen = line.window.load(std::memory_order_acquire);
-  if (line.is_within(seen, now)) return seen;
-  const WindowAt at = window_at(spec.window_ns, now);
+// Makes the line's window that of now, which is `at`: invariants 4 and 5. The line's `window`, which was `seen`, after
+// that.
+uint64_t enter(BudgetLine& line, uint64_t seen, const WindowAt& at, const GuardTime& now) {
   while (true) {
     const Step step = step_to(seen, now.epoch, at.number);
     if (step == Step::none || (seen & BudgetLine::kBeginning) != 0) return seen;
@@ -49,6 +47,10 @@ uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
     line.window.store(next, std::memory_order_release);
     return next;
   }
+}
+uint64_t enter(BudgetLine& line, const BudgetSpec& spec, const GuardTime& now) {
+  const uint64_t seen = line.window.load(std::memory_order_acquire);
+  return line.is_within(seen, now) ? seen : enter(line, seen, window_at(spec.window_ns, now), now);
 }
 
 int64_t committed_now(const BudgetLine& line) {
@@ -171,6 +173,26 @@ void restore(BudgetLine& line, const BudgetState& state) {
   line.opened_as.store(state.opened, std::memory_order_relaxed);
   line.window.store(window_word(0, state.window) | (state.opened != 0 ? BudgetLine::kOpen : 0),
                     std::memory_order_release);
+}
+
+void add_spend(BudgetLine& line, const WindowAt& at, int64_t nano_usd, const GuardTime& now) {
+  uint64_t window = line.window.load(std::memory_order_acquire);
+  if (!line.is_within(window, now)) window = enter(line, window, at, now);
+  // For as long as somebody takes for three stores.
+  while ((window & BudgetLine::kBeginning) != 0) window = line.window.load(std::memory_order_acquire);
+  if (number_of(window) != std::min(at.number, kMaxNumber)) return;
+  constexpr int64_t kMost = kMaxBudget / 4;  // with what restore() puts there it is within 63 bits
+  if (nano_usd >= 0) {
+    const int64_t more = std::min(nano_usd, kMost);
+    line.committed.fetch_add(more, std::memory_order_acq_rel);
+    line.spent.fetch_add(more, std::memory_order_acq_rel);
+  } else {
+    const int64_t there =
+        line.spent.load(std::memory_order_acquire) - line.base.load(std::memory_order_acquire);
+    const int64_t less = std::min(std::max(nano_usd, -there), int64_t{0});
+    line.spent.fetch_add(less, std::memory_order_acq_rel);
+    line.committed.fetch_add(less, std::memory_order_acq_rel);
+  }
 }
 
 }  // namespace weir::routing

@@ -201,5 +201,8 @@ struct BudgetState {
 BudgetState snapshot(const BudgetLine& line);
 // Into an unused line, before traffic.
 void restore(BudgetLine& line, const BudgetState& state);
+// Adds what another process has counted in the window `at`, which is that of now, or takes it off: never more than
+// there is. Nothing if the line is in another window.
+void add_spend(BudgetLine& line, const WindowAt& at, int64_t nano_usd, const GuardTime& now);
 
 }  // namespace weir::routing

@@ -114,6 +114,24 @@ class UserLines {
   Line& at(size_t index) { return sets_[index / kWays].lines[index % kWays]; }
   Line* try_lock_at(size_t index) { return try_lock(at(index)) ? &at(index) : nullptr; }
 
+  // Calls use(tag, seen) for every entry, with what read(line) made of it by acquire loads. They go on being used
+  // meanwhile, and are not held: one that is changing hands is left out.
+  template <typename Read, typename Use>
+  void each(Read&& read, Use&& use) const {
+    if (!touched_.load(std::memory_order_relaxed)) return;  // no page is asked for
+    for (size_t at = 0; at <= set_mask_; ++at) {
+      const Set& set = sets_[at];
+      for (uint32_t way = 0; way < kWays; ++way) {
+        const uint64_t tag = set.tags[way].load(std::memory_order_acquire);
+        const Line& line = set.lines[way];
+        if (tag == 0 || line.in_flight.load(std::memory_order_acquire) >= kLocked) continue;
+        const auto seen = read(line);
+        if (line.in_flight.load(std::memory_order_acquire) >= kLocked) continue;
+        if (set.tags[way].load(std::memory_order_relaxed) == tag) use(tag, seen);
+      }
+    }
+  }
+
   size_t capacity() const { return (set_mask_ + 1) * kWays; }
   // Entries given away while they were being counted.
   uint64_t evictions() const { return evictions_.load(std::memory_order_relaxed); }
@@ -159,6 +177,7 @@ class UserLines {
       unlock(line);
       return nullptr;
     }
+    if (!touched_.load(std::memory_order_relaxed)) touched_.store(true, std::memory_order_relaxed);
     set.tags[chosen].store(tag, std::memory_order_seq_cst);
     if (least > kIdle) evictions_.fetch_add(1, std::memory_order_relaxed);
     for (uint32_t way = 0; way < kWays; ++way) {
@@ -174,6 +193,7 @@ class UserLines {
   const size_t set_mask_;
   core::ZeroedMemory memory_;
   Set* const sets_;
+  std::atomic<bool> touched_{false};  // there has been an entry
   std::atomic<uint64_t> evictions_{0};
 };
 

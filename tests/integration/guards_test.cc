@@ -112,21 +112,26 @@ TEST(GuardsOfAProcess, OfAThousandClientsAtOnceExactlyTheLimitIsAdmittedWhatever
 
 TEST(GuardsOfAProcess, SpendSurvivesAKill) {
   EchoProvider provider;
-  const std::string table = guarded_table(provider.port(), R"("budgets":[{"window":"month","usd":1}])");
+  const std::string table =
+      guarded_table(provider.port(),
+                    R"("budgets":[{"window":"month","usd":1}],"user_budgets":[{"window":"month","usd":1}],)"
+                    R"("user_limits":{"rpd":4})");
   Gateway gateway(table, "guard_state: guards.state\n");
   ASSERT_NE(gateway.port(), 0);
+  const auto ask = [&](BlockingClient& client, const std::string& user) {
+    EXPECT_TRUE(client.send(chat_request("", "chat", R"(,"user":")" + user + R"(")")));
+    return client.receive().status;
+  };
   BlockingClient client(gateway.port());
-  for (int i = 0; i < 10; ++i) {
-    ASSERT_TRUE(client.send(chat_request()));
-    ASSERT_EQ(client.receive().status, 200);
-  }
+  for (int i = 0; i < 10; ++i) ASSERT_EQ(ask(client, i < 4 ? "anna" : "u" + std::to_string(i)), 200);
+  ASSERT_EQ(ask(client, "anna"), 429);
   const double spent = admin(gateway.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"];
   EXPECT_DOUBLE_EQ(spent, 0.00007);
   const std::string file = gateway.folder_file("guards.state");
   const auto written = [&] {
     std::ifstream stream(file);
-    return std::string(std::istreambuf_iterator<char>(stream), {}).find(" 70000 0 0\n") !=
-           std::string::npos;
+    const std::string text(std::istreambuf_iterator<char>(stream), {});
+    return text.find(" 70000 0 0\n") != std::string::npos && text.find(" 28000 0 0\n") != std::string::npos;
   };
   const auto deadline = std::chrono::steady_clock::now() + weir::testing::Process::kPatience;
   while (!written() && std::chrono::steady_clock::now() < deadline)
@@ -135,6 +140,12 @@ TEST(GuardsOfAProcess, SpendSurvivesAKill) {
   gateway.crash_and_restart();
   ASSERT_NE(gateway.port(), 0);
   EXPECT_DOUBLE_EQ(admin(gateway.admin_socket(), "/v1/budgets")["budgets"][0]["spent_usd"], spent);
+  const auto of_user = admin(gateway.admin_socket(), "/v1/budgets?tenant=t&user=anna")["budgets"];
+  ASSERT_EQ(of_user.size(), 1u) << of_user;
+  EXPECT_DOUBLE_EQ(of_user[0]["spent_usd"], 0.000028);
+  BlockingClient again(gateway.port());
+  EXPECT_EQ(ask(again, "anna"), 429);
+  EXPECT_EQ(ask(again, "carl"), 200);
 }
 
 }  // namespace

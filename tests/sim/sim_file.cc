@@ -12,6 +12,10 @@ bool file_exists(const std::string& path) {
   return sim::World::now().files.contains(path);
 }
 
+void remove_file(const std::string& path) {
+  sim::World::now().files.erase(path);
+}
+
 std::expected<std::string, std::string> read_file(const std::string& path, uint64_t max_bytes) {
   const auto& files = sim::World::now().files;
   const auto found = files.find(path);

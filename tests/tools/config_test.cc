@@ -62,6 +62,8 @@ TEST(Config, FillsInSafeDefaults) {
   EXPECT_EQ(config.access_log, AccessLog::standard_output);
   EXPECT_EQ(config.limits.max_body_bytes, core::limits::kMaxBodyBytes);
   EXPECT_EQ(config.limits.head_timeout_ms, core::limits::kHeadTimeoutMs);
+  EXPECT_EQ(config.limits.user_memory_bytes, routing::kUserMemoryBytes);
+  EXPECT_EQ(config.limits.cache_memory_bytes, routing::kCacheMemoryBytes);
 }
 
 TEST(Config, ReadsEveryKey) {
@@ -76,7 +78,7 @@ shadow: { log: shadow.jsonl, text: digest, mask: [Falcon], tenants: { b: { text:
 alerts: { url: "https://ops.example/weir", secret: "${SECRET}" }
 limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_shard: 5, head_timeout: 250ms,
           body_stall_timeout: 2s, idle_timeout: 1m, write_stall_timeout: 3s, upstream_idle: 1h,
-          drain_timeout: 10m }
+          drain_timeout: 10m, user_memory: 1073741824, cache_memory: 1048576 }
 )");
   ASSERT_EQ(config.listen.size(), 2u);
   EXPECT_EQ(config.listen[0].to_string(), "127.0.0.1:0");
@@ -110,6 +112,8 @@ limits: { max_body_bytes: 2048, max_connections_per_shard: 7, max_exchanges_per_
   EXPECT_EQ(config.limits.write_stall_timeout_ms, 3'000u);
   EXPECT_EQ(config.limits.upstream_idle_ms, 3'600'000u);
   EXPECT_EQ(config.limits.drain_timeout_ms, 600'000u);
+  EXPECT_EQ(config.limits.user_memory_bytes, routing::kMaxUserMemoryBytes);
+  EXPECT_EQ(config.limits.cache_memory_bytes, 1048576u);
 }
 
 TEST(Config, KeepsWhatWasSpentWhereItKeepsTheTable) {
@@ -263,6 +267,18 @@ TEST(Config, BoundsOverridesByTheLimits) {
   EXPECT_THAT(refuse("limits: { max_exchanges_per_shard: " +
                      std::to_string(core::limits::kMaxExchangesPerShard + 1) + " }\n"),
               ElementsAre(StartsWith("limits.max_exchanges_per_shard: ")));
+  const auto given = [](const char* limit, uint64_t bytes) {
+    return std::string("limits: { ") + limit + ": " + std::to_string(bytes) + " }\n";
+  };
+  EXPECT_EQ(accept(given("cache_memory", routing::kMaxCacheMemoryBytes)).limits.cache_memory_bytes,
+            routing::kMaxCacheMemoryBytes);
+  EXPECT_THAT(refuse(given("cache_memory", routing::kMaxCacheMemoryBytes + 1)),
+              ElementsAre("limits.cache_memory: must be a whole number from 1048576 to 68719476736"));
+  EXPECT_THAT(refuse(given("user_memory", routing::kMaxUserMemoryBytes + 1)),
+              ElementsAre("limits.user_memory: must be a whole number from 1048576 to 1073741824"));
+  EXPECT_THAT(refuse(given("user_memory", 1048575)),
+              ElementsAre("limits.user_memory: must be a whole number from 1048576 to 1073741824"));
+  EXPECT_THAT(refuse("limits: { user_memory: 64MB }\n"), ElementsAre(StartsWith("limits.user_memory: ")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 0s }\n"),
               ElementsAre(StartsWith("limits.idle_timeout: 0s is out of range")));
   EXPECT_THAT(refuse("limits: { idle_timeout: 25h }\n"),

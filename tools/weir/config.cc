@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <type_traits>
 
 #include "core/file.h"
 #include "routing/guard/pii_mask.h"
@@ -304,10 +305,10 @@ class ConfigReader {
 
   void read_limits(const Path& path, Element element) {
     const Object<ConfigLimitsProperty> object(problems_, path, element);
-    auto count = [&](ConfigLimitsProperty property, uint64_t min, uint64_t max, uint32_t* value) {
+    auto count = [&](ConfigLimitsProperty property, uint64_t min, uint64_t max, auto* value) {
       if (!object.has(property)) return;
       if (auto given = read_number(object.at(property), object[property], min, max)) {
-        *value = static_cast<uint32_t>(*given);
+        *value = static_cast<std::remove_pointer_t<decltype(value)>>(*given);
       }
     };
     auto timeout = [&](ConfigLimitsProperty property, uint32_t* milliseconds) {
@@ -321,6 +322,10 @@ class ConfigReader {
     count(max_connections_per_shard, 1, core::limits::kMaxConnectionsPerShard,
           &limits.max_connections_per_shard);
     count(max_exchanges_per_shard, 1, core::limits::kMaxExchangesPerShard, &limits.max_exchanges_per_shard);
+    count(user_memory, routing::kMinTableMemoryBytes, routing::kMaxUserMemoryBytes,
+          &limits.user_memory_bytes);
+    count(cache_memory, routing::kMinTableMemoryBytes, routing::kMaxCacheMemoryBytes,
+          &limits.cache_memory_bytes);
     timeout(head_timeout, &limits.head_timeout_ms);
     timeout(body_stall_timeout, &limits.body_stall_timeout_ms);
     timeout(idle_timeout, &limits.idle_timeout_ms);

@@ -54,14 +54,18 @@
 #include "net/tls/tls_server_context.h"
 #include "routing/admin/access.h"
 #include "routing/admin/shadow_policy.h"
+#include "routing/guard/guard_memory.h"
 #include "routing/table/problem.h"
 
 namespace weir::tools {
 
 enum class AccessLog : uint8_t { none, standard_output, file };
 
-// What may be tightened per process; the defaults, and the most that is accepted, stand in core/limits.h.
+// What may be tightened per process, and the memory of two tables, which may be more too; the defaults, and the most
+// that is accepted, stand in core/limits.h and routing/guard/guard_memory.h.
 struct LimitOverrides {
+  uint64_t user_memory_bytes = routing::kUserMemoryBytes;
+  uint64_t cache_memory_bytes = routing::kCacheMemoryBytes;
   uint32_t max_body_bytes = core::limits::kMaxBodyBytes;
   uint32_t max_connections_per_shard = core::limits::kMaxConnectionsPerShard;
   uint32_t max_exchanges_per_shard = core::limits::kMaxExchangesPerShard;

@@ -72,6 +72,7 @@
 
 #define WEIR_CONFIG_LIMITS_PROPERTIES(X)                              \
   X(body_stall_timeout, "body_stall_timeout", optional)               \
+  X(cache_memory, "cache_memory", optional)                           \
   X(drain_timeout, "drain_timeout", optional)                         \
   X(head_timeout, "head_timeout", optional)                           \
   X(idle_timeout, "idle_timeout", optional)                           \
@@ -79,6 +80,7 @@
   X(max_connections_per_shard, "max_connections_per_shard", optional) \
   X(max_exchanges_per_shard, "max_exchanges_per_shard", optional)     \
   X(upstream_idle, "upstream_idle", optional)                         \
+  X(user_memory, "user_memory", optional)                             \
   X(write_stall_timeout, "write_stall_timeout", optional)
 
 #define WEIR_CONFIG_OBJECT_KINDS(Y)                                               \

@@ -157,10 +157,12 @@ void Server::wait_until_ready() {
   print_ready_line();
   manager_.ready();
   control_->compare_with_file(config_.table_path);
-  if (api_ != nullptr) return;
-  // It drains from now on. One that is gone has said so to its clients; there is nothing to wait for.
-  if (!predecessor_.tell_ready()) core::log_warning("predecessor_gone");
-  open_api();
+  if (api_ == nullptr) {
+    // It drains from now on. One that is gone has said so to its clients; there is nothing to wait for.
+    if (!predecessor_.tell_ready()) core::log_warning("predecessor_gone");
+    open_api();
+  }
+  if (keeper_ != nullptr) keeper_->take_late();
 }
 
 void Server::print_ready_line() const {
@@ -236,8 +238,8 @@ void Server::continue_handover() {
   api_.reset();
   if (!control_->idle()) return;
   registry_->release();
-  // Writes what has been counted: the successor goes on from there, and what we finish was reserved by then.
-  keeper_.reset();
+  // The successor goes on from what has been counted by now; it is told the rest when we end.
+  if (keeper_ != nullptr) keeper_->hand_over();
   handover_ = Handover::starting;
   launcher_->start(passed_, [this](Launcher::Started successor) {
     loop_->post([this, successor = std::move(successor)] { end_handover(successor); });
@@ -268,10 +270,7 @@ void Server::take_back() {
   if (!take_back_admin_sockets()) return later("admin_sockets_not_reopened", kNoDescriptor);
   if (auto reopened = registry_->reopen(); !reopened)
     return later("registry_not_reopened", reopened.error().message);
-  if (!config_.guard_state_path.empty()) {
-    keeper_ = std::make_unique<routing::GuardKeeper>(*loop_, *gateway_, config_.guard_state_path);
-    keeper_->start();
-  }
+  if (keeper_ != nullptr) keeper_->take_back();
   handover_ = Handover::none;
   open_api();
   manager_.ready();

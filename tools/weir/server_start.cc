@@ -11,11 +11,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/file.h"
 #include "core/log.h"
 #include "core/strong.h"
+#include "core/zeroed_memory.h"
 #include "tools/weir/commands.h"
 #include "tools/weir/credentials.h"
 #include "tools/weir/environment.h"
@@ -173,7 +175,19 @@ void Server::open_access_log() {
 void Server::make_gateway() {
   worker_ = std::make_unique<routing::Worker>();
   addresses_ = std::make_unique<net::AddressBook>();
-  const LimitOverrides& limits = config_.limits;
+  LimitOverrides limits = config_.limits;
+  // Memory that the system refuses is no fault of ours, as it would be later. What else is wrong is found all the same.
+  {
+    const core::ZeroedMemory users(limits.user_memory_bytes);
+    const core::ZeroedMemory cache(limits.cache_memory_bytes / 4 * 5);  // with its index
+    const auto need = [this](const core::ZeroedMemory& memory, const char* name, uint64_t& bytes) {
+      if (memory.data() != nullptr) return;
+      fail(fmt::format("limits.{}: the system does not give {} bytes", name,
+                       std::exchange(bytes, routing::kMinTableMemoryBytes)));
+    };
+    need(users, "user_memory", limits.user_memory_bytes);
+    need(cache, "cache_memory", limits.cache_memory_bytes);
+  }
   const routing::GatewayOptions options{.shards = static_cast<uint32_t>(shards_.size()),
                                         .key_hash_secret = config_.key_hash_secret,
                                         .max_body_bytes = limits.max_body_bytes,
@@ -184,6 +198,8 @@ void Server::make_gateway() {
                                         .idle_timeout_ms = limits.idle_timeout_ms,
                                         .write_stall_timeout_ms = limits.write_stall_timeout_ms,
                                         .upstream_idle_ms = limits.upstream_idle_ms,
+                                        .cache_memory_bytes = limits.cache_memory_bytes,
+                                        .user_guard_memory_bytes = limits.user_memory_bytes,
                                         .balance_connections = true,
                                         .shadow = !config_.shadow_log_path.empty(),
                                         .process_seed = random_seed()};

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -19,6 +20,7 @@
 #include "core/limits.h"
 #include "tests/integration/faults/steady_load.h"
 #include "tools/weir/config.h"
+#include "tools/weirctl/admin_client.h"
 
 namespace weir::tests {
 namespace {
@@ -278,6 +280,56 @@ TEST_F(Handover, FinishesAStreamThatBeganBeforeIt) {
   current().send(SIGUSR2);
   ASSERT_TRUE(wait_until_ready()) << first_->errors();
   EXPECT_NE(client.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+}
+
+TEST_F(Handover, WhatAStreamCostsThatEndsAfterItIsInTheBudgetsOfTheNewProcess) {
+  answer_with(200);
+  std::string budgeted = table(provider_port_);
+  const std::string tenants = R"("tenants":{"t":{}})";
+  budgeted.replace(budgeted.find(tenants), tenants.size(),
+                   R"("tenants":{"t":{"budgets":[{"window":"month","usd":9}],)"
+                   R"("user_budgets":[{"window":"month","usd":9}]}})");
+  folder_.write("table.json", budgeted);
+  ASSERT_NO_FATAL_FAILURE(start("guard_state: guards.state\n"));
+  const auto budget = [&](const std::string& scope, const std::string& filter = "") {
+    tools::AdminClient client(folder_.file("admin.sock"));
+    const auto answer = client.call({.method = "GET", .path = "/v1/budgets" + filter});
+    if (answer) {
+      for (const auto& row : nlohmann::json::parse(answer->body, nullptr, false)["budgets"])
+        if (row["scope"] == scope) return std::pair<double, double>(row["spent_usd"], row["reserved_usd"]);
+    }
+    return std::pair<double, double>(-1, -1);
+  };
+  const std::string request = chat_request("", "chat", R"(,"stream":true,"max_tokens":1000,"user":"anna")");
+  BlockingClient client(port_);
+  client.send(request);
+  client.receive_until("data: ");
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  const auto [at_worst, nothing] = budget("tenant");
+  EXPECT_EQ(nothing, 0);
+  EXPECT_NE(client.receive_until("data: [DONE]").find("data: [DONE]"), std::string::npos);
+  ASSERT_TRUE(processes_[0]->ends());
+  ASSERT_TRUE(first_->wait_for_errors("\"late_guards_added\"")) << first_->errors();
+  const double spent = budget("tenant").first;
+  EXPECT_GT(spent, 0);
+  EXPECT_LT(spent, at_worst);
+  EXPECT_DOUBLE_EQ(budget("user", "?tenant=t&user=anna").first, spent);
+  // It costs what the same costs without a handover.
+  BlockingClient again(port_);
+  again.send(request);
+  again.receive_until("data: [DONE]");
+  const auto deadline = std::chrono::steady_clock::now() + Process::kPatience;
+  while (budget("tenant").second != 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_DOUBLE_EQ(budget("tenant").first, 2 * spent);
+  EXPECT_DOUBLE_EQ(budget("user", "?tenant=t&user=anna").first, 2 * spent);
+  const auto late_files = [&] {
+    return std::ranges::count_if(std::filesystem::directory_iterator(folder_.path()), [](const auto& entry) {
+      return entry.path().string().find(".late-") != std::string::npos;
+    });
+  };
+  while (late_files() != 0 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(late_files(), 0);
 }
 
 // As when a service is stopped soon after: all its processes are told.

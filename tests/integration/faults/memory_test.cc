@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "core/limits.h"
+#include "routing/guard/guard_memory.h"
 #include "tests/integration/faults/shard_probe.h"
 #include "tests/integration/tls_client.h"
 #include "tests/support/test_certificates.h"
@@ -275,6 +276,24 @@ class WithoutMemory : public ::testing::Test {
 
 TEST_F(WithoutMemory, OfAddressesItRefusesAndGoesOn) {
   ask_for_more_than_there_is({.shards = 1, .ulimit = "-v 3000000"}, 80);
+}
+
+TEST_F(WithoutMemory, ItSaysWhichOfItsTablesThereIsNoMemoryFor) {
+  const weir::testing::TemporaryFolder folder;
+  folder.write("table.json", table(1));
+  const std::string config = folder.write("weir.yaml",
+                                          "listen: \"127.0.0.1:0\"\nshards: 1\ntable: "
+                                          "table.json\nkey_hash_secret: \"${KEY_SECRET}\"\nregistry: none\n"
+                                          "admin: { socket: admin.sock }\nlimits: { cache_memory: " +
+                                              std::to_string(routing::kMaxCacheMemoryBytes) + " }\n");
+  const auto result = weir::testing::run(
+      "/bin/bash",
+      {.arguments = {"-c", R"(ulimit -v 3000000; exec "$0" serve --config "$1")", WEIR_BINARY, config},
+       .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  EXPECT_EQ(result.exit_code, 1) << result.errors;
+  EXPECT_NE(result.errors.find("limits.cache_memory: the system does not give 68719476736 bytes"),
+            std::string::npos)
+      << result.errors;
 }
 
 // Half a gigabyte of it is what tables of a fixed size are mapped with.

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "tests/routing/admin/admin_fixture.h"
 
@@ -42,6 +44,18 @@ TEST(GuardKeeper, SpendOutlivesTheProcessAndReservationsCountAsSpent) {
   EXPECT_EQ(view_of(host).spent, 7 * kUsd);
 }
 
+TEST(GuardKeeper, UsersAreKnownAgainByTheSecretAlone) {
+  net::AddressBook addresses;
+  const auto key_of = [&](const std::string& secret, uint64_t seed) {
+    return Gateway({.shards = 0, .key_hash_secret = secret, .process_seed = seed}, addresses, {}).users.key;
+  };
+  const core::SipKey key = key_of("secret", 7);
+  EXPECT_EQ(key.low, key_of("secret", 8).low) << "of another process";
+  EXPECT_EQ(key.high, key_of("secret", 8).high);
+  EXPECT_NE(key.low, key_of("secret2", 7).low);
+  EXPECT_NE(key.high, key_of("secret2", 7).high);
+}
+
 TEST(GuardKeeper, WritesWithinItsPeriodWhatHasChanged) {
   const testing::TemporaryFolder folder;
   AdminHost host({.table = budgeted_text()});
@@ -53,6 +67,177 @@ TEST(GuardKeeper, WritesWithinItsPeriodWhatHasChanged) {
   ASSERT_TRUE(text.has_value());
   EXPECT_NE(text->find("budget global - 0 0 "), std::string::npos) << *text;
   EXPECT_NE(text->find(" 0 5000000000 0\n"), std::string::npos) << *text;
+}
+
+// Processes that follow each other, one state file. Each is what a keeper sees of it.
+struct Succession {
+  struct Process {
+    explicit Process(const std::string& path)
+        : host({.table = budgeted_text()}),
+          keeper(std::make_unique<GuardKeeper>(*host.loop, host.gateway, path)) {
+      EXPECT_TRUE(keeper->restore().has_value());
+    }
+    void reserve_usd(int64_t worst) {
+      reserve(*budget_of(host).line, budget_of(host).spec, worst * kUsd, time_of(host));
+    }
+    void settle_usd(int64_t worst, int64_t actual) {
+      settle(*budget_of(host).line, budget_of(host).spec, worst * kUsd, actual * kUsd);
+    }
+    void spend_usd(int64_t usd) {
+      reserve_usd(usd);
+      settle_usd(usd, usd);
+    }
+    int64_t spent_usd() { return view_of(host).spent / kUsd; }
+    void serve() {
+      keeper->start();
+      keeper->take_late();
+    }
+    // Until so many files more have been written.
+    void write(uint64_t more) {
+      const uint64_t until = keeper->writes() + more;
+      ASSERT_TRUE(tests::run_until(*host.loop, [&] { return keeper->writes() >= until; }));
+    }
+
+    AdminHost host;
+    std::unique_ptr<GuardKeeper> keeper;
+  };
+
+  std::unique_ptr<Process> process() const { return std::make_unique<Process>(path); }
+  std::string state() const { return core::read_file(path, 1 << 20).value_or(""); }
+  // The file of what was counted late; empty: there is none.
+  std::string late() const {
+    for (const auto& entry : std::filesystem::directory_iterator(folder.file(""))) {
+      if (entry.path().string().starts_with(path + ".late-")) return entry.path();
+    }
+    return {};
+  }
+
+  const testing::TemporaryFolder folder;
+  const std::string path = folder.file("guards.state");
+};
+
+TEST(GuardKeeper, WhatAPredecessorSpendsWhileItDrainsIsAddedOnce) {
+  const Succession all;
+  auto before = all.process();
+  before->spend_usd(3);
+  before->reserve_usd(40);
+  before->keeper->hand_over();
+  auto after = all.process();
+  EXPECT_EQ(after->spent_usd(), 43) << "what is under way, at its worst";
+  after->serve();
+  after->spend_usd(1);
+  before->settle_usd(40, 2);
+  before->spend_usd(4);
+  EXPECT_EQ(all.late(), "");
+  before->keeper.reset();
+  EXPECT_NE(all.late(), "");
+  ASSERT_TRUE(tests::run_until(*after->host.loop, [&] { return after->spent_usd() == 10; }))
+      << after->spent_usd();
+  ASSERT_TRUE(tests::run_until(*after->host.loop, [&] { return all.late().empty(); }));
+  after->spend_usd(1);
+  after->write(1);
+  EXPECT_EQ(after->spent_usd(), 11);
+  EXPECT_EQ(all.state().find("late "), std::string::npos) << all.state();
+}
+
+TEST(GuardKeeper, WhatIsLateIsAddedOnceThoughTheSuccessorIsStartedAnew) {
+  const Succession all;
+  auto before = all.process();
+  before->reserve_usd(40);
+  before->keeper->hand_over();
+  auto killed = all.process();  // before it has seen the file
+  killed->serve();
+  before->settle_usd(40, 2);
+  before->keeper.reset();
+  const std::string state = all.state(), late = core::read_file(all.late(), 1 << 20).value_or("");
+  ASSERT_NE(state.find(" awaited\n"), std::string::npos) << state;
+  {
+    auto after = all.process();
+    EXPECT_EQ(after->spent_usd(), 40);
+    after->serve();
+    after->write(1);
+    EXPECT_EQ(after->spent_usd(), 2);
+  }
+  // One that was killed after it had added it, and before there was a state: as if it had not been.
+  const std::string late_path =
+      all.folder.file("guards.state.late-" + state.substr(state.find("late ") + 5,
+                                                          state.find(" awaited") - state.find("late ") - 5));
+  std::ofstream(all.path) << state;
+  std::ofstream(late_path) << late;
+  {
+    auto after = all.process();
+    after->serve();
+    after->write(1);
+    EXPECT_EQ(after->spent_usd(), 2);
+  }
+  // One that was killed after that state, and before the file was removed.
+  std::string added = state;
+  added.replace(added.find("awaited"), 7, "added");
+  std::ofstream(all.path) << added;
+  std::ofstream(late_path) << late;
+  {
+    auto after = all.process();
+    after->serve();
+    after->write(1);
+    EXPECT_EQ(after->spent_usd(), 40) << "as that state says";
+    EXPECT_EQ(all.late(), "");
+  }
+}
+
+TEST(GuardKeeper, AProcessHandsOnWhatItStillWaitsFor) {
+  const Succession all;
+  auto first = all.process();
+  first->reserve_usd(10);
+  first->keeper->hand_over();
+  auto second = all.process();
+  second->serve();
+  second->reserve_usd(20);
+  second->keeper->hand_over();
+  auto third = all.process();
+  EXPECT_EQ(third->spent_usd(), 30);
+  third->serve();
+  second->settle_usd(20, 2);
+  second->keeper.reset();
+  ASSERT_TRUE(tests::run_until(*third->host.loop, [&] { return third->spent_usd() == 12; }));
+  first->settle_usd(10, 1);
+  first->keeper.reset();
+  ASSERT_TRUE(tests::run_until(*third->host.loop, [&] { return third->spent_usd() == 3; }));
+}
+
+TEST(GuardKeeper, OneThatTakesBackWritesAsBefore) {
+  const Succession all;
+  auto only = all.process();
+  only->serve();
+  only->reserve_usd(10);
+  only->keeper->hand_over();
+  all.process().reset();  // it could not start, and has written what it was given
+  only->settle_usd(10, 1);
+  only->keeper->take_back();
+  only->write(1);
+  only.reset();
+  EXPECT_EQ(all.late(), "");
+  auto next = all.process();
+  EXPECT_EQ(next->spent_usd(), 1);
+  EXPECT_EQ(all.state().find("late "), std::string::npos) << all.state();
+}
+
+TEST(GuardKeeper, ALateFileThatCannotBeReadIsLeft) {
+  const Succession all;
+  auto before = all.process();
+  before->reserve_usd(10);
+  before->keeper->hand_over();
+  before->settle_usd(10, 1);
+  before->keeper.reset();
+  const std::string late = all.late();
+  ASSERT_NE(late, "");
+  std::ofstream(late) << "something else\n";
+  auto after = all.process();
+  after->serve();
+  after->write(1);
+  after->spend_usd(1);
+  after->write(1);
+  EXPECT_EQ(after->spent_usd(), 11);
+  EXPECT_EQ(core::read_file(late, 1 << 20).value_or(""), "something else\n");
 }
 
 TEST(GuardKeeper, AFileThatCannotBeReadIsAnError) {
