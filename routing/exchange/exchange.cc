@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 
+#include "net/http/head_rules.h"
 #include "net/http/writer.h"
 #include "routing/exchange/shard.h"
 
@@ -34,6 +35,12 @@ std::string_view upstream_path(Endpoint endpoint) {
       return "/responses";
   }
   return {};
+}
+
+// Media types ignore case (RFC 9110 section 8.3.1).
+bool is_event_stream(std::string_view type) {
+  constexpr std::string_view kType = "text/event-stream";
+  return net::equals_ignoring_case(type.substr(0, kType.size()), kType);
 }
 
 }  // namespace
@@ -495,12 +502,13 @@ void Exchange::on_response_head(const net::ResponseHead& head, const uint8_t* ba
     record_.error = ErrorCode::upstream_status;
   }
   const std::string_view coding = head.fields.value(net::HeaderId::content_encoding, base);
-  if (head.status < 300 && !coding.empty() && coding != "identity") {
+  const bool is_coded = !coding.empty() && coding != "identity";
+  if (head.status < 300 && (is_coded || head.fields.count(net::HeaderId::content_encoding) > 1)) {
     fail_attempt({ErrorCode::upstream_malformed}, 0);  // not asked for, and unreadable
     return;
   }
   const std::string_view type = head.fields.value(net::HeaderId::content_type, base);
-  mode_ = stream_ && head.status < 300 && type.starts_with("text/event-stream") ? Mode::events : Mode::plain;
+  mode_ = stream_ && head.status < 300 && is_event_stream(type) ? Mode::events : Mode::plain;
   // A stream that may still fall back on a missed first token holds back what comes before it.
   const bool holds = mode_ == Mode::events && (may_fall_back(FallbackCause::timeout) || may_leave_refusals());
   checking_ = must_be_checked();

@@ -49,6 +49,8 @@ void Exchange::render_head(const net::ResponseHead& head, const uint8_t* base) {
   for (const net::Field& field : head.fields) {
     switch (field.id) {
       case net::HeaderId::content_type:
+        if (&field != head.fields.find(field.id)) break;  // the client reads the one that weir acts upon
+        [[fallthrough]];
       case net::HeaderId::retry_after:
       case net::HeaderId::retry_after_ms:
       case net::HeaderId::content_encoding:

@@ -92,7 +92,7 @@ struct Inspection {
   uint32_t input_bytes;   // JSON bytes of messages, input, prompt, instructions, tools, functions,
                           // response_format, text: an upper bound of the prompt's text
   uint32_t prompt_count;  // completions: prompts in an array of them, each with its own choices; else 1
-  uint32_t media_bytes;   // part of it that is "data:" URLs under url, image_url, file_data, file_url
+  uint32_t media_bytes;   // part of it that is "data:" URLs under url, image_url, file_data, file_url, in any case
   bool input_elsewhere;   // the model reads more than this body: files and pictures by id or URL; in responses
                           // also what came before (previous_response_id, conversation, items by id), and
                           // stored prompts
@@ -108,7 +108,9 @@ struct Inspection {
     uint32_t previous_end;  // where the message before it ends; 0 for the first one
     uint32_t next_begin;    // where the message after it begins; 0 for the last one
   };
-  std::array<SystemMessage, kMaxSystemMessages> system_messages;  // roles system and developer
+  // Roles system and developer, in any letter case: some servers lower it, and then "System" would be a way around
+  // a unit's prompt.
+  std::array<SystemMessage, kMaxSystemMessages> system_messages;
 
   // ---- tools (chat completions, responses) ----
   uint32_t tool_count;

@@ -125,7 +125,8 @@ class JsonCursor {
   }
 
   // Bytes of string values that are "data:" URLs under url, image_url, file_url or file_data, among what
-  // skip_value() and read_objects() have passed.
+  // skip_value() and read_objects() have passed. In whatever letter case, as some upstreams take them; not under
+  // a key with an escape.
   uint32_t media_bytes() const { return media_bytes_; }
   // Whether there were strings that stand for content held elsewhere: other URLs under url, image_url or
   // file_url, anything under file_id. In whatever letter case, and under a key with an escape, which might be

@@ -2,9 +2,10 @@
 //
 // Streams: every event's data goes through read_event(). A vector search for five-letter keys ("usage",
 // "error") decides whether it can hold anything of interest; only then is it parsed. Plain answers: feed()
-// takes the body in the pieces it arrives in and keeps nothing but a few numbers; a small body that is there
-// in one piece is parsed exactly, a longer or split one is searched, and the last usage object that closes
-// within limits::kMaxUsageBytes counts:
+// takes the body in the pieces it arrives in and keeps nothing but a few numbers. Of a small body that is there
+// in one piece, usage and model count wherever they stand if each is named once and no error is; else it is parsed,
+// and only those count that are the answer's own or its `response`'s. A longer or split one is searched, and the
+// last usage object that closes within limits::kMaxUsageBytes counts:
 //
 //   searching ── "usage" ──▶ usage_colon ── : ──▶ usage_value ── { ──▶ usage_object ── } ──▶ searching
 //       └─────── "model" ──▶ model_colon ── : ──▶ model_value ── " ──▶ model_text   ── " ──▶ searching

@@ -43,6 +43,14 @@ void append_object(std::string& out, simdjson::dom::object object) {
   out += '}';
 }
 
+// Digits alone are an integer to JSON readers, ours among them, and one past 64 bits is refused.
+void append_double(std::string& out, double value) {
+  const size_t begin = out.size();
+  append_number(out, value);
+  const bool is_wide = value >= 0x1p64 || value <= -0x1p63;
+  if (is_wide && out.find('e', begin) == std::string::npos) out += ".0";
+}
+
 }  // namespace
 
 // Recursion is bounded by limits::kMaxJsonDepth, which the parser enforced.
@@ -72,7 +80,7 @@ void append_canonical(std::string& out, simdjson::dom::element element) {
       out += std::to_string(element.get_uint64().value_unsafe());
       return;
     case Type::DOUBLE:
-      return append_number(out, element.get_double().value_unsafe());
+      return append_double(out, element.get_double().value_unsafe());
     case Type::BOOL:
       out += element.get_bool().value_unsafe() ? "true" : "false";
       return;

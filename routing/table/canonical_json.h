@@ -1,6 +1,7 @@
 // JSON text in one form only (RFC 8785): members sorted, no blanks, numbers as ECMAScript prints them, except
-// that 64-bit integers keep all their digits. Equal documents have equal texts, which is what hashes need.
-// Pure; any thread.
+// that 64-bit integers keep all their digits, and whole numbers past 64 bits that have no exponent end with ".0":
+// so the text can be read again, and is its own canonical form. Equal documents have equal texts, which is what
+// hashes need. Pure; any thread.
 #pragma once
 
 #include <simdjson.h>

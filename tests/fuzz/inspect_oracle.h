@@ -182,7 +182,7 @@ struct SlowInspection {
     for (const std::string_view element : slow_elements(value)) add_media(element, is_counted);
     for (const SlowMember& member : slow_members(value)) {
       add_media(member.value, is_counted);
-      const std::string_view key = member.raw_key;
+      const std::string key = slow_fold(std::string(member.raw_key));  // an escaped one is none of these
       if (key != "url" && key != "image_url" && key != "file_data" && key != "file_url") continue;
       if (!member.value.starts_with("\"data:")) continue;
       const size_t size = raw_inside(member.value).size();

@@ -347,6 +347,8 @@ TEST(JsonCursor, CountsMediaUnderItsKeysOnly) {
   };
   EXPECT_EQ(media(R"({"image_url":{"url":")" + data + R"("}})"), data.size());
   EXPECT_EQ(media(R"([{"image_url":")" + data + R"("},{"file_data":")" + data + R"("}])"), 2 * data.size());
+  EXPECT_EQ(media(R"({"IMAGE_URL":{"Url":")" + data + R"("}})"), data.size());
+  EXPECT_EQ(media(R"({"image_url":{"u\u0072l":")" + data + R"("}})"), 0u);
   EXPECT_EQ(media(R"({"content":")" + data + R"("})"), 0u);
   EXPECT_EQ(media(R"({"url":")" + std::string(1000, 'A') + R"("})"), 0u);
   EXPECT_EQ(media(R"([")" + data + R"("])"), 0u);

@@ -88,7 +88,7 @@ inline nlohmann::json slow_rewrite(nlohmann::json body, const OwnedUnit& unit, E
       bool any_system = false;
       for (const json& message : body["messages"]) {
         const std::string role = message.value("role", "");
-        const bool system = role == "system" || role == "developer";
+        const bool system = same_key(role, "system") || same_key(role, "developer");
         any_system |= system;
         if (!system || unit.mode != PromptMode::replace) kept.push_back(message);
       }

@@ -34,6 +34,19 @@ TEST(CanonicalJson, WritesEqualNumbersAlike) {
             "[9223372036854775807,18446744073709551615,-9223372036854775808]");
 }
 
+// With digits alone they could not be read again.
+TEST(CanonicalJson, WritesNumbersPast64BitsAsNoIntegers) {
+  EXPECT_EQ(canonical("[1.8446744073709552e19,1e20,999999999999999700000.0,1e21]"),
+            "[18446744073709552000.0,100000000000000000000.0,999999999999999700000.0,1e+21]");
+  EXPECT_EQ(canonical("[-9.223372036854776e18,-9.223372036854775e18]"),
+            "[-9223372036854776000.0,-9223372036854775000]");
+  EXPECT_EQ(canonical("[1.8446744073709550e19,1e18]"), "[18446744073709550000,1000000000000000000]");
+  for (const char* text : {"18446744073709552000.0", "-9223372036854776000.0", "18446744073709550000",
+                           "-9223372036854775000", "100000000000000000000.0", "1e+21"}) {
+    EXPECT_EQ(canonical(text), text);
+  }
+}
+
 TEST(CanonicalJson, KeepsBothOfTwoEqualMembers) {
   EXPECT_EQ(canonical(R"({"a":1,"a":2})"), R"({"a":1,"a":2})");
 }
