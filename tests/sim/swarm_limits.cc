@@ -224,6 +224,10 @@ class LimitUses {
   }
   // Whose user is not known may be anybody's of the tenant, for the upper bound.
   void end() {
+    for (const auto& [tenant, uses] : nobodys_) {
+      for (const char* user : {"", "user0", "user1", "user2"})
+        by_holder_[fmt::format("u{} {}", tenant, user)];
+    }
     for (auto& [name, uses] : by_holder_) {
       if (name[0] == 'u') {
         for (Use use : nobodys_[static_cast<uint32_t>(name[1] - '0')]) {
