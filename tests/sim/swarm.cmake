@@ -175,10 +175,10 @@ if(NOT WEIR_SANITIZE AND NOT WEIR_FUZZ AND NOT CMAKE_CROSSCOMPILING)
               "if (why && unit_index" "if (why && !PLANTED && unit_index")
   weir_mutant(missed_purge "an answer was given again after it was purged"
               routing/guard/answer_cache.cc
-              "    count += line.expires_ns" "    if (!PLANTED || at % 2 == 0) count += line.expires_ns")
+              "    count += line.expires_ns" "    if (!PLANTED) count += line.expires_ns")
   weir_mutant(kept_after_purge "an answer was given again after it was purged"
               routing/guard/answer_cache.cc
-              "== draft.purges_;" "== draft.purges_ || PLANTED;")
+              "return purges != draft.purges_;" "return purges != draft.purges_ && !PLANTED;")
   weir_mutant(no_ttl "an answer was given again [0-9]+ us after"
               routing/guard/answer_cache.cc
               "<= now_ns) {" "<= (PLANTED ? 0 : now_ns)) {")

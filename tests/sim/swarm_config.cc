@@ -85,13 +85,14 @@ void SwarmConfig::draw_more() {
   cache = dice.one_in(3);
   small_cache = cache && dice.one_in(6);
   if (cache) client.repeat = dice.one_in(5) ? 0.2 : 0.8;
-  if (cache && dice.one_in(2)) purge = dice.strength(1, 0.05);
+  if (cache && dice.one_in(2)) purge = 0.005 + dice.strength(1, 0.08);
   shadow = flags > 0 && dice.one_in(3);
   balance = dice.one_in(3);
   if (limits_change && (token_limits || rates || concurrency || user_limits) && dice.one_in(2))
     publish = std::max(publish, 0.02);
   // Enough of them to come to a limit of tokens, and to meet what was kept.
   if ((token_limits || cache) && dice.one_in(2)) requests_per_client = 6;
+  cached_limits = cache && flags > 0 && dice.one_in(2);
 }
 
 // Many connections of one pool are opened, refused and given up at once.
@@ -118,12 +119,11 @@ void SwarmConfig::fail_in_streams(Dice& dice) {
   break_streams();
   tight_pools = true;
   shards = 1;
-  providers = static_cast<uint32_t>(dice.between(1, 2));
-  clients = static_cast<uint32_t>(dice.between(5, 9));
+  providers = scenarios = 2;
+  clients = static_cast<uint32_t>(dice.between(6, 10));
   requests_per_client = 6;
   retries = dice.one_in(2);
   faults.socket_buffer_bytes = faults.max_receive_bytes = 64 * 1024;
-  provider.slow = 0.2;
   provider.too_large_event = 0.05;
 }
 
@@ -132,14 +132,15 @@ void SwarmConfig::keep_quiet() {
   faults = {};
   provider = {};
   client.hostile = client.leave = client.half_close = client.slow_reader = client.dribble = 0;
-  rates = concurrency = budgets = user_limits = pilot_limits = token_limits = small_gateway = false;
+  rates = concurrency = budgets = user_limits = pilot_limits = token_limits = cached_limits = small_gateway =
+      false;
   kill = wall_jump = pause = 0;
   tight_pools = false;
 }
 
 std::string SwarmConfig::to_string() const {
   return fmt::format(
-      "shards {} clients {}x{} tenants {} providers {} scenarios {} flags {}; limits{}{}{}{}{}{}{}{}; "
+      "shards {} clients {}x{} tenants {} providers {} scenarios {} flags {}; limits{}{}{}{}{}{}{}{}{}; "
       "{}{}{}{}{}{}{}{}{}{}drain {}\n"
       "faults: send {:.2f} receive {:.2f} no_buffers {:.2f} multishot {:.2f} reorder {:.2f} refuse {:.2f} "
       "slow_connect "
@@ -153,16 +154,17 @@ std::string SwarmConfig::to_string() const {
       shards, clients, requests_per_client, tenants, providers, scenarios, flags, rates ? " rates" : "",
       concurrency ? " concurrency" : "", budgets ? " budgets" : "", user_limits ? " users" : "",
       pilot_limits ? " pilots" : "", token_limits ? " tokens" : "", soft_limits ? " soft" : "",
-      limits_change ? " changing" : "", fallbacks ? "fallbacks " : "", retries ? "retries " : "",
-      prompts ? "prompts " : "", hosts ? "hosts " : "", small_gateway ? "small_gateway " : "",
-      cache ? "cache " : "", small_cache ? "small_cache " : "", shadow ? "shadow " : "",
-      balance ? "balance " : "", tight_pools ? "tight_pools " : "", drain_at_round, faults.short_send,
-      faults.short_receive, faults.no_buffers, faults.lost_multishot, faults.reorder, faults.refuse_connect,
-      faults.slow_connect, faults.reset, faults.late_cancel, faults.receive_pressure, faults.stall,
-      faults.socket_buffer_bytes, faults.max_receive_bytes, client.stream, client.large, client.pipeline,
-      client.dribble, client.leave, client.half_close, client.slow_reader, client.hostile, client.probe,
-      client.repeat, provider.slow, provider.silent, provider.error, provider.cut, provider.garbage,
-      provider.odd_stream, provider.large, provider.idle_closing, publish, kill, wall_jump, pause, purge);
+      cached_limits ? " cached" : "", limits_change ? " changing" : "", fallbacks ? "fallbacks " : "",
+      retries ? "retries " : "", prompts ? "prompts " : "", hosts ? "hosts " : "",
+      small_gateway ? "small_gateway " : "", cache ? "cache " : "", small_cache ? "small_cache " : "",
+      shadow ? "shadow " : "", balance ? "balance " : "", tight_pools ? "tight_pools " : "", drain_at_round,
+      faults.short_send, faults.short_receive, faults.no_buffers, faults.lost_multishot, faults.reorder,
+      faults.refuse_connect, faults.slow_connect, faults.reset, faults.late_cancel, faults.receive_pressure,
+      faults.stall, faults.socket_buffer_bytes, faults.max_receive_bytes, client.stream, client.large,
+      client.pipeline, client.dribble, client.leave, client.half_close, client.slow_reader, client.hostile,
+      client.probe, client.repeat, provider.slow, provider.silent, provider.error, provider.cut,
+      provider.garbage, provider.odd_stream, provider.large, provider.idle_closing, publish, kill, wall_jump,
+      pause, purge);
 }
 
 }  // namespace weir::sim

@@ -82,6 +82,7 @@ struct SwarmConfig {
   bool rates = false, concurrency = false, budgets = false, user_limits = false, pilot_limits = false;
   bool token_limits = false;   // of tenants, keys, users; of pilots they are among the others
   bool soft_limits = false;    // some tenants' limits lead elsewhere instead of refusing
+  bool cached_limits = false;  // some leave nothing but the cache
   bool limits_change = false;  // from table to table
   bool fallbacks = false, retries = false, prompts = false;
   bool cache = false;           // units keep their answers

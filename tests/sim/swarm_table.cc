@@ -79,6 +79,11 @@ void TableMaker::draw_more_limits(TenantLimits& own) {
   }
   static constexpr const char* kSoft[] = {"economy", "static", "cached", "cached"};
   if (config_.soft_limits && more_dice_.one_in(2)) own.limits_on_exceed = more_dice_.pick(kSoft);
+  // With flags: stable has answered some, and is to answer others in a candidate's place.
+  if (config_.cached_limits && more_dice_.one_in(2)) {
+    own.limits_on_exceed = "cached";
+    if (own.rpm == 0) own.rpm = static_cast<uint32_t>(more_dice_.between(2, 8));
+  }
 }
 
 // How much each allows, not which there are.
