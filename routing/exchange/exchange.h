@@ -152,6 +152,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   int64_t attempt_cost() const;
   void write_off_attempt();
   bool affords(UnitIndex unit);
+  void leave_decided_unit(core::ErrorCode why);
   bool answer_with_static_hop(core::ErrorCode why);
   AnswerContext answer_context();
   BreakerLine* breaker() const;
@@ -168,8 +169,9 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   std::optional<core::Hash128> cache_key(UnitIndex unit, const Inspection& inspection);
   std::optional<core::Hash128> cache_key(UnitIndex unit);
   enum class CacheLook : uint8_t { only_look, answer };
-  bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look);
-  bool answer_from_any_cache(CacheLook look);
+  bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look,
+                         std::optional<core::ErrorCode> why = {});
+  bool answer_from_any_cache(CacheLook look, std::optional<core::ErrorCode> why = {});
   bool try_cache(const Inspection& inspection);
   void begin_capture(bool looked_up);  // by try_cache(), for this unit
   void go_on_capturing(uint16_t status);

@@ -80,8 +80,10 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index) {
   return cache_key(unit_index, **inspection);
 }
 
-// True: there is one, and if asked for it has been given.
-bool Exchange::answer_from_cache(UnitIndex unit_index, core::Hash128 key, CacheLook look) {
+// True: there is one, and if asked for it has been given. `why`: what led away from the decided unit, if nobody has
+// said so yet.
+bool Exchange::answer_from_cache(UnitIndex unit_index, core::Hash128 key, CacheLook look,
+                                 std::optional<core::ErrorCode> why) {
   AnswerCache& cache = shard_.gateway().cache;
   AnswerCache::Hit hit;
   cache.look_up(key, shard_.loop().now_ns(), hit);
@@ -90,6 +92,7 @@ bool Exchange::answer_from_cache(UnitIndex unit_index, core::Hash128 key, CacheL
     cache.release(hit);
     return true;
   }
+  if (why && unit_index != decision_.unit) leave_decided_unit(*why);
   shard_.metrics().cache_hits.add();
   phase_ = Phase::relaying;
   committed_ = true;
@@ -120,12 +123,12 @@ bool Exchange::try_cache(const Inspection& inspection) {
 
 // A hop or budget that says `cached`: what the decided unit, or stable, has answered before. What was switched
 // off is not repeated.
-bool Exchange::answer_from_any_cache(CacheLook look) {
+bool Exchange::answer_from_any_cache(CacheLook look, std::optional<core::ErrorCode> why) {
   if (!decision_.scenario) return false;
   for (const UnitIndex unit_index : {decision_.unit, (*table().body)[*decision_.scenario].stable}) {
     if (is_unit_killed(table(), unit_index)) continue;
     const auto key = cache_key(unit_index);
-    if (key && answer_from_cache(unit_index, *key, look)) return true;
+    if (key && answer_from_cache(unit_index, *key, look, why)) return true;
   }
   return false;
 }

@@ -262,7 +262,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
       if (answer_with_static_hop(used_up)) return false;
       break;
     case BudgetAction::cached:
-      if (answer_from_any_cache(CacheLook::answer)) return false;
+      if (answer_from_any_cache(CacheLook::answer, used_up)) return false;
       break;
     case BudgetAction::reject:
     case BudgetAction::kill:
@@ -300,15 +300,20 @@ bool Exchange::take_economy(const Inspection& inspection) {
   return true;
 }
 
+// A limit or budget has led to another answer than the decided unit's: for records and clients a fallback.
+void Exchange::leave_decided_unit(ErrorCode why) {
+  ++hops_taken_;
+  record_.first_failure = why;
+  record_.arm = Arm::fallback;
+  record_.reason = Reason::fallback;
+}
+
 // The scenario's fixed text, if it has one.
 bool Exchange::answer_with_static_hop(ErrorCode why) {
   if (!decision_.scenario || facts_.endpoint == Endpoint::embeddings) return false;
   for (const FallbackHop& hop : (*table().body)[*decision_.scenario].fallback) {
     if (hop.kind != FallbackHop::Kind::static_text) continue;
-    ++hops_taken_;
-    record_.first_failure = why;
-    record_.arm = Arm::fallback;
-    record_.reason = Reason::fallback;
+    leave_decided_unit(why);
     answer_static(hop.text);
     return true;
   }

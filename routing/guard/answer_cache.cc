@@ -136,7 +136,10 @@ bool AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labe
     const uint64_t expires_ns = held.expires_ns.load(std::memory_order_relaxed);
     return expires_ns <= now_ns ? 0 : expires_ns;
   };
-  CacheLine* line = draft.size_ == 0 || ttl_ns == 0 ? nullptr : lines_.lock(tag_of(key), busy_until);
+  const auto was_purged = [&draft](uint64_t purges) { return purges != draft.purges_; };
+  // Asked first, so that what began after the purge and stands there already is left alone.
+  const bool keeps = draft.size_ != 0 && ttl_ns != 0 && !was_purged(purges_.load(std::memory_order_acquire));
+  CacheLine* line = keeps ? lines_.lock(tag_of(key), busy_until) : nullptr;
   if (line == nullptr) {
     drop(draft);
     return false;
@@ -148,7 +151,7 @@ bool AnswerCache::store(Draft& draft, core::Hash128 key, const CacheLabels& labe
   line->tenant.store(labels.tenant, std::memory_order_relaxed);
   line->unit.store(labels.unit, std::memory_order_relaxed);
   line->scenario.store(labels.scenario, std::memory_order_relaxed);
-  const bool stands = purges_.fetch_add(0, std::memory_order_acq_rel) == draft.purges_;
+  const bool stands = !was_purged(purges_.fetch_add(0, std::memory_order_acq_rel));
   if (!stands) empty(*line);
   lines_.unlock(*line);
   draft = {};

@@ -12,6 +12,11 @@ class Cached : public GuardsInAnExchange {
     unit_ = ", cache_ttl: 60s";
     publish("", "");
   }
+  std::vector<routing::Record> records() {
+    std::vector<routing::Record> all;
+    gateway_->records[0]->drain([&](routing::Record& record) { all.push_back(record); });
+    return all;
+  }
   // "hit" or "miss".
   std::string ask_with(const std::string& body) {
     GuardClient& client = connect();
@@ -57,6 +62,31 @@ TEST_F(Cached, MembersOfTheRequestMayComeInAnyOrderThoseWithinThemMayNot) {
   EXPECT_EQ(ask_with(R"({"model":"chat","messages":[{"role":"user","content":"a"}],"seed":1})"), "miss");
   EXPECT_EQ(ask_with(R"({"seed": 1, "messages":[{"role":"user","content":"a"}],"model":"chat"})"), "hit");
   EXPECT_EQ(ask_with(R"({"model":"chat","messages":[{"content":"a","role":"user"}],"seed":1})"), "miss");
+}
+
+// Past a budget that says `cached`, of a request that was decided for the candidate.
+TEST_F(Cached, WhatStableAnswersForACandidatePastABudgetIsAFallback) {
+  const std::string flag = "flags: { f: { scenario: chat, candidate: { unit: mini } } }\n";
+  publish("", "", flag);
+  expect_ok(ask());  // stable's answer is kept
+  records();
+  const std::string row =
+      "flags: { f: { state: production, owner: o, approver: a, reason: r, review: 2030-01-01, previous: best } }";
+  publish("", row + ", budgets: [ { window: 1h, usd: 0.000001, on_exceed: cached } ]", flag);
+  const GuardClient& client = ask();
+  expect_ok(client);
+  expect(client, "x-weir-unit: best\r\n");
+  expect(client, "x-weir-cache: hit\r\n");
+  expect(client, "x-weir-arm: fallback\r\n");
+  expect(client, "x-weir-reason: fallback\r\n");
+  expect(client, "x-weir-fallback: 1; budget_exceeded\r\n");
+  const auto made = records();
+  ASSERT_EQ(made.size(), 1u);
+  EXPECT_EQ(made[0].arm, routing::Arm::fallback);
+  EXPECT_EQ(made[0].decided_arm, routing::Arm::candidate);
+  EXPECT_EQ(made[0].first_failure, ErrorCode::budget_exceeded);
+  EXPECT_NE(made[0].unit, made[0].decided_unit);
+  EXPECT_EQ(made[0].cost_nano_usd, 0);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <ctime>
 #include <memory>
 #include <utility>
@@ -9,7 +10,9 @@
 
 #include "routing/exchange/exchange.h"
 #include "routing/exchange/gateway.h"
+#include "routing/exchange/shadow_call.h"
 #include "routing/exchange/shard.h"
+#include "routing/table/name_index.h"
 #include "tests/sim/swarm_checks.h"
 #include "tests/sim/swarm_client.h"
 #include "tests/sim/swarm_config.h"
@@ -25,8 +28,7 @@ namespace {
 constexpr uint32_t kMaxRounds = 300'000;
 constexpr uint64_t kRoundNs = 50'000;
 constexpr uint64_t kMaxQuietNs = 2'000'000'000;
-constexpr uint32_t kQuietRounds = 20;   // before time begins to run faster
-constexpr uint32_t kRecordsEvery = 16;  // rounds
+constexpr uint32_t kQuietRounds = 20;  // before time begins to run faster
 
 constexpr uint64_t kLongestTurnNs = tests::kSanitized || tests::kEmulated ? 1'000'000'000 : 50'000'000;
 
@@ -52,6 +54,9 @@ routing::GatewayOptions gateway_options(const SwarmConfig& config) {
   options.pin_memory_bytes = 64 << 10;
   options.pin_ttl_ns = uint64_t{1000} * 3600 * 1'000'000'000;
   options.user_guard_memory_bytes = 64 << 10;
+  options.cache_memory_bytes = config.small_cache ? 8 << 10 : 1 << 20;
+  options.shadow = config.shadow;
+  options.balance_connections = config.balance;
   if (config.small_gateway) {
     options.max_connections_per_shard = 3;
     options.max_exchanges_per_shard = 2;
@@ -73,9 +78,11 @@ class Run {
   void publish();
   void round();
   void operators_act();
+  void purge();
   void let_time_pass();
   void turn_shard(size_t index);
   void take_records();
+  void take_pairs();
   bool clients_finished() const;
   void drain();
   void end();
@@ -109,6 +116,7 @@ Run::Run(uint64_t seed)
   pool_max_connections =
       config_.small_gateway || dice_.one_in(3) ? static_cast<uint32_t>(dice_.between(1, 3)) : 4096;
   pool_max_waiting = dice_.one_in(4) ? static_cast<uint32_t>(dice_.between(1, 2)) : 4096;
+  if (config_.tight_pools) pool_max_connections = pool_max_waiting = 1;
   std::vector<uint16_t> ports;
   for (uint32_t i = 0; i < config_.providers; ++i) {
     providers_.push_back(std::make_unique<SwarmProvider>(*provider_loop_, config_, i, journal_));
@@ -155,8 +163,8 @@ void Run::round() {
   }
   provider_loop_->turn(0);
   for (auto& provider : providers_) provider->step();
-  if (tables_->revision() > 0) checks_->while_running(*gateway_->tables.newest());
-  if (rounds_ % kRecordsEvery == 0) take_records();
+  take_records();
+  if (tables_->revision() > 0) checks_->while_running(*gateway_->tables.newest(), gateway_->users);
 }
 
 void Run::operators_act() {
@@ -168,6 +176,27 @@ void Run::operators_act() {
   if (another) tables_->change();
   if (kill) tables_->change_kills();
   if (another || kill) publish();
+  if (config_.purge > 0 && dice_.chance(config_.purge)) purge();
+}
+
+void Run::purge() {
+  Purge order{.at_ns = world_.monotonic_ns, .scope = static_cast<Purge::Scope>(dice_.below(3)), .name = {}};
+  std::atomic<uint64_t> routing::CacheLine::*label = &routing::CacheLine::tenant;
+  switch (order.scope) {
+    case Purge::Scope::tenant:
+      order.name = fmt::format("t{}", dice_.below(config_.tenants));
+      break;
+    case Purge::Scope::unit:
+      order.name = fmt::format("u{}", dice_.below(tables_->unit_count()));
+      label = &routing::CacheLine::unit;
+      break;
+    case Purge::Scope::scenario:
+      order.name = fmt::format("chat{}", dice_.below(config_.scenarios));
+      label = &routing::CacheLine::scenario;
+      break;
+  }
+  gateway_->cache.purge(label, routing::hash_name(order.name));
+  journal_.purges.push_back(std::move(order));
 }
 
 void Run::let_time_pass() {
@@ -179,10 +208,12 @@ void Run::let_time_pass() {
   }
 }
 
+// Each round, so that it is known when each exchange ended.
 void Run::take_records() {
+  take_pairs();
   for (auto& queue : gateway_->records) {
     queue->drain([&](routing::Record& record) {
-      Settled settled{record, record.table == nullptr ? 0 : record.table->revision};
+      Settled settled{record, record.table == nullptr ? 0 : record.table->revision, world_.monotonic_ns};
       settled.record.table = nullptr;
       world_.note(record.id.high ^ static_cast<uint64_t>(record.cost_nano_usd) ^
                   uint64_t{record.status} << 32);
@@ -191,6 +222,22 @@ void Run::take_records() {
     });
   }
   gateway_->tables.reclaim();
+}
+
+void Run::take_pairs() {
+  for (auto& queue : gateway_->shadows) {
+    queue->drain([&](const routing::ShadowPair& pair) {
+      journal_.pairs.push_back({.pair = pair,
+                                .revision = pair.table->revision,
+                                .id = {routing::to_hex(pair.id).data(), 32},
+                                .primary = std::string(pair.primary.body()),
+                                .shadow = std::string(pair.shadow.body())});
+      routing::ShadowPair& kept = journal_.pairs.back().pair;
+      kept.table = nullptr;
+      kept.primary.bytes = kept.shadow.bytes = nullptr;
+      world_.note(pair.id.high ^ pair.shadow.status ^ static_cast<uint64_t>(pair.shadow.cost_nano_usd));
+    });
+  }
 }
 
 bool Run::clients_finished() const {
@@ -260,7 +307,10 @@ void Run::end() {
   take_records();
   checks_->at_the_end(*gateway_, clients_);
   Findings& findings = journal_.findings;
-  for (const auto& shard : shards_) findings.check(shard->exchanges().live() == 0, "an exchange is left");
+  for (const auto& shard : shards_) {
+    findings.check(shard->exchanges().live() == 0, "an exchange is left");
+    findings.check(shard->shadow_calls().live() == 0, "a copy is left");
+  }
   if (failed()) return;
   shards_.clear();
   findings.check(gateway_->tables.live_versions() <= 1 ||
@@ -292,6 +342,9 @@ SwarmResult Run::result() const {
   }
   result.tables = static_cast<uint32_t>(tables_->revision());
   result.attempts = static_cast<uint32_t>(journal_.attempts.size());
+  result.copies = static_cast<uint32_t>(journal_.pairs.size());
+  for (const Settled& settled : journal_.records)
+    result.cached += settled.record.cache == routing::CacheUse::hit;
   return result;
 }
 

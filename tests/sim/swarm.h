@@ -11,14 +11,17 @@
 //                          clients, providers and operators do (swarm_config.h): reads and writes cut short,
 //                          completions in another order, resets, stalls, lost multishot and buffers,
 //                          pipelining, half-closes, slow readers, hostile requests, garbage and truncated
-//                          answers, retries and fallbacks, models at several providers, table swaps, kills, limits
-//                          and budgets at their edges, jumps of the calendar, drains in the middle
+//                          answers, retries and fallbacks, models at several providers, table swaps that change
+//                          limits too, kills, limits (of tokens too) and budgets at their edges, cached answers and
+//                          purges, copies to candidates, connections passed on, jumps of the calendar, drains in
+//                          the middle
 // Not simulated            TLS, name resolution, the real ring. The control thread, the registry and its disk have
 //                          a swarm of their own (control_swarm.h); here tables are published without them
 //
 // Run it       tools/sim --seeds N; a fixed set is in tools/test (swarm_test.cc)
 // Extend it    a habit in swarm_config.h, what acts it out in swarm_client.cc or swarm_provider.cc, and what must
-//              then hold in swarm_checks.cc. A new bug class: a row of weir_mutant() in swarm.cmake.
+//              then hold in swarm_checks.cc, swarm_limits.cc, swarm_cache.cc, swarm_shadow.cc. A new bug class: a
+//              row of weir_mutant() in swarm.cmake.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +36,7 @@ struct SwarmResult {
   uint64_t simulated_ns = 0;
   uint64_t longest_turn_ns = 0;  // processor time of one turn of one shard
   uint32_t requests = 0, whole = 0, errors = 0, cut = 0, lost = 0;
-  uint32_t tables = 0, attempts = 0;
+  uint32_t tables = 0, attempts = 0, copies = 0, cached = 0;
 };
 
 // After a finding the world is left as it is: no other run may follow in this process.

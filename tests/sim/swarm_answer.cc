@@ -36,6 +36,7 @@ bool AnswerReader::read_head(std::string_view head) {
     if (name == "x-weir-arm") answer_.arm = value;
     if (name == "x-weir-flag") answer_.flag = value;
     if (name == "x-weir-reason") answer_.reason = value;
+    if (name == "x-weir-cache") answer_.cache = value;
     if (name == "x-weir-fallback") answer_.fallback = value;
     if (name == "x-weir-revision" && !parse(value, answer_.revision)) return false;
   }

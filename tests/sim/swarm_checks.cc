@@ -3,31 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "routing/guard/guard_plan.h"
 
 namespace weir::sim {
-namespace {
 
 using routing::Record;
-
-std::string id_of(const Record& record) {
-  return {routing::to_hex(record.id).data(), 32};
-}
-
-// Admitted by limits: it got as far as an attempt or a fixed text.
-bool admitted(const Record& record) {
-  return record.attempts > 0 || (record.status == 200 && !is_limited(record));
-}
 
 uint64_t number_behind(const std::string& text, std::string_view mark) {
   const size_t at = text.find(mark);
   if (at == std::string::npos) return UINT64_MAX;
-  return std::stoull(text.substr(at + mark.size(), 12));
+  uint64_t number = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data() + at + mark.size(), last, number);
+  return error == std::errc{} && end != last && *end == ';' ? number : UINT64_MAX;
 }
-
-}  // namespace
 
 bool SwarmChecks::check(bool good, const Asked& asked, const std::string& what) {
   if (!good) {
@@ -40,10 +32,11 @@ bool SwarmChecks::check(bool good, const Asked& asked, const std::string& what) 
                       r.status, r.attempts, routing::token(r.reason), routing::token(r.arm), r.decided_unit,
                       settled->revision, r.error ? core::describe(*r.error).token : "none");
     }
-    journal_.findings.add(fmt::format(
-        "{} ({} {}, end {}, status {}, unit {}, arm {}, reason {}, id {}, body {:.60};{})", what,
-        tag_of(asked.number), asked.path, static_cast<int>(asked.end), asked.answer.status, asked.answer.unit,
-        asked.answer.arm, asked.answer.reason, asked.answer.request_id, asked.answer.body, line));
+    journal_.findings.add(
+        fmt::format("{} ({} {}, end {}, status {}, unit {}, arm {}, reason {}, id {}, body {:.60};{})", what,
+                    tag_of(asked.subject), asked.path, static_cast<int>(asked.end), asked.answer.status,
+                    asked.answer.unit, asked.answer.arm, asked.answer.reason, asked.answer.request_id,
+                    asked.answer.body, line));
   }
   return good;
 }
@@ -53,16 +46,30 @@ const Settled* SwarmChecks::record_of(const Asked& asked) const {
   return found == records_.end() ? nullptr : found->second;
 }
 
-void SwarmChecks::while_running(const routing::Table& newest) {
+const Asked* SwarmChecks::asked_of(const Settled& settled) const {
+  const auto found = asked_.find(id_of(settled.record));
+  return found == asked_.end() ? nullptr : found->second;
+}
+
+// What came to providers of this request, its copy too.
+std::vector<const Attempt*> SwarmChecks::reached_by(const Asked& asked) const {
+  if (asked.repeats()) {
+    const auto found = attempts_.find(asked.answer.request_id);
+    return found == attempts_.end() ? std::vector<const Attempt*>() : found->second;
+  }
+  const auto found = by_subject_.find(asked.subject);
+  return found == by_subject_.end() ? std::vector<const Attempt*>() : found->second;
+}
+
+void SwarmChecks::while_running(const routing::Table& newest, routing::UserGuards& users) {
+  if (config_.token_limits || config_.pilot_limits) note_token_words(newest, users);
   const routing::GuardPlan& plan = *newest.guards;
   for (uint32_t i = 0; i < config_.tenants; ++i) {
     const routing::ScopeGuard* guard = plan.of(routing::TenantIndex{i});
     if (guard == nullptr) continue;
-    const TableMaker::TenantLimits& limits =
-        tables_.limits(TableMaker::tenant_number(tables_.at(newest.revision).tenants[i].id));
-    if (guard->line != nullptr && limits.concurrency != 0) {
-      journal_.findings.check(guard->line->in_flight.load() <= limits.concurrency,
-                              "a tenant's concurrency is exceeded");
+    const uint32_t most = tables_.most_concurrency(tables_.at(newest.revision).tenant_number(i));
+    if (guard->line != nullptr && most != 0) {
+      journal_.findings.check(guard->line->in_flight.load() <= most, "a tenant's concurrency is exceeded");
     }
     for (const routing::BudgetGuard& budget : guard->budgets) {
       if (budget.spec.soft() || journal_.usage_lied) continue;
@@ -70,23 +77,45 @@ void SwarmChecks::while_running(const routing::Table& newest) {
                               "a hard budget is exceeded");
     }
   }
+  for (uint32_t i = 0; i < config_.flags && config_.shadow && !journal_.usage_lied; ++i) {
+    const routing::ScopeGuard* guard = plan.shadow(routing::FlagIndex{i});
+    if (guard == nullptr) continue;
+    const routing::BudgetGuard& budget = guard->budgets[0];
+    journal_.findings.check(budget.line->committed.load() - budget.line->base.load() <= budget.spec.limit,
+                            "a budget of copies is exceeded");
+  }
 }
 
-void SwarmChecks::index_records() {
+void SwarmChecks::index_records(const std::vector<std::unique_ptr<SwarmClient>>& clients) {
   for (const Settled& settled : journal_.records) {
     const bool fresh = records_.emplace(id_of(settled.record), &settled).second;
     journal_.findings.check(fresh, "an exchange settled twice: " + id_of(settled.record));
   }
-  for (const Attempt& attempt : journal_.attempts) attempts_[attempt.number].push_back(&attempt);
+  for (const Attempt& attempt : journal_.attempts) {
+    by_subject_[attempt.subject].push_back(&attempt);
+    attempts_[attempt.request_id].push_back(&attempt);
+  }
+  for (const Paired& paired : journal_.pairs) {
+    journal_.findings.check(pairs_.emplace(paired.id, &paired).second,
+                            "a request was copied twice: " + paired.id);
+  }
+  for (const auto& client : clients) {
+    for (const Asked& asked : client->asked()) {
+      if (!asked.answer.request_id.empty()) asked_.emplace(asked.answer.request_id, &asked);
+    }
+  }
 }
 
 void SwarmChecks::at_the_end(const routing::Gateway& gateway,
                              const std::vector<std::unique_ptr<SwarmClient>>& clients) {
-  index_records();
+  index_records(clients);
   check_counts(gateway, clients);
   if (tables_.revision() > 0) check_guards(*gateway.tables.newest());
-  check_rates(clients);
+  check_limits();
+  if (!journal_.usage_lied) check_token_words();
   check_pilots();
+  if (config_.cache) check_cache();
+  check_shadow(gateway);
   for (const auto& client : clients) {
     for (const Asked& asked : client->asked()) {
       check_answer(asked);
@@ -141,18 +170,16 @@ void SwarmChecks::check_counts(const routing::Gateway& gateway,
   findings.check(nobodys <= unseen,
                  fmt::format("{} records belong to nobody, and {} requests were lost", nobodys, unseen));
   findings.check(attempts_recorded == attempts_made, "attempts of records are not the attempts made");
-  std::map<std::string, uint64_t> reached;
   for (const Attempt& attempt : journal_.attempts) {
-    ++reached[attempt.request_id];
     if (const auto of = records_.find(attempt.request_id); of != records_.end())
       check_attempt(attempt, *of->second);
   }
-  for (const auto& [id, count] : reached) {
+  for (const auto& [id, attempts] : attempts_) {
     const auto found = records_.find(id);
     if (found == records_.end()) {
       findings.add("a provider got a request that no record is of: " + id);
     } else {
-      findings.check(count <= found->second->record.attempts,
+      findings.check(attempts.size() <= found->second->record.attempts + pairs_.count(id),
                      "a provider got a request more often than it was tried: " + id);
     }
   }
@@ -210,74 +237,6 @@ void SwarmChecks::check_guards(const routing::Table& newest) {
   }
 }
 
-// Any n requests within a time t: n - 1 of them after the first, of which the limit admits its burst and what
-// time brings. The words round to the slow side, so this bound is never met from above.
-void SwarmChecks::check_rate(const char* what, std::vector<uint64_t> times, uint32_t per_minute) {
-  std::sort(times.begin(), times.end());
-  const double interval = 60e9 / per_minute;
-  for (size_t i = 0; i < times.size(); ++i) {
-    for (size_t j = i + per_minute; j < times.size(); ++j) {
-      const double brought = static_cast<double>(times[j] - times[i]) / interval;
-      const auto most = static_cast<size_t>(brought + 1e-6) + per_minute;
-      if (j - i + 1 > most)
-        return journal_.findings.add(fmt::format("{}: {} where {} fit", what, j - i + 1, most));
-    }
-  }
-}
-
-void SwarmChecks::check_overlap(const char* what, std::vector<std::pair<int64_t, int64_t>> spans,
-                                uint32_t most) {
-  std::vector<std::pair<int64_t, int>> edges;  // at one moment ends come before beginnings
-  for (const auto& [begin, end] : spans) {
-    if (begin == end) continue;
-    edges.emplace_back(begin, 1);
-    edges.emplace_back(end, -1);
-  }
-  std::sort(edges.begin(), edges.end());
-  int under_way = 0;
-  for (const auto& [at, step] : edges) {
-    under_way += step;
-    if (under_way > static_cast<int>(most))
-      return journal_.findings.add(fmt::format("{}: {} at once", what, under_way));
-  }
-}
-
-void SwarmChecks::check_rates(const std::vector<std::unique_ptr<SwarmClient>>& clients) {
-  if (config_.wall_jump > 0) return;  // records say what the calendar said
-  struct Seen {
-    std::vector<uint64_t> times;
-    std::vector<std::pair<int64_t, int64_t>> spans;
-  };
-  std::map<std::string, Seen> tenants, users;
-  const auto note = [](Seen& seen, const Record& record) {
-    seen.times.push_back(static_cast<uint64_t>(record.wall_ns));
-    seen.spans.emplace_back(record.wall_ns, record.wall_ns + static_cast<int64_t>(record.total_ns));
-  };
-  for (const Settled& settled : journal_.records) {
-    if (!admitted(settled.record) || settled.record.decided_unit == Record::kNone) continue;
-    note(tenants[tables_.at(settled.revision).tenants[settled.record.tenant].id], settled.record);
-  }
-  for (const auto& client : clients) {
-    for (const Asked& asked : client->asked()) {
-      const Settled* settled = record_of(asked);
-      if (asked.user.empty() || settled == nullptr || !admitted(settled->record)) continue;
-      note(users[fmt::format("t{} {}", asked.tenant, asked.user)], settled->record);
-    }
-  }
-  for (auto& [name, seen] : tenants) {
-    const TableMaker::TenantLimits& limits = tables_.limits(TableMaker::tenant_number(name));
-    if (limits.rpm != 0) check_rate("a tenant's rpm", seen.times, limits.rpm);
-    if (limits.key_rpm != 0) check_rate("a key's rpm", seen.times, limits.key_rpm);
-    if (limits.concurrency != 0) check_overlap("a tenant's concurrency", seen.spans, limits.concurrency);
-  }
-  for (auto& [name, seen] : users) {
-    const TableMaker::TenantLimits& limits = tables_.limits(TableMaker::tenant_number(name.substr(0, 2)));
-    if (limits.user_rpm != 0) check_rate("a user's rpm", seen.times, limits.user_rpm);
-    if (limits.user_concurrency != 0)
-      check_overlap("a user's concurrency", seen.spans, limits.user_concurrency);
-  }
-}
-
 // One table, one flag: whom the pilot let in, but for conversations that had begun on it.
 void SwarmChecks::check_pilots() {
   if (tables_.revision() != 1 || config_.flags != 1) return;
@@ -297,28 +256,25 @@ void SwarmChecks::check_pilots() {
 
 void SwarmChecks::check_answer(const Asked& asked) {
   const Settled* settled = record_of(asked);
-  const auto reached = attempts_.find(asked.number);
+  const std::vector<const Attempt*> reached = reached_by(asked);
   if (asked.hostile) {
-    check(reached == attempts_.end(), asked, "a request that must be refused reached a provider");
+    check(reached.empty(), asked, "a request that must be refused reached a provider");
     check(asked.end != Asked::End::answered || asked.answer.status >= 400, asked,
           "a request that must be refused was not");
   }
   if (settled != nullptr) {
     const Record& record = settled->record;
-    if (record.attempts == 0)
-      check(reached == attempts_.end(), asked, "a refused request reached a provider");
+    if (record.attempts == 0) check(reached.empty(), asked, "a refused request reached a provider");
     // The head may have been made before the end was known, but the status is the record's unless nothing
     // could be sent.
     check(record.status == asked.answer.status || record.status == 0, asked,
           "an answer's status is not its record's");
     if (asked.answer.revision != 0)
       check(asked.answer.revision == settled->revision, asked, "an answer names another table");
-    if (reached != attempts_.end()) {
-      for (const Attempt* attempt : reached->second) {
-        check(attempt->request_id == asked.answer.request_id, asked,
-              "one request went upstream under two ids");
-      }
+    for (const Attempt* attempt : reached) {
+      check(attempt->request_id == asked.answer.request_id, asked, "one request went upstream under two ids");
     }
+    check_cached(asked, *settled);
   }
   if (asked.end == Asked::End::answered) check_body(asked, settled);
 }
@@ -341,11 +297,16 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
   }
   if (answer.body.find("\"usage\"") != std::string::npos)
     check(!asked.stream, asked, "usage was not asked for");
-  if (const auto reached = attempts_.find(asked.number);
-      reached != attempts_.end() && reached->second.back()->contentless) {
+  const bool again = answer.cache == "hit";
+  const auto is_empty = [](const Attempt* attempt) { return attempt->contentless; };
+  // Of another who asked the same, if it is given again.
+  const auto all = by_subject_.find(asked.subject);
+  if (again ? all != by_subject_.end() && std::ranges::any_of(all->second, is_empty) &&
+                  answer.body.find(" at ") == std::string::npos
+            : std::ranges::any_of(reached_by(asked), is_empty)) {
     return;
   }
-  check(answer.body.find(tag_of(asked.number)) != std::string::npos, asked,
+  check(answer.body.find(tag_of(asked.subject)) != std::string::npos, asked,
         "the answer is to another request");
   const uint64_t attempt = number_behind(answer.body, " at ");
   if (!check(attempt < journal_.attempts.size() && attempt == number_behind(answer.body, " end "), asked,
@@ -353,7 +314,8 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
     return;
   }
   const Attempt& from = journal_.attempts[attempt];
-  check(from.number == asked.number, asked, "the answer is to another request");
+  check(from.subject == asked.subject && (again || from.request_id == answer.request_id), asked,
+        "the answer is to another request");
   check(from.whole, asked, "an answer that was cut is not seen as cut");
   check(static_cast<size_t>(std::count(answer.body.begin(), answer.body.end(), 'y')) == from.padding, asked,
         "an answer's content has changed");
@@ -364,6 +326,7 @@ void SwarmChecks::check_body(const Asked& asked, const Settled* settled) {
   if (unit) index = *unit;
   check(body[body.units[index].model].name == "m" + std::to_string(from.model), asked,
         "another unit's model answered");
+  if (again) return;  // who answered then, swarm_cache.cc looks at
   check(body[static_cast<routing::ProviderIndex>(settled->record.provider)].name ==
             "p" + std::to_string(from.provider),
         asked, "another provider answered than the record says");

@@ -5,6 +5,9 @@
 //                   adds up; answers belong to their requests and are whole if they say so; what was refused
 //                   reached nobody, and had to be refused; limits were kept; each decision is the reference
 //                   evaluator's
+//   swarm_limits.cc   whom limits let in and whom they refused, against a reference of GCRA from the records
+//   swarm_cache.cc    whose answers were given again, when, and to whom
+//   swarm_shadow.cc   copies and the pairs they make
 #pragma once
 
 #include <map>
@@ -25,24 +28,34 @@ namespace weir::sim {
 inline bool is_limited(const routing::Record& record) {
   return record.limit != nullptr && !std::string_view(record.limit).starts_with("pilot.");
 }
+inline std::string id_of(const routing::Record& record) {
+  return {routing::to_hex(record.id).data(), 32};
+}
+// What stands between `mark` and a semicolon in a provider's text; UINT64_MAX: it is not there.
+uint64_t number_behind(const std::string& text, std::string_view mark);
 
 class SwarmChecks {
  public:
   SwarmChecks(const SwarmConfig& config, const TableMaker& tables, Journal& journal)
       : config_(config), tables_(tables), journal_(journal) {}
 
-  void while_running(const routing::Table& newest);
+  // At the end of each round.
+  void while_running(const routing::Table& newest, routing::UserGuards& users);
   // After all shards have closed, with every record drained.
   void at_the_end(const routing::Gateway& gateway, const std::vector<std::unique_ptr<SwarmClient>>& clients);
 
  private:
-  void index_records();
+  void index_records(const std::vector<std::unique_ptr<SwarmClient>>& clients);
   void check_counts(const routing::Gateway& gateway,
                     const std::vector<std::unique_ptr<SwarmClient>>& clients);
   void check_guards(const routing::Table& newest);
-  void check_rates(const std::vector<std::unique_ptr<SwarmClient>>& clients);
-  void check_rate(const char* what, std::vector<uint64_t> times, uint32_t per_minute);
-  void check_overlap(const char* what, std::vector<std::pair<int64_t, int64_t>> spans, uint32_t most);
+  void check_limits();
+  void note_token_words(const routing::Table& newest, routing::UserGuards& users);
+  void check_token_words();
+  void check_cache();
+  void check_cached(const Asked& asked, const Settled& settled);
+  void check_shadow(const routing::Gateway& gateway);
+  void check_pair(const Paired& paired, const Settled& settled);
   void check_attempt(const Attempt& attempt, const Settled& settled);
   void check_pilots();
   // Guards let the decided unit answer: only then a conversation has begun on it, and a pilot's place is taken.
@@ -53,13 +66,19 @@ class SwarmChecks {
   void check_body(const Asked& asked, const Settled* settled);
   void check_decisions(const SwarmClient& client);
   const Settled* record_of(const Asked& asked) const;
+  const Asked* asked_of(const Settled& settled) const;
+  std::vector<const Attempt*> reached_by(const Asked& asked) const;
   bool check(bool good, const Asked& asked, const std::string& what);
 
   const SwarmConfig& config_;
   const TableMaker& tables_;
   Journal& journal_;
-  std::map<std::string, const Settled*> records_;             // by request id
-  std::map<uint32_t, std::vector<const Attempt*>> attempts_;  // by number of what was asked
+  size_t records_seen_ = 0;                        // by note_token_words()
+  std::map<std::string, const Settled*> records_;  // by request id, as all but the next
+  std::map<uint32_t, std::vector<const Attempt*>> by_subject_;
+  std::map<std::string, std::vector<const Attempt*>> attempts_;
+  std::map<std::string, const Asked*> asked_;
+  std::map<std::string, const Paired*> pairs_;
 };
 
 }  // namespace weir::sim

@@ -71,7 +71,7 @@ void SwarmClient::ask() {
 
 std::string SwarmClient::compose(Asked& asked) {
   const ClientHabits& habits = config_.client;
-  asked.number = number_ * 1000 + static_cast<uint32_t>(asked_.size());
+  asked.number = asked.subject = number_ * 1000 + static_cast<uint32_t>(asked_.size());
   asked.tenant = tenant_;
   if (dice_.chance(habits.probe)) return compose_probe(asked);
   asked.path = "/v1/chat/completions";
@@ -82,6 +82,8 @@ std::string SwarmClient::compose(Asked& asked) {
   asked.stream =
       dice_.chance(habits.stream) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses";
   asked.hostile = dice_.chance(habits.hostile);
+  if (habits.repeat > 0 && dice_.chance(habits.repeat) && !asked.hostile)
+    asked.subject = kFirstSharedSubject + static_cast<uint32_t>(dice_.below(2));
   const std::string scenario = "chat" + std::to_string(dice_.below(config_.scenarios));
   std::string fields;
   if (dice_.one_in(2)) {
@@ -121,9 +123,10 @@ std::string SwarmClient::compose(Asked& asked) {
     }
   }
   if (asked.stream) more += R"(,"stream":true)";
-  if (dice_.one_in(4) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses")
-    more += R"(,"max_tokens":20)";
+  asked.short_answer = dice_.one_in(4) && asked.path != "/v1/embeddings" && asked.path != "/v1/responses";
+  if (asked.short_answer) more += R"(,"max_tokens":20)";
   const std::string body = body_of(asked, more);
+  asked.body_bytes = static_cast<uint32_t>(body.size());
   std::string head = fmt::format("POST {} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\n{}",
                                  asked.path, client_token(tenant_), fields);
   if (asked.hostile) return compose_hostile(asked, head, body);
@@ -160,8 +163,8 @@ std::string SwarmClient::compose_probe(Asked& asked) {
 }
 
 std::string SwarmClient::body_of(const Asked& asked, const std::string& more) {
-  std::string text = tag_of(asked.number);
-  if (dice_.chance(config_.client.large)) text += std::string(dice_.below(200'000), 'x');
+  std::string text = tag_of(asked.subject);
+  if (dice_.chance(config_.client.large) && !asked.repeats()) text += std::string(dice_.below(200'000), 'x');
   const std::string content = asked.path == "/v1/chat/completions"
                                   ? fmt::format(R"("messages":[{{"role":"user","content":"{}"}}])", text)
                               : asked.path == "/v1/completions" ? fmt::format(R"("prompt":"{}")", text)
@@ -210,7 +213,7 @@ std::string SwarmClient::compose_hostile(const Asked& asked, std::string head, c
     case 14:
       return head + type + "x-weir-user: a\r\nx-weir-user: b\r\n" + length + body;
     case 15:
-      return std::string("\x16\x03\x01 not HTTP ") + tag_of(asked.number) + "\r\n\r\n";
+      return std::string("\x16\x03\x01 not HTTP ") + tag_of(asked.subject) + "\r\n\r\n";
     case 16:
       return head + type + "transfer-encoding: chunked\r\n\r\nzz\r\n" + body;
     default:  // the rest never comes

@@ -54,6 +54,7 @@ struct ClientHabits {
   double hostile = 0;      // sends what must be refused
   double conversation = 0, user = 0, attributes = 0, direct_model = 0;
   double probe = 0;  // asks for something else than a completion
+  double repeat = 0;  // asks what others ask too, word for word
 };
 
 struct ProviderHabits {
@@ -64,6 +65,7 @@ struct ProviderHabits {
   double garbage = 0;     // not HTTP, lying lengths, bytes nobody asked for
   double odd_stream = 0;  // no end mark, no usage, CR LF, large events, an error in the stream
   double large = 0;
+  double too_large_event = 0;
   double idle_closing = 0;  // closes idle connections soon
 };
 
@@ -78,18 +80,30 @@ struct SwarmConfig {
   ClientHabits client;
   ProviderHabits provider;
   bool rates = false, concurrency = false, budgets = false, user_limits = false, pilot_limits = false;
+  bool token_limits = false;   // of tenants, keys, users; of pilots they are among the others
+  bool soft_limits = false;    // some tenants' limits lead elsewhere instead of refusing
+  bool cached_limits = false;  // some leave nothing but the cache
+  bool limits_change = false;  // from table to table
   bool fallbacks = false, retries = false, prompts = false;
+  bool cache = false;           // units keep their answers
+  bool small_cache = false;     // few of them fit
+  bool shadow = false;          // flags have copies made
+  bool balance = false;         // shards pass connections on
+  bool tight_pools = false;     // one connection to each provider, and one in its queue
   bool hosts = false;           // models are served by several providers
   bool small_gateway = false;   // few connections and exchanges fit
   double publish = 0;           // per round: another table
   double kill = 0;              // per round: a kill or unkill
+  double purge = 0;             // per round: cached answers are to be forgotten
   double wall_jump = 0;         // per round: the calendar is set
   double pause = 0;             // per round: time passes, up to minutes
   uint32_t drain_at_round = 0;  // 0: when all is done
 
  private:
+  void draw_more();
   void crowd_one_pool(Dice& dice);
   void break_streams();
+  void fail_in_streams(Dice& dice);
   void keep_quiet();
 };
 

@@ -18,7 +18,7 @@ namespace {
 // By one job.
 struct Gathered {
   uint64_t requests, whole, errors, cut, lost, attempts, tables, events, simulated_ns, longest_turn_ns,
-      longest_turn_seed;
+      longest_turn_seed, copies, cached;
   TransitionCounts transitions;
 };
 
@@ -33,6 +33,8 @@ bool run_one(uint64_t seed, Gathered& job) {
   job.lost += result.lost;
   job.attempts += result.attempts;
   job.tables += result.tables;
+  job.copies += result.copies;
+  job.cached += result.cached;
   job.events += result.events;
   job.simulated_ns += result.simulated_ns;
   if (result.longest_turn_ns > job.longest_turn_ns) {
@@ -51,10 +53,11 @@ int run_single(uint64_t seed) {
   fmt::print("{}\n", config.to_string());
   const SwarmResult result = run_swarm(seed);
   fmt::print(
-      "trace {:016x}, {} events, {} requests: {} whole, {} errors, {} cut, {} lost; {} attempts, {} tables, "
-      "{:.1f} s\n",
+      "trace {:016x}, {} events, {} requests: {} whole, {} errors, {} cut, {} lost; {} attempts, {} copies, "
+      "{} from the cache, {} tables, {:.1f} s\n",
       result.trace, result.events, result.requests, result.whole, result.errors, result.cut, result.lost,
-      result.attempts, result.tables, static_cast<double>(result.simulated_ns) / 1e9);
+      result.attempts, result.copies, result.cached, result.tables,
+      static_cast<double>(result.simulated_ns) / 1e9);
   if (result.finding.empty()) return 0;
   fmt::print(stderr, "finding: {}\nreplay: sim_swarm --seed {}\n", result.finding, seed);
   return 1;
@@ -107,11 +110,11 @@ int run_many(const SeedArguments& arguments) {
   const auto* const longest = static_cast<const Gathered*>(*std::ranges::max_element(
       jobs.gathered, {}, [](const void* job) { return static_cast<const Gathered*>(job)->longest_turn_ns; }));
   fmt::print(
-      "{} seeds in {:.1f} s: {} requests ({} whole, {} errors, {} cut, {} lost), {} attempts, {} tables, {} "
-      "events\n",
+      "{} seeds in {:.1f} s: {} requests ({} whole, {} errors, {} cut, {} lost), {} attempts, {} copies, "
+      "{} from the cache, {} tables, {} events\n",
       jobs.done, jobs.real_s, sum(&Gathered::requests), sum(&Gathered::whole), sum(&Gathered::errors),
-      sum(&Gathered::cut), sum(&Gathered::lost), sum(&Gathered::attempts), sum(&Gathered::tables),
-      sum(&Gathered::events));
+      sum(&Gathered::cut), sum(&Gathered::lost), sum(&Gathered::attempts), sum(&Gathered::copies),
+      sum(&Gathered::cached), sum(&Gathered::tables), sum(&Gathered::events));
   fmt::print(
       "simulated {:.0f} s, {:.0f} times as fast as real; the longest turn of a shard took {:.2f} ms (seed "
       "{})\n",

@@ -42,8 +42,9 @@ void SwarmProvider::on_request(net::ServerSession& session, const net::Request& 
   const size_t tag = body.find("tag-");
   if (tag == std::string_view::npos) return findings.add("a provider got a request without a tag");
   Attempt attempt;
-  attempt.number = static_cast<uint32_t>(std::stoul(std::string(body.substr(tag + 4, 8))) - 10'000'000);
+  attempt.subject = static_cast<uint32_t>(std::stoul(std::string(body.substr(tag + 4, 8))) - 10'000'000);
   attempt.provider = number_;
+  attempt.at_ns = World::now().monotonic_ns;
   attempt.request_id = find(head, "x-request-id: ", 32);
   findings.check(head.find("sk-sim-client") == std::string_view::npos &&
                      body.find("sk-sim-client") == std::string_view::npos,
@@ -86,6 +87,8 @@ SwarmProvider::Script SwarmProvider::script_for(net::ServerSession& session, Att
   if (dice_.chance(habits.silent)) return script;
   attempt.padding =
       dice_.chance(habits.large) ? dice_.below(dice_.one_in(6) ? 1'500'000 : 600'000) : dice_.below(200);
+  attempt.in_one_event = stream && habits.too_large_event > 0 && dice_.chance(habits.too_large_event);
+  if (attempt.in_one_event) attempt.padding = core::limits::kMaxSseEventBytes + 1000;
   if (dice_.chance(habits.error)) {
     answer_error(script, attempt);
   } else if (dice_.chance(habits.garbage)) {
@@ -125,7 +128,7 @@ std::string SwarmProvider::usage(const Attempt& attempt) {
 // "tag-… from p… at …; yyy… end …": both marks with the number of the attempt, and so many y.
 void SwarmProvider::answer_plain(Script& script, const Attempt& attempt, bool chat) {
   const size_t attempt_number = journal_.attempts.size() - 1;
-  const std::string text = fmt::format("{} from p{} at {}; {} end {};", tag_of(attempt.number), number_,
+  const std::string text = fmt::format("{} from p{} at {}; {} end {};", tag_of(attempt.subject), number_,
                                        attempt_number, std::string(attempt.padding, 'y'), attempt_number);
   const std::string body =
       chat ? fmt::format(R"({{"choices":[{{"index":0,"message":{{"content":"{}"}}}}],"usage":{}}})", text,
@@ -184,13 +187,15 @@ void SwarmProvider::answer_stream(Script& script, const Attempt& attempt, bool c
     script.steps.back().whole = true;
     return;
   }
-  say(delta(fmt::format("{} from p{} at {}; ", tag_of(attempt.number), number_, attempt_number)));
+  say(delta(fmt::format("{} from p{} at {}; ", tag_of(attempt.subject), number_, attempt_number)));
   size_t left = attempt.padding;
   while (left > 0) {
     // No more events than it may produce tokens, but for one that lies.
     const size_t least = odd && dice_.one_in(4) ? 0 : attempt.padding / 10;
     journal_.usage_lied |= least == 0 && attempt.padding > 10;
-    const size_t size = std::min<size_t>(left, least + 1 + dice_.below(odd ? 1'200'000 : 2'000));
+    const size_t size = attempt.in_one_event
+                            ? left
+                            : std::min<size_t>(left, least + 1 + dice_.below(odd ? 1'200'000 : 2'000));
     say(delta(std::string(size, 'y')));
     left -= size;
   }
@@ -207,7 +212,7 @@ void SwarmProvider::answer_stream(Script& script, const Attempt& attempt, bool c
 void SwarmProvider::answer_error(Script& script, const Attempt& attempt) {
   static constexpr int kStatuses[] = {429, 500, 503, 400, 401, 302, 404, 529};
   const int status = dice_.pick(kStatuses);
-  const std::string body = fmt::format(R"({{"error":{{"message":"{}"}}}})", tag_of(attempt.number));
+  const std::string body = fmt::format(R"({{"error":{{"message":"{}"}}}})", tag_of(attempt.subject));
   const std::string retry = dice_.one_in(3) ? fmt::format("retry-after: {}\r\n", dice_.below(20)) : "";
   in_pieces(script,
             fmt::format("HTTP/1.1 {} No\r\ncontent-type: application/json\r\n{}content-length: {}\r\n\r\n{}",
@@ -216,7 +221,7 @@ void SwarmProvider::answer_error(Script& script, const Attempt& attempt) {
 }
 
 void SwarmProvider::answer_garbage(Script& script, const Attempt& attempt) {
-  const std::string tag = tag_of(attempt.number);
+  const std::string tag = tag_of(attempt.subject);
   static constexpr const char* kHeads[] = {
       "HTTP/1.1 200 OK\r\ncontent-length: 10\r\ntransfer-encoding: chunked\r\n\r\n",
       "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n{",

@@ -21,14 +21,16 @@ bool network_is_bad(const Faults& faults) {
 bool SwarmChecks::is_explained(const Asked& asked, const Settled& settled) const {
   const Record& record = settled.record;
   const ErrorCode code = *record.error;
-  const TableMaker::TenantLimits& limits = tables_.limits(asked.tenant);
+  const TenantLimits& limits = tables_.limits(asked.tenant);
   const ClientHabits& client = config_.client;
   const ProviderHabits& provider = config_.provider;
   const bool time_runs = config_.pause > 0 || config_.faults.stall > 0;
   switch (code) {
     case ErrorCode::rate_limited:
       return limits.rpm != 0 || limits.key_rpm != 0 || limits.concurrency != 0 || limits.user_rpm != 0 ||
-             limits.user_concurrency != 0;
+             limits.user_concurrency != 0 || limits.tpm != 0 || limits.key_tpm != 0 || limits.user_tpm != 0;
+    case ErrorCode::request_over_limit:
+      return limits.tpm != 0 || limits.key_tpm != 0 || limits.user_tpm != 0;
     case ErrorCode::budget_exceeded:
       return limits.budget_nano_usd != 0 || tables_.global_budget_nano_usd() != 0;
     case ErrorCode::killed:

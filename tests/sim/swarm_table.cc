@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "core/timestamp.h"
@@ -35,7 +36,7 @@ std::string when(int64_t in_s) {
 }  // namespace
 
 TableMaker::TableMaker(const SwarmConfig& config, std::vector<uint16_t> ports)
-    : config_(config), ports_(std::move(ports)), dice_(config.seed, 1) {
+    : config_(config), ports_(std::move(ports)), dice_(config.seed, 1), more_dice_(config.seed, 4) {
   for (uint32_t tenant = 0; tenant < config.tenants; ++tenant) {
     TenantLimits& own = limits_.emplace_back();
     const auto small = [&](uint64_t most) { return static_cast<uint32_t>(dice_.between(1, most)); };
@@ -48,6 +49,8 @@ TableMaker::TableMaker(const SwarmConfig& config, std::vector<uint16_t> ports)
     if (config.budgets && dice_.one_in(2))
       own.budget_nano_usd = static_cast<int64_t>(dice_.between(60, 600)) * 1'000'000;
     own.on_exceed = kActions[dice_.below(5)];
+    draw_more_limits(own);
+    most_concurrency_.push_back(own.concurrency);
     rows_.emplace_back(config.flags);
     for (Row& row : rows_.back()) draw_row(row);
   }
@@ -58,6 +61,42 @@ TableMaker::TableMaker(const SwarmConfig& config, std::vector<uint16_t> ports)
   }
   layers_ = static_cast<uint32_t>(dice_.next());
   draw_hosts();
+  static constexpr const char* kTtls[] = {"5ms", "60ms", "2s", "60s", "10m", "10m", "10m", ""};
+  for (uint32_t unit = 0; unit < unit_count(); ++unit)
+    ttls_.push_back(config.cache ? more_dice_.pick(kTtls) : "");
+  static constexpr uint32_t kShares[] = {0, 20, 100, 100};
+  for (uint32_t flag = 0; flag < config.flags; ++flag)
+    shadows_.push_back(config.shadow ? more_dice_.pick(kShares) : 0);
+  shadow_budget_ = static_cast<int64_t>(more_dice_.between(60, 3000)) * 1'000'000;
+}
+
+void TableMaker::draw_more_limits(TenantLimits& own) {
+  const auto tokens = [&] { return static_cast<uint32_t>(more_dice_.between(100, 900)); };
+  if (config_.token_limits) {
+    if (more_dice_.one_in(2)) own.tpm = tokens();
+    if (more_dice_.one_in(4)) own.key_tpm = tokens();
+    if (more_dice_.one_in(3)) own.user_tpm = tokens();
+  }
+  static constexpr const char* kSoft[] = {"economy", "static", "cached", "cached"};
+  if (config_.soft_limits && more_dice_.one_in(2)) own.limits_on_exceed = more_dice_.pick(kSoft);
+  // With flags: stable has answered some, and is to answer others in a candidate's place.
+  if (config_.cached_limits && more_dice_.one_in(2)) {
+    own.limits_on_exceed = "cached";
+    if (own.rpm == 0) own.rpm = static_cast<uint32_t>(more_dice_.between(2, 8));
+  }
+}
+
+// How much each allows, not which there are.
+void TableMaker::change_limits(TenantLimits& own) {
+  const auto again = [&](uint32_t& limit, uint64_t least, uint64_t most) {
+    if (limit != 0 && more_dice_.one_in(2)) limit = static_cast<uint32_t>(more_dice_.between(least, most));
+  };
+  again(own.rpm, 1, 12);
+  again(own.key_rpm, 1, 12);
+  again(own.user_rpm, 1, 6);
+  again(own.concurrency, 1, 3);
+  again(own.user_concurrency, 1, 2);
+  for (uint32_t* limit : {&own.tpm, &own.key_tpm, &own.user_tpm}) again(*limit, 100, 900);
 }
 
 // Whoever serves a model now may be somebody else's in the next table.
@@ -99,6 +138,10 @@ void TableMaker::change() {
   if (dice_.one_in(2)) ++rotation_;
   if (dice_.one_in(3)) temperature_ = static_cast<uint32_t>(dice_.below(10));
   if (dice_.one_in(2)) draw_hosts();
+  for (uint32_t tenant = 0; config_.limits_change && tenant < config_.tenants; ++tenant) {
+    change_limits(limits_[tenant]);
+    most_concurrency_[tenant] = std::max(most_concurrency_[tenant], limits_[tenant].concurrency);
+  }
   if (dice_.one_in(4)) excludes_ = static_cast<uint32_t>(dice_.next());
 }
 
@@ -153,10 +196,11 @@ std::string TableMaker::model_text(uint32_t model) const {
 
 std::string TableMaker::unit_text(uint32_t unit) const {
   return fmt::format(
-      R"("u{}":{{"model":"m{}","params":{{"temperature":0.{},"max_tokens":{}}},"retries":{}{},)"
+      R"("u{}":{{"model":"m{}","params":{{"temperature":0.{},"max_tokens":{}}},"retries":{}{}{},)"
       R"("timeouts":{{"connect":"2s","first_token":"3s","idle":"3s","total":"20s"}}}})",
       unit, unit % config_.providers, (temperature_ + unit) % 10, kSwarmOutputTokens - unit % 2 * 20,
-      config_.retries ? unit % 3 : 0, config_.prompts && unit % 2 == 0 ? R"(,"prompt":"hello@1.0.0")" : "");
+      config_.retries ? unit % 3 : 0, config_.prompts && unit % 2 == 0 ? R"(,"prompt":"hello@1.0.0")" : "",
+      *ttls_[unit] == '\0' ? "" : fmt::format(R"(,"cache_ttl":"{}")", ttls_[unit]));
 }
 
 std::string TableMaker::scenario_text(uint32_t scenario) const {
@@ -183,8 +227,13 @@ std::string TableMaker::flag_text(uint32_t flag) const {
     candidate = fmt::format(R"({{"model":"m{}"}})", (scenario + 1) % config_.providers);
   }
   const bool excludes = ((excludes_ >> flag & 1) != 0);
-  return fmt::format(R"("f{}":{{"scenario":"chat{}","candidate":{}{}}})", flag, scenario, candidate,
-                     excludes ? R"(,"exclude":["staff"])" : "");
+  std::string shadow;
+  if (shadows_[flag] != 0) {
+    shadow = fmt::format(R"(,"shadow":{{"percent":{},"budget_usd":{},"window":"1h"{}}})", shadows_[flag],
+                         usd(shadow_budget_), flag % 3 == 2 ? R"(,"sticky":true)" : "");
+  }
+  return fmt::format(R"("f{}":{{"scenario":"chat{}","candidate":{}{}{}}})", flag, scenario, candidate,
+                     excludes ? R"(,"exclude":["staff"])" : "", shadow);
 }
 
 std::string TableMaker::tenant_text(uint32_t tenant) const {
@@ -216,10 +265,13 @@ std::string TableMaker::tenant_text(uint32_t tenant) const {
   std::string limits;
   if (own.rpm != 0) limits += fmt::format("\"rpm\":{},", own.rpm);
   if (own.concurrency != 0) limits += fmt::format("\"concurrency\":{},", own.concurrency);
+  if (own.tpm != 0) limits += fmt::format("\"tpm\":{},", own.tpm);
+  if (!limits.empty()) limits += fmt::format("\"on_exceed\":\"{}\",", own.limits_on_exceed);
   if (!limits.empty()) limits.pop_back();
   std::string users;
   if (own.user_rpm != 0) users += fmt::format("\"rpm\":{},", own.user_rpm);
   if (own.user_concurrency != 0) users += fmt::format("\"concurrency\":{},", own.user_concurrency);
+  if (own.user_tpm != 0) users += fmt::format("\"tpm\":{},", own.user_tpm);
   if (!users.empty()) users.pop_back();
   std::vector<std::string> models;
   for (uint32_t model = 0; model < config_.providers; ++model) models.push_back("m" + std::to_string(model));
@@ -269,11 +321,13 @@ std::string TableMaker::text() const {
   out += "\"keys\":[";
   for (uint32_t i = 0; i < config_.tenants; ++i) {
     const uint32_t tenant = (i + rotation_) % config_.tenants;
-    out += fmt::format(
-        R"({}{{"id":"k{}","tenant":"t{}",{}"hash":"{}"{}}})", i > 0 ? "," : "", tenant, tenant,
-        tenant == 0 ? R"("scenario":"chat0",)" : "", routing::hash_key(kKeyHashSecret, client_token(tenant)),
-        limits_[tenant].key_rpm == 0 ? ""
-                                     : fmt::format(R"(,"limits":{{"rpm":{}}})", limits_[tenant].key_rpm));
+    std::string limits;
+    if (limits_[tenant].key_rpm != 0) limits += fmt::format(R"("rpm":{},)", limits_[tenant].key_rpm);
+    if (limits_[tenant].key_tpm != 0) limits += fmt::format(R"("tpm":{},)", limits_[tenant].key_tpm);
+    if (!limits.empty()) limits = ",\"limits\":{" + limits.substr(0, limits.size() - 1) + "}";
+    out += fmt::format(R"({}{{"id":"k{}","tenant":"t{}",{}"hash":"{}"{}}})", i > 0 ? "," : "", tenant, tenant,
+                       tenant == 0 ? R"("scenario":"chat0",)" : "",
+                       routing::hash_key(kKeyHashSecret, client_token(tenant)), limits);
   }
   return out + "]}";
 }
@@ -337,6 +391,7 @@ std::unique_ptr<const routing::Table> TableMaker::make(routing::Gateway& gateway
   kept->table = *table;
   kept->table.guards = nullptr;  // or limits would be remembered for longer than the gateway does
   kept->tenants = specs(*table);
+  kept->limits = limits_;
   published_[revision_] = std::move(kept);
   return table;
 }

@@ -12,7 +12,7 @@
 namespace weir::sim {
 namespace {
 
-constexpr uint64_t kSeeds = tests::kSanitized || tests::kEmulated ? 150 : 2'000;
+constexpr uint64_t kSeeds = tests::kSanitized || tests::kEmulated ? 150 : 1'600;
 constexpr uint64_t kReplayed = 60;
 
 class Swarm : public ::testing::Test {

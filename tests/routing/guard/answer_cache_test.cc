@@ -155,6 +155,18 @@ TEST(AnswerCache, WhatWasBeingCollectedWhenSomethingWasPurgedIsNotStored) {
 }
 
 // Whenever the purge comes, what began before it is not there afterwards.
+// Somebody asked before the purge and is answered last; meanwhile another one's answer was stored.
+TEST(AnswerCache, WhatIsNotStoredForAPurgeTakesNothingAway) {
+  AnswerCache cache(kMemory);
+  AnswerCache::Draft early;
+  cache.begin(early);
+  cache.append(early, bytes_of("early"), kNow);
+  cache.purge(&CacheLine::tenant, 1);
+  put(cache, 1, "late");
+  EXPECT_FALSE(cache.store(early, key_of(1), {}, kTtl, kNow));
+  EXPECT_EQ(get(cache, 1), "late");
+}
+
 TEST(AnswerCache, APurgeAndAStoreAtTheSameMomentLeaveNothing) {
   AnswerCache cache(64 * AnswerCache::kChunkBytes);
   for (uint64_t round = 0; round < 2000; ++round) {
