@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 # Both sides of a ratio come from the same round; one that scatters by as much between rounds decides nothing.
 NOISY = 0.10
-LEGEND = ("~ = between rounds this differs by 10 % of its median or more: it decides nothing.   "
-          "! = others used the CPUs meanwhile, in at least one round.")
+SPREAD_LEGEND = "~ = between rounds this differs by 10 % of its median or more: it decides nothing"
+LEGEND = SPREAD_LEGEND + "; ! = others used the CPUs meanwhile, in at least one round"
 
 # What issue, contract and PERFORMANCE ask for: case, field, rival, bound, what.
 MUSTS = [
