@@ -42,7 +42,8 @@ NGINX_PROXY = NGINX_HEAD + """
 }}
 """
 
-# A buffer that holds the largest body whole: the default of 16 KB would cost HAProxy a second pass.
+# Its default buffer of 16 KB where the request fits it; else one that holds the body whole: HAProxy would need several
+# passes. See haproxy_buffer().
 HAPROXY = """
 global
   nbthread 1
@@ -76,7 +77,16 @@ admin: {{ socket: admin.sock }}
 access_log: none
 """
 
-# What a real table makes weir do: find the key, decide on a flag, replace the model.
+def haproxy_buffer(body):
+    """tune.bufsize for bodies of so many bytes: 1 KB of it is HAProxy's to rewrite heads, and the head goes in, too."""
+    return 16384 if body <= 12 * 1024 else body + 16384
+
+
+# What a real table makes weir do: find the key, decide on a flag by the user's bucket, admit and settle under every
+# kind of limit and budget (of all, of the tenant, of the user), replace the model. None of them is ever reached.
+WEIR_DOES = ("key, flag at 50 % by user (100,000 of them), limits and budgets of all, tenant and user, model replaced, "
+             "usage metered")
+USERS = 100_000
 WEIR_TABLE = """
 providers: {{ mock: {{ dialect: openai, base_url: "http://{upstream}/v1", api_key: "env:MOCK_API_KEY" }} }}
 models:
@@ -85,7 +95,15 @@ models:
 units: {{ unit-a: {{ model: model-a-1 }}, unit-b: {{ model: model-b-1 }} }}
 scenarios: {{ chat: {{ stable: unit-a, sticky_by: [user] }} }}
 flags: {{ new-model: {{ scenario: chat, candidate: {{ unit: unit-b }}, owner: bench }} }}
-tenants: {{ bench: {{ name: Bench, flags: {{ new-model: {{ state: pilot, percent: 5, owner: bench, reason: bench,
-            review: 2030-01-01, previous: unit-a }} }} }} }}
+limits: {{ rps: 1000000000 }}
+budgets: [ {{ window: 1d, usd: 1000000 }} ]
+tenants:
+  bench:
+    name: Bench
+    limits: {{ rpm: 1000000000, tpm: 1000000000000, concurrency: 10000 }}
+    budgets: [ {{ window: 1h, usd: 1000000, on_exceed: economy }} ]
+    user_limits: {{ rpm: 1000000000 }}
+    user_budgets: [ {{ window: 1d, usd: 100000 }} ]
+    flags: {{ new-model: {{ state: pilot, percent: 50, owner: bench, reason: bench, review: 2030-01-01, previous: unit-a }} }}
 keys: [ {{ id: bench, tenant: bench, scenario: chat, hash: "{hash}" }} ]
 """

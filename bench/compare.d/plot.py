@@ -3,6 +3,7 @@ from xml.sax.saxutils import escape
 
 COLOURS = {"relay": "#9e9e9e", "weir": "#1565c0", "nginx": "#2e7d32", "haproxy": "#ef6c00", "portkey": "#6a1b9a"}
 BAR, GAP, GROUP_GAP, LEFT, WIDTH = 14, 2, 26, 200, 900
+LINES_HEIGHT = 420
 
 
 def bars(title, unit, groups):
@@ -31,7 +32,7 @@ def bars(title, unit, groups):
 def lines(title, x_label, y_label, series):
     """`series`: {name: [(x, y), ...]}; x logarithmic, y from zero."""
     import math
-    height, top, bottom, right = 420, 50, 60, 180
+    height, top, bottom, right = LINES_HEIGHT, 50, 60, 180
     points = [point for values in series.values() for point in values]
     if not points:
         return ""
@@ -57,3 +58,10 @@ def lines(title, x_label, y_label, series):
             f'<rect width="100%" height="100%" fill="white"/><text x="10" y="24" font-size="16">{escape(title)}</text>'
             f'<text x="{(WIDTH - right) / 2:.0f}" y="{height - 14}" text-anchor="middle">{escape(x_label)}</text>'
             f'<text x="10" y="{top - 8}">{escape(y_label)}</text>{"".join(out)}</svg>\n')
+
+
+def stack(*plots):
+    """Plots of lines() one below the other."""
+    plots = [one for one in plots if one]
+    moved = "".join(one.replace("<svg ", f'<svg y="{LINES_HEIGHT * number}" ', 1) for number, one in enumerate(plots))
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{LINES_HEIGHT * len(plots)}">{moved}</svg>\n'

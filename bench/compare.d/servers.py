@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import hmac
+import http.client
 import json
 import os
 import pathlib
@@ -45,6 +46,18 @@ def free_port():
 
 def end_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """To an admin socket."""
+
+    def __init__(self, path):
+        super().__init__("weir")
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
 
 
 class Server:
@@ -111,14 +124,27 @@ class Server:
             pids += found
         return pids
 
-    def memory_kib(self):
+    def memory_kib(self, which="Pss"):
+        """`which`: Pss, in which a page is divided among all that map it, or Pss_Anon, of it what no file backs."""
         total = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
                 for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
+                    if line.startswith(which + ":"):
                         total += int(line.split()[1])
         return total
+
+    def counters(self):
+        """Of a weir: kernel entries, exchanges, and requests that a limit or budget had a say in, since it started."""
+        sums = dict.fromkeys(("weir_kernel_enters_total", "weir_exchanges_total", "weir_limited_total"), 0)
+        connection = UnixConnection(self.admin_socket)
+        connection.request("GET", "/metrics")
+        for line in connection.getresponse().read().decode().splitlines():
+            name = line.partition("{")[0].partition(" ")[0]
+            if name in sums:
+                sums[name] += int(line.split()[-1])
+        connection.close()
+        return sums
 
     def stop(self):
         if self.process.poll() is None:
@@ -207,13 +233,12 @@ def start_nginx(options, folder, cpu, upstream, certificates):
     return Server("nginx", command, cpu).serve(port, tls_port, "/stream/v1").wait_ready(port)
 
 
-def start_haproxy(options, folder, cpu, upstream, certificates):
+def start_haproxy(options, folder, cpu, upstream, certificates, buffer):
     folder.mkdir()
     port, tls_port = free_port(), free_port()
     config = folder / "haproxy.cfg"
-    largest = max(options.bodies)
     config.write_text(configs.HAPROXY.format(port=port, tls_port=tls_port, upstream=upstream,
-                                             bundle=certificates.bundle, buffer=max(49152, largest + 16384)))
+                                             bundle=certificates.bundle, buffer=buffer))
     command = [program("haproxy"), "-db", "-q", "-f", str(config)]
     return Server("haproxy", command, cpu).serve(port, tls_port).wait_ready(port)
 

@@ -216,6 +216,34 @@ TEST_F(WeirLoad, AnOpenLoopKeepsItsRateAndCountsFromTheIntendedStart) {
   EXPECT_GE(json["latency_us"]["max"], json["service_us"]["p50"]);
 }
 
+// Coordinated omission: a provider that stalls keeps the one connection from asking, so that only a single request is slow
+// by the time from its sending. The 60 that were due meanwhile waited all the same, 150 ms on average.
+TEST_F(WeirLoad, AnOpenLoopCountsWhatWasDueWhileTheProviderStalled) {
+  const auto provider = Process::start(WEIR_MOCK_PROVIDER_BINARY);
+  const auto event = provider->wait_for_json("port");
+  ASSERT_TRUE(event.has_value()) << provider->errors();
+  const std::string url = "http://127.0.0.1:" + std::to_string((*event)["port"].get<int>());
+  const TemporaryFolder folder;
+  const std::string stall = folder.write("stall.json", R"({"head_delay_ms":300,"count":1})");
+  const RunResult posted = weir::testing::run(
+      WEIR_LOAD_BINARY, {.arguments = {url, "--quiet", "--warmup", "0", "-n", "1", "-c", "1", "--path",
+                                       "/mock/faults", "--body-file", stall}});
+  ASSERT_EQ(posted.exit_code, kExitOk) << posted.output << posted.errors;
+
+  const RunResult result = weir::testing::run(
+      WEIR_LOAD_BINARY, {.arguments = {url + "/v1", "--quiet", "--warmup", "0", "-d", "1", "--rate", "200",
+                                       "--arrivals", "fixed", "-c", "1", "--json", "-"}});
+  ASSERT_EQ(result.exit_code, kExitOk) << result.errors;
+  const auto json = nlohmann::json::parse(result.output);
+  EXPECT_NEAR(json["latency_us"]["count"].get<double>(), 200, 1);
+  EXPECT_GE(json["service_us"]["max"], 300'000);
+  EXPECT_LT(json["service_us"]["p90"], 100'000);  // a single one of 200
+  // Of 200 requests one in ten was due in the first 100 ms of the stall, and waited for the other 200.
+  EXPECT_GE(json["latency_us"]["p90"], 190'000);
+  EXPECT_GE(json["latency_us"]["mean"], 40'000);  // 60 x 150 ms, over 200
+  EXPECT_GE(json["most_waiting"], 50);
+}
+
 TEST_F(WeirLoad, NobodyThereIsSaidAtOnce) {
   mock_->stop();
   const RunResult result = load({"-n", "1", "-c", "2"});
