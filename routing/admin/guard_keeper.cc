@@ -99,7 +99,10 @@ void GuardKeeper::take_back() {
 
 // False: it could not be written.
 bool GuardKeeper::write(const Table& table, const GuardTime& now) {
+  const uint64_t began_ns = core::monotonic_now_ns();
   std::string text = save_guards(table, gateway_.users, now);
+  const uint64_t ended_ns = core::monotonic_now_ns();
+  rests_until_ns_.store(ended_ns + kRestPerWork * (ended_ns - began_ns), std::memory_order_relaxed);
   for (const Late& late : late_) append_late_mark(text, late);
   if (text == written_) return true;
   if (auto done = replace_file(path_, text); !done) {
@@ -148,11 +151,8 @@ void GuardKeeper::add_late(const Table& table, const GuardTime& now) {
 void GuardKeeper::write_in_background() {
   if (writing_.exchange(true, std::memory_order_acquire)) return;  // the disk is slow
   worker_->run([this, table = counted(), now = GuardTime(now()), takes_late = takes_late_] {
-    const uint64_t began_ns = core::monotonic_now_ns();
     if (takes_late) add_late(table, now);
     write(table, now);
-    const uint64_t ended_ns = core::monotonic_now_ns();
-    rests_until_ns_.store(ended_ns + kRestPerWork * (ended_ns - began_ns), std::memory_order_relaxed);
     writing_.store(false, std::memory_order_release);
   });
 }

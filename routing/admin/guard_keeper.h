@@ -2,9 +2,9 @@
 // written once a second while it changes, and when the process ends. A process that is killed loses at most
 // the last second of what was settled; what was reserved counts as spent.
 //
-// Writing happens on a thread of its own: a slow disk delays the next file and nothing else. It takes at most a tenth
-// of the time: hundreds of thousands of users, or a slow disk, make files rarer than one a second. A file that cannot be
-// written is said once in a while.
+// Writing happens on a thread of its own: a slow disk delays the next file and nothing else. Gathering what is written
+// takes at most a tenth of that thread's time: hundreds of thousands of users make files rarer than one a second. A file
+// that cannot be written is said once in a while.
 //
 // When a process is replaced, the old one goes on counting until it has drained, while the new one counts from the last
 // state. What the old one counts after that state goes into a file of its own, once, when it ends:
@@ -48,7 +48,7 @@ namespace weir::routing {
 class GuardKeeper {
  public:
   static constexpr uint64_t kPeriodMs = 1000;
-  static constexpr uint64_t kRestPerWork = 9;  // times what the last file took nothing is written after it
+  static constexpr uint64_t kRestPerWork = 9;  // times what the last text took none is begun after it
 
   GuardKeeper(core::Loop& loop, Gateway& gateway, std::string path);
   // Writes once more; after hand_over() what has been counted since.

@@ -294,10 +294,10 @@ TEST_F(Handover, WhatAStreamCostsThatEndsAfterItIsInTheBudgetsOfTheNewProcess) {
   const auto budget = [&](const std::string& scope, const std::string& filter = "") {
     tools::AdminClient client(folder_.file("admin.sock"));
     const auto answer = client.call({.method = "GET", .path = "/v1/budgets" + filter});
-    if (answer) {
-      for (const auto& row : nlohmann::json::parse(answer->body, nullptr, false)["budgets"])
-        if (row["scope"] == scope) return std::pair<double, double>(row["spent_usd"], row["reserved_usd"]);
-    }
+    const auto shown = answer ? nlohmann::json::parse(answer->body, nullptr, false) : nlohmann::json();
+    const auto rows = shown.is_object() ? shown.value("budgets", nlohmann::json::array()) : nlohmann::json::array();
+    for (const auto& row : rows)
+      if (row["scope"] == scope) return std::pair<double, double>(row["spent_usd"], row["reserved_usd"]);
     return std::pair<double, double>(-1, -1);
   };
   const std::string request = chat_request("", "chat", R"(,"stream":true,"max_tokens":1000,"user":"anna")");
