@@ -104,6 +104,7 @@ tenants:
     budgets: [ {{ window: 1h, usd: 1000000, on_exceed: economy }} ]
     user_limits: {{ rpm: 1000000000 }}
     user_budgets: [ {{ window: 1d, usd: 100000 }} ]
-    flags: {{ new-model: {{ state: pilot, percent: 50, owner: bench, reason: bench, review: 2030-01-01, previous: unit-a }} }}
+    flags: {{ new-model: {{ state: pilot, percent: 50, owner: bench, reason: bench, review: 2030-01-01,
+              previous: unit-a }} }}
 keys: [ {{ id: bench, tenant: bench, scenario: chat, hash: "{hash}" }} ]
 """

@@ -7,7 +7,8 @@ TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def own_seconds():
-    """CPU time of this process, of all that descend from it, and of those of them that have ended and were waited for."""
+    """CPU time of this process, of all that descend from it, and of those of them that have ended and were waited
+    for."""
     used, parent_of = {}, {}
     for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -28,7 +28,8 @@ MUSTS = [
     (("stream", False, 1024, 16), "added_ttft_us", "nginx", 1.0, "SSE, 16 streams: added TTFT, weir / nginx"),
 ]
 IDLE_KIB, MUST_IDLE = 8 * 1024, "weir's memory at rest, KiB"
-ENTERS_CASE, MOST_ENTERS, MUST_ENTERS = (("chat", False, 1024, 64), 0.6, "1 KB, 64 connections: kernel entries per exchange")
+ENTERS_CASE, MOST_ENTERS = ("chat", False, 1024, 64), 0.6
+MUST_ENTERS = "1 KB, 64 connections: kernel entries per exchange"
 
 
 class Must(NamedTuple):
@@ -82,7 +83,7 @@ def table(rows):
 
 
 def figures(result, case, most_foreign=1):
-    """What one measurement says; times in microseconds. `most_foreign`: of the CPUs' time, for the row to be trusted."""
+    """What one measurement says; times in microseconds. `most_foreign`: the share of the CPUs that others may have."""
     stream = case.kind == "stream"
     units = result["frames"] if stream else result["requests"]
     # Nothing began and ended within the window: long streams. Then there is no latency to tell.
@@ -142,8 +143,8 @@ def case_table(case, summary, frames, rounds, seconds):
         def ratio(rival):
             found = row["ratio"].get("cpu_us", {}).get(rival)
             return number(found and found.median, 2) + mark(found and found.spread)
-        rows.append([name + (f" ({row['errors']} ERRORS)" if row["errors"] else "") + (" !" if row["disturbed"] else ""),
-                     number(row["per_s"]),
+        errors = f" ({row['errors']} ERRORS)" if row["errors"] else ""
+        rows.append([name + errors + (" !" if row["disturbed"] else ""), number(row["per_s"]),
                      number(row["ttft_us"] if stream else row["p50_us"]),
                      number(row["gap_p99_us"] if stream else row["p99_us"]),
                      number(row.get("added_ttft_us" if stream else "added_p50_us")), number(row.get("added_p99_us")),

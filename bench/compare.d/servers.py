@@ -18,7 +18,7 @@ import time
 import configs
 
 KEY = "weir-bench-0123456789abcdef0123456789abcdef"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 300  # a table of a million tenants on a machine that others use; who ends is noticed at once
 BENCH = pathlib.Path(__file__).resolve().parent.parent
 
 

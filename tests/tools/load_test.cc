@@ -216,8 +216,8 @@ TEST_F(WeirLoad, AnOpenLoopKeepsItsRateAndCountsFromTheIntendedStart) {
   EXPECT_GE(json["latency_us"]["max"], json["service_us"]["p50"]);
 }
 
-// Coordinated omission: a provider that stalls keeps the one connection from asking, so that only a single request is slow
-// by the time from its sending. The 60 that were due meanwhile waited all the same, 150 ms on average.
+// Coordinated omission: a provider that stalls keeps the one connection from asking, so that only a single request
+// is slow by the time from its sending. The 60 that were due meanwhile waited all the same, 150 ms on average.
 TEST_F(WeirLoad, AnOpenLoopCountsWhatWasDueWhileTheProviderStalled) {
   const auto provider = Process::start(WEIR_MOCK_PROVIDER_BINARY);
   const auto event = provider->wait_for_json("port");
