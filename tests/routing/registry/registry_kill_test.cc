@@ -50,8 +50,10 @@ struct Acknowledgement {
   }
 }
 
-// Starts a child, reads what it acknowledges for `lifetime`, kills it. The last acknowledgement, if any.
-std::optional<Acknowledgement> storm(const std::string& path, std::chrono::microseconds lifetime) {
+// Starts a child and kills it `delay` after so many of its acknowledgements, however slow the machine is. The last
+// acknowledgement, if any.
+std::optional<Acknowledgement> storm(const std::string& path, unsigned acknowledgements,
+                                     std::chrono::microseconds delay) {
   std::array<int, 2> ends;
   EXPECT_EQ(pipe(ends.data()), 0);
   const pid_t child = fork();
@@ -61,7 +63,6 @@ std::optional<Acknowledgement> storm(const std::string& path, std::chrono::micro
     commit_for_ever(path, ends[1]);
   }
   close(ends[1]);
-  const auto deadline = Clock::now() + lifetime;
   std::optional<Acknowledgement> last;
   Acknowledgement next{};
   const auto read_one = [&] {
@@ -69,6 +70,8 @@ std::optional<Acknowledgement> storm(const std::string& path, std::chrono::micro
     last = next;
     return true;
   };
+  while (acknowledgements > 0 && read_one()) --acknowledgements;
+  const auto deadline = Clock::now() + delay;
   while (true) {
     const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - Clock::now()).count();
     if (left <= 0) break;
@@ -93,7 +96,7 @@ TEST(RegistryKill, AProcessKilledAtAnyPointLosesNothingItAcknowledged) {
   std::mt19937_64 random(7);
   uint64_t acknowledged = 0, ahead = 0;
   for (int i = 0; i < kKills; i++) {
-    const auto last = storm(path, std::chrono::microseconds(500 + random() % 12'000));
+    const auto last = storm(path, random() % 3, std::chrono::microseconds(random() % 3'000));
     auto opened = Registry::open({.path = path});
     ASSERT_TRUE(opened) << opened.error().message;
     const Registry& registry = **opened;
