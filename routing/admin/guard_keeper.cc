@@ -79,20 +79,45 @@ void GuardKeeper::start() {
   loop_.timers().schedule(tick_, core::deadline_after(loop_.now_ns(), core::milliseconds(kPeriodMs)));
 }
 
-void GuardKeeper::hand_over() {
+bool GuardKeeper::hand_over() {
   tick_.cancel();
   worker_.reset();
   const GuardTime then = now();
   late_.push_back({{.id = static_cast<uint64_t>(then.wall_ns)}});
-  handed_.emplace(Handed{.then = then, .state = {}});
-  if (write(counted(), then)) handed_->state = written_;
+  if (!write(counted(), then)) {
+    go_on(then);
+    return false;
+  }
+  handed_.emplace(Handed{.then = then, .state = written_});
+  return true;
 }
 
 void GuardKeeper::take_back() {
-  std::erase_if(late_,
-                [this](const Late& late) { return late.id == static_cast<uint64_t>(handed_->then.wall_ns); });
+  if (!handed_) return;
+  add_successors();
+  const GuardTime then = handed_->then;
   handed_.reset();
-  written_.clear();  // the other one may have written
+  go_on(then);
+}
+
+// A successor takes clients a while before it says that it is ready. What it has written goes on from what we have.
+void GuardKeeper::add_successors() {
+  const auto text = core::read_file(path_, kMaxStateBytes);
+  if (text && *text == handed_->state) return;
+  if (!text || !is_guard_state(*text)) {
+    const std::string reason = text ? path_ + " holds nothing that this version can read" : text.error();
+    core::log_error("successors_guards_not_read", {{"reason", reason}});
+    return;
+  }
+  const std::string since = guards_since(handed_->state, *text, handed_->then, now(), SavedBy::restored);
+  const auto rules = add_guards(counted(), gateway_.users, since, now());
+  core::log_info("successors_guards_added", {{"rules", rules.value_or(0)}});
+}
+
+// Writes again, though a handover has begun at `then`.
+void GuardKeeper::go_on(const GuardTime& then) {
+  std::erase_if(late_, [&](const Late& late) { return late.id == static_cast<uint64_t>(then.wall_ns); });
+  written_.clear();  // the other one may have written, or it is in place and was not called written
   worker_ = std::make_unique<Worker>();
   start();
 }
@@ -119,18 +144,14 @@ bool GuardKeeper::write(const Table& table, const GuardTime& now) {
   return true;
 }
 
-// Without a state the successor waits for nothing.
 void GuardKeeper::write_late() {
-  if (handed_->state.empty()) return;
   const std::string all = save_guards(counted(), gateway_.users, handed_->then, SavedRules::all);
   const std::string path = late_path(static_cast<uint64_t>(handed_->then.wall_ns));
-  if (auto done = replace_file(path, guards_since(handed_->state, all, handed_->then)); !done)
+  if (auto done = replace_file(path, guards_since(handed_->state, all, handed_->then, now())); !done)
     core::log_error("late_guards_not_written", {{"reason", done.error()}});
 }
 
 void GuardKeeper::add_late(const Table& table, const GuardTime& now) {
-  std::erase_if(late_,
-                [&](const Late& late) { return static_cast<uint64_t>(now.wall_ns) > late.id + kAwaitNs; });
   for (Late& late : late_) {
     const std::string path = late_path(late.id);
     if (late.added || late.unreadable || !core::file_exists(path)) continue;
@@ -146,6 +167,9 @@ void GuardKeeper::add_late(const Table& table, const GuardTime& now) {
       core::log_error("late_guards_not_read", {{"reason", reason}});
     }
   }
+  std::erase_if(late_, [&](const Late& late) {
+    return !late.added && static_cast<uint64_t>(now.wall_ns) > late.id + kAwaitNs;
+  });
 }
 
 void GuardKeeper::write_in_background() {

@@ -17,12 +17,16 @@
 //                                       state.late-N is removed        ◀─ after that
 //                                       state without N                ◀─ the next
 //
-//   or: the new one cannot start: take_back(), and the old one writes states as before
+//   or: the new one cannot start: take_back(): the old one adds what that one has counted, for it may have served for
+//   some seconds, and writes states as before
+//
+// Between hand_over() and its end the old process writes nothing, though it takes all traffic until the new one is ready:
+// if it is killed in that time, while the new one starts or while it drains, what it has counted since is missing.
 //
 // Exactly once: the sums and what they are made of are in one file, which takes the place of the last in one step. A
 // process that ends before the state that says "added" has neither, and its successor finds both the file and "awaited";
 // one that ends after it leaves "added", and the file is removed unread. A process that ends without having written
-// its file is waited for in vain for kAwaitNs; then what it counted while it drained is missing. N is the time of the
+// its file is waited for in vain for kAwaitNs; a file that is there is added however old it is. N is the time of the
 // handover: a process may wait for several, and hands on to its own successor those that it still waits for.
 // Nobody takes a file while a predecessor may still take the state back (take_late() comes after that).
 //
@@ -63,9 +67,11 @@ class GuardKeeper {
   void start();
   // From now on what predecessors have counted at last is added: none of them takes anything back.
   void take_late() { takes_late_ = true; }
-  // A successor is about to start: writes the state that it goes on from, and no other.
-  void hand_over();
-  // It did not: writes as before.
+  // A successor is about to start: writes the state that it goes on from, and no other. False: it cannot be written, so
+  // that none may start; this process writes as before.
+  bool hand_over();
+  // It did not, or not for long: adds what it has counted, and writes as before. When the other one has ended; nothing
+  // if nothing was handed over.
   void take_back();
 
   uint64_t writes() const { return writes_.load(std::memory_order_relaxed); }
@@ -78,13 +84,15 @@ class GuardKeeper {
   };
   struct Handed {
     GuardTime then;
-    std::string state;  // as it was written; empty: it was not
+    std::string state;  // as it was written
   };
 
   const GuardTime& now();
   std::string late_path(uint64_t id) const;
   bool write(const Table& table, const GuardTime& now);
   void write_late();
+  void add_successors();
+  void go_on(const GuardTime& then);
   void add_late(const Table& table, const GuardTime& now);
   void write_in_background();
   Table counted() const;

@@ -161,8 +161,8 @@ void Exchange::store_capture() {
   const CacheLabels labels{.tenant = hash_name(table()[decision_.tenant].id()),
                            .unit = hash_name(unit().name),
                            .scenario = decision_.scenario ? hash_name(body[*decision_.scenario].name) : 0};
-  cache.store(draft_, *draft_key_, labels, unit().cache_ttl_ns, shard_.loop().now_ns());
-  shard_.metrics().cache_stores.add();
+  if (cache.store(draft_, *draft_key_, labels, unit().cache_ttl_ns, shard_.loop().now_ns()))
+    shard_.metrics().cache_stores.add();
 }
 
 }  // namespace weir::routing

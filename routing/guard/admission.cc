@@ -24,12 +24,12 @@ constexpr uint64_t kRetryConcurrencyNs = 1'000'000'000;
 constexpr unsigned kMinute = static_cast<unsigned>(RateKind::minute);
 constexpr unsigned kTokenRate = static_cast<unsigned>(RateKind::tokens);
 
-// Each text under a key made from the one before, so that no two pairs run into the same bytes.
 constexpr uint64_t nonzero(uint64_t tag) {
   return tag != 0 ? tag : 1;
 }
 
-// A key stands for the user where none is named; a user may have a key's name.
+// A key stands for the user where none is named; a user may have a key's name. Each text under a key made from the one
+// before, so that no two pairs run into the same bytes.
 uint64_t user_tag(core::SipKey key, std::string_view tenant_id, std::string_view user, std::string_view key_id) {
   constexpr uint64_t kOfKey = 0xd6e8feb86659fd93;
   const core::Hash128 hash = core::siphash128(key, tenant_id);
@@ -166,6 +166,7 @@ bool GuardHold::take_rates(unsigned at, const GuardTime& now, Marks& marks, Verd
   }
   for (unsigned left = guard.rate_kinds; left != 0; left &= left - 1) {
     const auto kind = static_cast<unsigned>(std::countr_zero(left));
+    if (kind == kTokenRate && tokens_ == 0) continue;  // whatever is owed
     const RateOutcome outcome = take_rate(part, kind, now);
     if (outcome) {
       marks[at][kind] = outcome.mark();

@@ -1,6 +1,7 @@
 #include "routing/guard/budget.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "routing/table/scalars.h"
 
@@ -89,6 +90,26 @@ WindowAt window_at(uint64_t window_ns, const GuardTime& now) {
   return {.number = static_cast<uint64_t>(number), .end_wall_ns = (number + 1) * length - offset};
 }
 
+std::optional<uint64_t> window_length(const WindowAt& at) {
+  using std::chrono::days, std::chrono::floor, std::chrono::nanoseconds, std::chrono::sys_days,
+      std::chrono::sys_time, std::chrono::year_month_day;
+  if (at.number > kMaxNumber || at.end_wall_ns <= 0 || at.end_wall_ns > INT64_MAX - kMondayOffsetNs)
+    return std::nullopt;
+  const auto day = floor<days>(sys_time<nanoseconds>(nanoseconds(at.end_wall_ns)));
+  const year_month_day date(day);
+  const int64_t month =
+      int64_t{static_cast<int>(date.year()) - 1970} * 12 + static_cast<unsigned>(date.month()) - 1;
+  const auto next = static_cast<int64_t>(at.number) + 1;
+  if (month == next && static_cast<unsigned>(date.day()) == 1 && at.end_wall_ns % kDayNs == 0) return 0;
+  for (const int64_t offset : {kMondayOffsetNs, int64_t{0}}) {
+    const int64_t length = (at.end_wall_ns + offset) / next;
+    const bool weekly = length == 7 * kDayNs;
+    if (length * next == at.end_wall_ns + offset && weekly == (offset != 0))
+      return static_cast<uint64_t>(length);
+  }
+  return std::nullopt;
+}
+
 bool BudgetLine::idle(const GuardTime& now) const {
   if (end_wall_ns.load(std::memory_order_relaxed) <= now.wall_ns) return true;
   return committed.load(std::memory_order_relaxed) == base.load(std::memory_order_relaxed) &&
@@ -163,6 +184,11 @@ BudgetState snapshot(const BudgetLine& line) {
           .opened = (window & BudgetLine::kOpen) != 0 ? line.opened_as.load(std::memory_order_relaxed) : 0};
 }
 
+void carry_over(BudgetState& state, const WindowAt& at) {
+  if (state.reserved > 0 && state.window < at.number)
+    state = {.window = at.number, .reserved = state.reserved};
+}
+
 void restore(BudgetLine& line, const BudgetState& state) {
   const int64_t counted = std::min(std::clamp<int64_t>(state.spent, 0, kMaxBudget) +
                                        std::clamp<int64_t>(state.reserved, 0, kMaxBudget),
@@ -178,9 +204,13 @@ void restore(BudgetLine& line, const BudgetState& state) {
 void add_spend(BudgetLine& line, const WindowAt& at, int64_t nano_usd, const GuardTime& now) {
   uint64_t window = line.window.load(std::memory_order_acquire);
   if (!line.is_within(window, now)) window = enter(line, window, at, now);
-  // For as long as somebody takes for three stores.
-  while ((window & BudgetLine::kBeginning) != 0) window = line.window.load(std::memory_order_acquire);
-  if (number_of(window) != std::min(at.number, kMaxNumber)) return;
+  do {
+    // For as long as somebody takes for three stores.
+    while ((window & BudgetLine::kBeginning) != 0) window = line.window.load(std::memory_order_acquire);
+    if (number_of(window) != std::min(at.number, kMaxNumber)) return;
+    // No window begins before this one has it: what is taken off here would be missing there.
+  } while (!line.window.compare_exchange_weak(window, window | BudgetLine::kBeginning,
+                                              std::memory_order_acq_rel, std::memory_order_acquire));
   constexpr int64_t kMost = kMaxBudget / 4;  // with what restore() puts there it is within 63 bits
   if (nano_usd >= 0) {
     const int64_t more = std::min(nano_usd, kMost);
@@ -193,6 +223,7 @@ void add_spend(BudgetLine& line, const WindowAt& at, int64_t nano_usd, const Gua
     line.spent.fetch_add(less, std::memory_order_acq_rel);
     line.committed.fetch_add(less, std::memory_order_acq_rel);
   }
+  line.window.store(window, std::memory_order_release);
 }
 
 }  // namespace weir::routing

@@ -19,7 +19,8 @@
 //   3. committed >= spent. When nothing is under way they are equal, to the nano-USD.
 //   4. A window is begun by whoever first sees it, and only by one: it marks `window` as beginning, sets
 //      `base` to `spent`, and takes the mark away with the new number. Nobody waits for it: until then the
-//      others go by the old base, which is the safe side.
+//      others go by the old base, which is the safe side. Who adds or takes off what another process has counted
+//      (add_spend()) marks it as well, so that no window begins in between.
 //   5. A window never moves back for somebody who carries an older time: who lags counts in the line's window.
 //      When the calendar itself was set back (another epoch, see guard_time.h) the window of now has a smaller
 //      number: it is taken over with the base it has, so that spend is not forgotten and the next boundary is
@@ -50,6 +51,7 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <optional>
 
 #include "core/cache_line.h"
 #include "routing/guard/guard_time.h"
@@ -78,6 +80,8 @@ struct WindowAt {
   int64_t end_wall_ns = 0;
 };
 WindowAt window_at(uint64_t window_ns, const GuardTime& now);
+// The other way round: how long that window is, as BudgetSpec::window_ns. Nothing: there is none.
+std::optional<uint64_t> window_length(const WindowAt& at);
 
 // The state of one rule. All zero = unused.
 struct alignas(core::kCacheLineBytes) BudgetLine {
@@ -199,6 +203,8 @@ struct BudgetState {
   friend bool operator==(const BudgetState&, const BudgetState&) = default;
 };
 BudgetState snapshot(const BudgetLine& line);
+// In a window that is over nothing counts any more but what is reserved: that stands in the one of now, `at`, too.
+void carry_over(BudgetState& state, const WindowAt& at);
 // Into an unused line, before traffic.
 void restore(BudgetLine& line, const BudgetState& state);
 // Adds what another process has counted in the window `at`, which is that of now, or takes it off: never more than

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "routing/guard/guard_plan.h"
 
@@ -82,8 +83,9 @@ struct Writer {
   std::string text = std::string(kFileHeader);
 
   template <typename Name>
-  void budget(const Name& rule, const BudgetSpec&, const BudgetLine& line) {
-    const BudgetState state = snapshot(line);
+  void budget(const Name& rule, const BudgetSpec& spec, const BudgetLine& line) {
+    BudgetState state = snapshot(line);
+    carry_over(state, window_at(spec.window_ns, now));
     if (state == BudgetState{.window = which == SavedRules::all ? 0 : state.window}) return;
     text += fmt::format("{} {} {} {} {}\n", rule(), state.window, state.spent, state.reserved, state.opened);
   }
@@ -102,6 +104,13 @@ struct Writer {
   }
 };
 
+// The window of now that is as long as this one: lines of users do not say how long theirs are.
+std::optional<WindowAt> window_of_now(const WindowAt& at, const GuardTime& now) {
+  const auto window_ns = window_length(at);
+  if (!window_ns) return std::nullopt;
+  return window_at(*window_ns, now);
+}
+
 // What of users is worth a line.
 void save_users(const UserGuards& users, const GuardTime& now, SavedRules which, std::string& text) {
   struct SeenBudget {
@@ -110,9 +119,18 @@ void save_users(const UserGuards& users, const GuardTime& now, SavedRules which,
     bool idle;
   };
   const auto read_budget = [&](const BudgetLine& line) {
-    return SeenBudget{.state = snapshot(line),
-                      .end_wall_ns = line.end_wall_ns.load(std::memory_order_acquire),
-                      .idle = line.idle(now)};
+    SeenBudget seen{.state = snapshot(line),
+                    .end_wall_ns = line.end_wall_ns.load(std::memory_order_acquire),
+                    .idle = line.idle(now)};
+    if (seen.state.reserved > 0 && seen.end_wall_ns <= now.wall_ns) {
+      if (const auto next =
+              window_of_now({.number = seen.state.window, .end_wall_ns = seen.end_wall_ns}, now)) {
+        carry_over(seen.state, *next);
+        seen.end_wall_ns = next->end_wall_ns;
+        seen.idle = false;
+      }
+    }
+    return seen;
   };
   users.budgets.each(read_budget, [&](uint64_t tag, const SeenBudget& seen) {
     if (which == SavedRules::all ? seen.state.window == 0 : seen.idle) return;
@@ -156,8 +174,12 @@ bool read(std::string_view text, Number& value) {
   return read_any(text, value) && value >= 0;
 }
 bool take_budget(std::string_view& line, BudgetState& state) {
-  return read(take_word(line), state.opened) && read(take_word(line), state.reserved) &&
-         read(take_word(line), state.spent) && read(take_word(line), state.window);
+  const bool whole = read(take_word(line), state.opened) && read(take_word(line), state.reserved) &&
+                     read(take_word(line), state.spent) && read(take_word(line), state.window);
+  if (!whole) return false;
+  state.reserved = std::min(state.reserved, kMaxBudget);  // so that all sums stay within 63 bits
+  state.spent = std::min(state.spent, kMaxBudget - state.reserved);
+  return true;
 }
 
 // Calls take(line) for every line but the header. False: the header is another one.
@@ -374,6 +396,30 @@ struct LateReader {
   }
 };
 
+// Of the name of a budget's line: the same in the window of now, where the one with this number has ended since `then`.
+struct Following {
+  std::string name;
+  uint64_t window;
+};
+std::optional<Following> following(std::string_view line, uint64_t window, const GuardTime& then,
+                                   const GuardTime& now) {
+  std::string_view rest = line;
+  if (line.starts_with(kUserBudget)) {
+    int64_t end_wall_ns = 0;
+    if (!read(take_word(rest), end_wall_ns)) return std::nullopt;
+    if (end_wall_ns <= then.wall_ns || end_wall_ns > now.wall_ns) return std::nullopt;
+    const auto next = window_of_now({.number = window, .end_wall_ns = end_wall_ns}, now);
+    if (!next || next->number <= window) return std::nullopt;
+    return Following{.name = fmt::format("{} {}", rest, next->end_wall_ns), .window = next->number};
+  }
+  uint64_t window_ns = 0;
+  take_word(rest);  // which of the same length
+  if (!read(take_word(rest), window_ns)) return std::nullopt;
+  const uint64_t number = window_at(window_ns, now).number;
+  if (number <= window || window < window_at(window_ns, then).number) return std::nullopt;
+  return Following{.name = std::string(line), .window = number};
+}
+
 }  // namespace
 
 std::string save_guards(const Table& table, const UserGuards& users, const GuardTime& now, SavedRules which) {
@@ -392,14 +438,17 @@ std::optional<size_t> restore_guards(const Table& table, UserGuards& users, std:
   return reader.found;
 }
 
-std::string guards_since(std::string_view before, std::string_view after, const GuardTime& then) {
+std::string guards_since(std::string_view before, std::string_view after, const GuardTime& then,
+                         const GuardTime& now, SavedBy by) {
   std::unordered_map<std::string_view, BudgetState> budgets;
   std::unordered_map<std::string_view, uint64_t> numbers;
   each_line(before, kFileHeader, [&](std::string_view line) {
     BudgetState state;
     uint64_t number = 0;
     if (line.starts_with("budget ")) {
-      if (take_budget(line, state)) budgets[line] = state;
+      if (!take_budget(line, state)) return;
+      if (by == SavedBy::restored) state.spent += std::exchange(state.reserved, 0);
+      budgets[line] = state;
     } else if (read(take_word(line), number)) {
       numbers[line] = number;
     }
@@ -409,11 +458,16 @@ std::string guards_since(std::string_view before, std::string_view after, const 
     if (line.starts_with("budget ")) {
       BudgetState state;
       if (!take_budget(line, state)) return;
-      int64_t more = state.spent + state.reserved;
-      if (const auto had = budgets.find(line); had != budgets.end() && had->second.window == state.window) {
-        // What was spent stays so: an entry that has less of it is another one's, begun anew.
-        more = std::max(more - had->second.spent - had->second.reserved, -had->second.reserved);
+      const auto entry = budgets.find(line);
+      const BudgetState had =
+          entry != budgets.end() && entry->second.window == state.window ? entry->second : BudgetState{};
+      if (const auto next = following(line, state.window, then, now)) {
+        const int64_t more = std::max<int64_t>(state.spent - had.spent, 0) + state.reserved;
+        if (more != 0) text += fmt::format("{} {} {}\n", next->name, next->window, more);
+        return;
       }
+      // What was spent stays so: an entry that has less of it is another one's, begun anew.
+      const int64_t more = std::max(state.spent + state.reserved - had.spent - had.reserved, -had.reserved);
       if (more != 0) text += fmt::format("{} {} {}\n", line, state.window, more);
       return;
     }
@@ -433,6 +487,10 @@ std::optional<size_t> add_guards(const Table& table, UserGuards& users, std::str
   if (!each_line(late, kLateHeader, [&](std::string_view line) { reader.take(line); })) return std::nullopt;
   each_rule(table, reader);
   return reader.found;
+}
+
+bool is_guard_state(std::string_view text) {
+  return text.starts_with(kFileHeader);
 }
 
 void append_late_mark(std::string& state, const LateMark& mark) {

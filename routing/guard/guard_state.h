@@ -16,6 +16,8 @@
 //   budget user tag end                 the same; when that window ends, Unix nanoseconds
 //   rate   user tag kind                the same
 //
+// What is reserved in a window that is over stands in the next one too, and is written as of the window of now.
+//
 // A line names its rule as a table does (n counts rules of the same window), so it finds its place
 // in whatever table is loaded next; a rule that is gone is passed over, and so is a line that cannot be read. Users are
 // not declared: theirs are all that their tables hold (user_lines.h) and that has counted something, by tag, which is
@@ -31,6 +33,9 @@
 //   budget tenant bank-17 3600000000000 0 497222 -340000000    window-number, nano-USD with what was reserved then
 //   rate user 00c3f5a9e1b27d48 day 86400000000                 nanoseconds that it is unused later
 //   total pilot bank-17/support-v2 1
+//
+// Where a window has ended meanwhile and nobody has begun the next, what has been settled since that state counts in the
+// window of now: nobody knows in which of them it was, and that is the safe side.
 //
 // and the state says which of them are to come, or have been added (guard_keeper.h has the order):
 //
@@ -62,10 +67,17 @@ std::string save_guards(const Table& table, const UserGuards& users, const Guard
 std::optional<size_t> restore_guards(const Table& table, UserGuards& users, std::string_view text,
                                      const GuardTime& now);
 
-// What was counted between two states of one process: `before`, saved at `then`, and `after`, saved later with all
-// rules and the same time `then`, so that no rate has run empty meanwhile. Who has restored `before` and adds this has
-// counted what `after` has. Of users that had to give way meanwhile nothing is taken off.
-std::string guards_since(std::string_view before, std::string_view after, const GuardTime& then);
+// What was counted between two states: `before`, saved at `then`, and `after`, saved later, at the latest `now`.
+//   kept       `after` is of the process that saved `before`, with all rules and the same time `then`: no rate has run
+//              empty meanwhile. Who has restored `before` and adds this has counted what `after` has, and of a rate that
+//              ran empty and was used again up to as much more as time has paid off. Of users that had to give way
+//              meanwhile nothing is taken off.
+//   restored   `after` is of a process that has restored `before`, to which all that was reserved there was spent.
+//              Nothing is taken off. Who saved `before` and adds this has counted what both have, and of rates up to as
+//              much more as time has paid off.
+enum class SavedBy : uint8_t { kept, restored };
+std::string guards_since(std::string_view before, std::string_view after, const GuardTime& then,
+                         const GuardTime& now, SavedBy by = SavedBy::kept);
 // Adds it to whatever has been counted. How many rules there were; nothing: it is no such text, or of another version.
 std::optional<size_t> add_guards(const Table& table, UserGuards& users, std::string_view late,
                                  const GuardTime& now);
@@ -79,5 +91,7 @@ struct LateMark {
 };
 void append_late_mark(std::string& state, const LateMark& mark);
 std::vector<LateMark> late_marks(std::string_view state);
+// Whether this version can read it.
+bool is_guard_state(std::string_view text);
 
 }  // namespace weir::routing

@@ -537,8 +537,10 @@ TEST_F(GuardsInAnExchange, AnAnswerThatWasAskedForBeforeAPurgeIsNotKeptAfterIt) 
     return answer_with();
   };
   expect(ask(), "x-weir-cache: miss\r\n");
+  EXPECT_EQ(shard_->metrics().cache_stores.value(), 0u) << "nor is it counted as kept";
   provider_.answer_with = answer_with;
   expect(ask(), "x-weir-cache: miss\r\n");
+  EXPECT_EQ(shard_->metrics().cache_stores.value(), 1u);
   expect(ask(), "x-weir-cache: hit\r\n");
 }
 

@@ -239,7 +239,8 @@ void Server::continue_handover() {
   if (!control_->idle()) return;
   registry_->release();
   // The successor goes on from what has been counted by now; it is told the rest when we end.
-  if (keeper_ != nullptr) keeper_->hand_over();
+  if (keeper_ != nullptr && !keeper_->hand_over())
+    return end_handover(std::unexpected("the guard state cannot be written"));
   handover_ = Handover::starting;
   launcher_->start(passed_, [this](Launcher::Started successor) {
     loop_->post([this, successor = std::move(successor)] { end_handover(successor); });
@@ -255,7 +256,7 @@ void Server::end_handover(Launcher::Started successor) {
   }
   core::log_error("handover_failed",
                   {{"reason", successor.error()},
-                   {"hint", "its messages above say why; this process goes on as before"}});
+                   {"hint", "the messages above say why; this process goes on as before"}});
   handover_failure_ = successor.error();
   retry_at_ns_ = 0;
 }

@@ -141,10 +141,13 @@ void CommandLine::add_looking() {
                          "  weirctl limits --closest          # nearly used up first",
                          [this](Commands& commands, AdminClient&) { return commands.limits(guards_); });
   CLI::App* budgets = add(app_, "budgets", "budgets: spent, reserved, tripped", kLook,
-                          "  weirctl budgets\n  weirctl budgets --tenant bank-17",
+                          "  weirctl budgets\n"
+                          "  weirctl budgets --tenant bank-17\n"
+                          "  weirctl budgets --tenant bank-17 --user u-7\n"
+                          "  weirctl budgets --closest         # nearly used up first",
                           [this](Commands& commands, AdminClient&) { return commands.budgets(guards_); });
   for (CLI::App* command : {limits, budgets}) {
-    command->add_option("--tenant", guards_.tenant, "only its own, its keys' and its pilots'");
+    command->add_option("--tenant", guards_.tenant, "only its own, its keys', its pilots' and its users' rules");
     command->add_option("--user", guards_.user, "what is counted of one of its users")->needs("--tenant");
     command->add_flag("--closest", guards_.closest_first, "those of which most is used first");
   }

@@ -385,6 +385,27 @@ TEST_F(Handover, GoesOnWhenTheSuccessorCannotStart) {
   EXPECT_EQ(answer_of_admin(), 200);
 }
 
+// A successor would count anew what this one has counted.
+TEST_F(Handover, GoesOnWhenWhatItHasCountedCannotBeWritten) {
+  ASSERT_NO_FATAL_FAILURE(start("guard_state: guards.state\n"));
+  const std::string state = folder_.file("guards.state");
+  std::error_code ignored;
+  while (!std::filesystem::is_directory(state)) {  // it may be written meanwhile
+    std::filesystem::remove(state, ignored);
+    std::filesystem::create_directories(state + "/in-the-way", ignored);
+  }
+  current().send(SIGUSR2);
+  ASSERT_TRUE(first_->wait_for_errors("the guard state cannot be written")) << first_->errors();
+  BlockingClient client(port_);
+  client.send(chat_request());
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(answer_of_admin(), 200);
+  std::filesystem::remove_all(state);
+  current().send(SIGUSR2);
+  ASSERT_TRUE(wait_until_ready()) << first_->errors();
+  EXPECT_TRUE(processes_[0]->ends());
+}
+
 // However a successor ends before it serves, the predecessor has its admin socket back, path and all.
 TEST_F(Handover, AnswersTheAdminApiAgainWhenAStartingSuccessorIsToldToEnd) {
   ASSERT_NO_FATAL_FAILURE(start_with_a_credential_in_a_file());

@@ -12,6 +12,7 @@ namespace weir::routing::guard_keeper_test {
 namespace {
 
 constexpr int64_t kUsd = 1'000'000'000;
+constexpr uint64_t kDay = 86'400'000'000'000;
 
 std::string budgeted_text() {
   return table_text() + "budgets: [ { window: month, usd: 100 } ]\n";
@@ -219,6 +220,74 @@ TEST(GuardKeeper, OneThatTakesBackWritesAsBefore) {
   auto next = all.process();
   EXPECT_EQ(next->spent_usd(), 1);
   EXPECT_EQ(all.state().find("late "), std::string::npos) << all.state();
+}
+
+TEST(GuardKeeper, OneThatTakesBackAddsWhatItsSuccessorHasSpent) {
+  const Succession all;
+  auto only = all.process();
+  only->serve();
+  only->spend_usd(3);
+  only->reserve_usd(10);
+  only->keeper->hand_over();
+  {
+    auto successor = all.process();
+    successor->keeper->start();  // it has clients, and does not come to say that it is ready
+    successor->spend_usd(20);
+    successor->reserve_usd(5);
+  }
+  only->spend_usd(1);
+  only->keeper->take_back();
+  only->settle_usd(10, 2);
+  EXPECT_EQ(only->spent_usd(), 3 + 25 + 1 + 2) << "what was under way there at its worst";
+  only->write(1);
+  only.reset();
+  EXPECT_EQ(all.process()->spent_usd(), 31);
+  EXPECT_EQ(all.late(), "");
+}
+
+TEST(GuardKeeper, HandsNothingOverThatCannotBeWritten) {
+  const testing::TemporaryFolder folder;
+  const std::string home = folder.file("home"), path = home + "/guards.state";
+  std::filesystem::create_directory(home);
+  Succession::Process only(path);
+  only.serve();
+  only.spend_usd(3);
+  only.write(1);
+  std::filesystem::remove_all(home);
+  EXPECT_FALSE(only.keeper->hand_over());
+  only.keeper->take_back();
+  std::filesystem::create_directory(home);
+  only.write(1);
+  only.spend_usd(4);
+  only.keeper.reset();
+  EXPECT_EQ(Succession::Process(path).spent_usd(), 7);
+  const std::string state = core::read_file(path, 1 << 20).value_or("");
+  EXPECT_EQ(state.find("late "), std::string::npos) << state;
+}
+
+// Whoever starts after days finds what was counted at last.
+TEST(GuardKeeper, ALateFileIsAddedHoweverOldItIs) {
+  const Succession all;
+  auto before = all.process();
+  before->reserve_usd(10);
+  EXPECT_TRUE(before->keeper->hand_over());
+  before->settle_usd(10, 1);
+  before->keeper.reset();
+  const std::string late = all.late();
+  ASSERT_NE(late, "");
+  const std::string id = late.substr(late.rfind('-') + 1), old = std::to_string(std::stoull(id) - 3 * kDay);
+  std::string state = all.state();
+  state.replace(state.find(id), id.size(), old);
+  std::ofstream(all.path) << state << "late " << std::stoull(old) - 1 << " awaited\n";
+  std::filesystem::rename(late, all.path + ".late-" + old);
+  auto after = all.process();
+  after->serve();
+  after->write(1);
+  EXPECT_EQ(after->spent_usd(), 1);
+  EXPECT_EQ(all.late(), "");
+  after->spend_usd(1);
+  after->write(1);
+  EXPECT_EQ(all.state().find("late "), std::string::npos) << "nor is it waited for one that never comes";
 }
 
 TEST(GuardKeeper, ALateFileThatCannotBeReadIsLeft) {

@@ -80,6 +80,17 @@ TEST(Admission, ARefusalLeavesTheOtherLimitsAsTheyWere) {
   first.settle(10, 0, world.users, kNow);
 }
 
+// A fixed text needs none.
+TEST(Admission, ARequestOfNoTokensIsAdmittedWhateverIsOwed) {
+  World world = world_of(", limits: { tpm: 100 }");
+  GuardHold hold;
+  ASSERT_EQ(hold.admit(world.request(10), world.users, kNow).kind, Kind::admitted);
+  hold.settle(1000, 0, world.users, kNow);
+  EXPECT_EQ(hold.admit(world.request(1), world.users, kNow).kind, Kind::refused);
+  EXPECT_EQ(hold.admit(world.request(0), world.users, kNow).kind, Kind::admitted);
+  hold.settle(0, 0, world.users, kNow);
+}
+
 // A clock that others move on, and what happens on another shard while it is read.
 struct TestClock {
   static inline uint64_t now_ns = 0;

@@ -78,6 +78,25 @@ TEST(Budget, WindowsAreTheCalendars) {
             *parse_timestamp_ns("2026-12-07T00:00:00Z"));
 }
 
+TEST(Budget, AWindowsLengthIsKnownByItsNumberAndItsEnd) {
+  constexpr uint64_t kDayNs = 24 * kHour;
+  for (const std::string_view time : {"1970-01-01T00:00:00Z", "2026-12-01T12:00:00Z", "2028-02-29T23:59:59Z",
+                                      "2027-01-01T00:00:00Z", "2031-12-31T23:59:59Z"}) {
+    for (const uint64_t length :
+         {uint64_t{0}, uint64_t{1'000'000'000}, uint64_t{90'000'000'000}, kHour, 7 * kHour, kDayNs,
+          7 * kDayNs, 14 * kDayNs, 30 * kDayNs, 31 * kDayNs, 365 * kDayNs}) {
+      const WindowAt window = window_at(length, at(time));
+      // The first of 31 days is January: either length has it, and the same window follows.
+      if (length == 31 * kDayNs && window.number == 0) continue;
+      EXPECT_EQ(window_length(window), length) << time;
+    }
+  }
+  EXPECT_EQ(window_length({.number = 20'000, .end_wall_ns = 1'800'000'000'000'000'001}), std::nullopt);
+  EXPECT_EQ(window_length({.number = 0, .end_wall_ns = 0}), std::nullopt);
+  EXPECT_EQ(window_length({.number = 0, .end_wall_ns = INT64_MAX}), std::nullopt);
+  EXPECT_EQ(window_length({.number = UINT64_MAX, .end_wall_ns = 1'800'000'000'000'000'000}), std::nullopt);
+}
+
 TEST(Budget, ANewWindowBeginsWithWhatIsStillUnderWay) {
   BudgetLine line{};
   const BudgetSpec spec = hourly(10, BudgetAction::reject);
@@ -348,6 +367,53 @@ TEST(Budget, ARestoredLineCountsReservationsAsSpent) {
   EXPECT_EQ(reserve(restored, spec, 1, kNoon), Fit::open);
   EXPECT_EQ(reserve(restored, spec, 6 * kUsd, after(kNoon, kHour)), Fit::fits)
       << "the window of then is over";
+}
+
+TEST(Budget, WhatIsReservedAcrossABoundaryIsSavedForTheWindowItStandsIn) {
+  BudgetLine line{};
+  const BudgetSpec spec = hourly(10, BudgetAction::reject);
+  reserve(line, spec, 9 * kUsd, kNoon);
+  settle(line, spec, 3 * kUsd, 3 * kUsd);
+  const auto saved = [&](const GuardTime& now) {
+    BudgetState state = snapshot(line);
+    carry_over(state, window_at(spec.window_ns, now));
+    return state;
+  };
+  EXPECT_EQ(saved(kNoon), snapshot(line));
+  const GuardTime next = after(kNoon, kHour);
+  EXPECT_EQ(saved(next), (BudgetState{.window = window_at(kHour, next).number, .reserved = 6 * kUsd}));
+  EXPECT_EQ(saved(back(kNoon, kHour)), snapshot(line))
+      << "nothing is forgotten when the calendar is set back";
+  settle(line, spec, 6 * kUsd, kUsd);
+  EXPECT_EQ(saved(next), snapshot(line)) << "nothing stands in it";
+}
+
+// Another process's count comes while windows end, and what is taken off is of a window that has it.
+TEST(Budget, WhatIsTakenOffLateIsTakenOffItsOwnWindow) {
+  constexpr int64_t kWindows = 200'000;
+  const BudgetSpec spec{.window_ns = kSecond, .limit = kMaxBudget, .action = BudgetAction::reject};
+  BudgetLine line{};
+  std::atomic<int64_t> window{0};
+  const auto now_of = [](int64_t number) { return after(kNoon, number * kSecond); };
+  std::thread late([&] {
+    for (int64_t number = 0; (number = window.load()) < kWindows;) {
+      const GuardTime now = now_of(number);
+      add_spend(line, window_at(spec.window_ns, now), -1000, now);
+    }
+  });
+  int64_t least = 0;
+  for (int64_t number = 0; number < kWindows; ++number) {
+    const GuardTime now = now_of(number);
+    reserve(line, spec, 0, now);  // begins it
+    least = std::min(least, view(line, spec, now).spent);
+    reserve(line, spec, 1000, now);
+    settle(line, spec, 1000, 1000);
+    window = number;
+  }
+  window = kWindows;
+  late.join();
+  EXPECT_EQ(least, 0);
+  EXPECT_EQ(line.committed.load(), line.spent.load());
 }
 
 TEST(Budget, AKillIsRestoredWithTheLimitItWasFor) {

@@ -9,6 +9,7 @@ namespace weir::routing::guard_state_test {
 namespace {
 
 constexpr int64_t kUsd = 1'000'000'000;
+constexpr int64_t kDayNs = 86'400'000'000'000;
 constexpr core::SipKey kSecret{.low = 1, .high = 2};
 
 struct World {
@@ -21,6 +22,11 @@ struct World {
   Table table;
   UserGuards users;
   GuardTime now = CalendarReader().at(1'000'000'000'000, {.offset_ns = 1'796'125'400'000'000'000, .epoch = 1});
+
+  void pass(int64_t ns) {
+    now = CalendarReader().at(now.now_ns + static_cast<uint64_t>(ns),
+                              {.offset_ns = now.wall_ns - static_cast<int64_t>(now.now_ns), .epoch = 1});
+  }
 
   const BudgetGuard& budget(size_t index) const { return table.guards->of(TenantIndex{0})->budgets[index]; }
   BudgetView view_of(size_t index) const { return view(*budget(index).line, budget(index).spec, now); }
@@ -252,9 +258,8 @@ TEST(GuardState, AUsersWindowThatIsOverIsNotWrittenAndNotRead) {
   EXPECT_TRUE((User{before, "anna"}).spends(kUsd, kUsd));
   const std::string text = save_guards(before.table, before.users, before.now);
   ASSERT_NE(text.find("budget user "), std::string::npos) << text;
-  before.now = after.now = CalendarReader().at(
-      before.now.now_ns + 86'400'000'000'000,
-      {.offset_ns = before.now.wall_ns - static_cast<int64_t>(before.now.now_ns), .epoch = 1});
+  before.pass(kDayNs);
+  after.pass(kDayNs);
   EXPECT_EQ(save_guards(before.table, before.users, before.now).find(" user "), std::string::npos);
   restore_guards(after.table, after.users, text, after.now);
   EXPECT_EQ(save_guards(after.table, after.users, after.now).find(" user "), std::string::npos);
@@ -288,7 +293,7 @@ TEST(GuardState, WhatIsCountedAfterAStateCanBeAddedToWhoRestoredIt) {
   before.spend(0, 5 * kUsd, kUsd);
 
   const std::string late =
-      guards_since(state, save_guards(before.table, before.users, then, SavedRules::all), then);
+      guards_since(state, save_guards(before.table, before.users, then, SavedRules::all), then, before.now);
   EXPECT_TRUE(add_guards(after.table, after.users, late, before.now).has_value());
   after.now = before.now;
   EXPECT_EQ(after.view_of(0).spent, before.view_of(0).spent + kUsd) << late;
@@ -308,15 +313,74 @@ TEST(GuardState, WhatIsLateForAWindowThatIsOverIsNotAdded) {
   const std::string state = save_guards(before.table, before.users, before.now);
   restore_guards(after.table, after.users, state, after.now);
   hold.settle(1, 5 * kUsd, before.users, before.now);
-  const std::string late =
-      guards_since(state, save_guards(before.table, before.users, before.now, SavedRules::all), before.now);
-  after.now = CalendarReader().at(
-      after.now.now_ns + 86'400'000'000'000,
-      {.offset_ns = after.now.wall_ns - static_cast<int64_t>(after.now.now_ns), .epoch = 1});
+  const std::string late = guards_since(
+      state, save_guards(before.table, before.users, before.now, SavedRules::all), before.now, before.now);
+  after.pass(kDayNs);
   EXPECT_TRUE((User{after, "anna"}).spends(2 * kUsd, 2 * kUsd));
   EXPECT_TRUE(add_guards(after.table, after.users, late, after.now).has_value());
   EXPECT_EQ((User{after, "anna"}).money().spent, 2 * kUsd);
   EXPECT_EQ(after.view_of(0).spent, 2 * kUsd);
+}
+
+TEST(GuardState, WhatIsReservedWhenAWindowEndsSurvivesInTheNext) {
+  World before;
+  const User anna{before, "anna"}, bert{before, "bert"};
+  EXPECT_TRUE(anna.spends(4 * kUsd, 4 * kUsd));
+  EXPECT_TRUE(bert.spends(4 * kUsd, 4 * kUsd));
+  GuardHold hold;
+  ASSERT_EQ(hold.admit(anna.request(10 * kUsd), before.users, before.now).kind, Verdict::Kind::admitted);
+  before.pass(kDayNs);  // and nobody asks
+  const std::string text = save_guards(before.table, before.users, before.now);
+  hold.settle(1, 0, before.users, before.now);
+  World after;
+  after.pass(kDayNs);
+  EXPECT_TRUE(restore_guards(after.table, after.users, text, after.now).has_value());
+  EXPECT_EQ((User{after, "anna"}).money().spent, 10 * kUsd) << text;
+  EXPECT_EQ((User{after, "bert"}).money().spent, 0);
+  EXPECT_EQ(after.view_of(0).spent, 10 * kUsd) << "of the hour";
+  EXPECT_EQ(after.view_of(1).spent, 18 * kUsd) << "of the month";
+}
+
+TEST(GuardState, WhatIsSettledLateAfterAWindowEndedIsAddedToTheNext) {
+  World before, after;
+  const User anna{before, "anna"};
+  EXPECT_TRUE((User{before, "carl"}).spends(kUsd, kUsd));
+  before.pass(kDayNs);
+  after.pass(kDayNs);
+  EXPECT_TRUE(anna.spends(4 * kUsd, 4 * kUsd));
+  GuardHold hold;
+  ASSERT_EQ(hold.admit(anna.request(10 * kUsd), before.users, before.now).kind, Verdict::Kind::admitted);
+  const GuardTime then = before.now;
+  const std::string state = save_guards(before.table, before.users, then);
+  restore_guards(after.table, after.users, state, after.now);
+  before.pass(kDayNs);
+  after.pass(kDayNs);
+  hold.settle(1, 2 * kUsd, before.users, before.now);
+  const std::string late =
+      guards_since(state, save_guards(before.table, before.users, then, SavedRules::all), then, before.now);
+  EXPECT_TRUE(add_guards(after.table, after.users, late, after.now).has_value());
+  EXPECT_EQ((User{after, "anna"}).money().spent, 2 * kUsd) << late;
+  EXPECT_EQ((User{after, "carl"}).money().spent, 0) << late;
+  EXPECT_EQ(after.view_of(0).spent, 2 * kUsd) << "of the hour";
+  EXPECT_EQ(after.view_of(1).spent, 7 * kUsd) << "of the month";
+}
+
+TEST(GuardState, WhatTheRestoredOneHasCountedIsNotTakenOffWhoSavedIt) {
+  const BudgetState had{.window = 7, .spent = 10, .reserved = 3};
+  const auto line = [](const BudgetState& state) {
+    return "weir-guards 2\nbudget user 1f 1900000000000000000 " + std::to_string(state.window) + " " +
+           std::to_string(state.spent) + " " + std::to_string(state.reserved) + " 0\n";
+  };
+  const auto since = [&](const BudgetState& has) {
+    return guards_since(line(had), line(has), {}, {}, SavedBy::restored);
+  };
+  const std::string header = "weir-guards-late 1\n", user = "budget user 1f 1900000000000000000 ";
+  EXPECT_EQ(since({.window = 7, .spent = 13}), header);
+  EXPECT_EQ(since({.window = 7, .spent = 15, .reserved = 4}), header + user + "7 6\n");
+  EXPECT_EQ(since({.window = 7, .spent = 2}), header) << "it had given way";
+  EXPECT_EQ(since({.window = 8, .spent = 2}), header + user + "8 2\n");
+  EXPECT_EQ(since({.window = 8, .spent = INT64_MAX, .reserved = INT64_MAX}),
+            header + user + "8 " + std::to_string(kMaxBudget) + "\n");
 }
 
 TEST(GuardState, NothingIsTakenOffThatWasNotReserved) {
@@ -325,12 +389,12 @@ TEST(GuardState, NothingIsTakenOffThatWasNotReserved) {
     return "weir-guards 2\nbudget user 1f 1900000000000000000 " + std::to_string(state.window) + " " +
            std::to_string(state.spent) + " " + std::to_string(state.reserved) + " 0\n";
   };
-  EXPECT_EQ(guards_since(line(had), line(has), {}),
+  EXPECT_EQ(guards_since(line(had), line(has), {}, {}),
             "weir-guards-late 1\nbudget user 1f 1900000000000000000 7 -3\n");
-  EXPECT_EQ(guards_since(line(had), "weir-guards 2\n", {}), "weir-guards-late 1\n") << "it gave way";
+  EXPECT_EQ(guards_since(line(had), "weir-guards 2\n", {}, {}), "weir-guards-late 1\n") << "it gave way";
   World world;
-  EXPECT_TRUE(
-      add_guards(world.table, world.users, guards_since(line(had), line(has), {}), world.now).has_value());
+  EXPECT_TRUE(add_guards(world.table, world.users, guards_since(line(had), line(has), {}, {}), world.now)
+                  .has_value());
   BudgetLine* counted = world.users.budgets.find(0x1f);
   ASSERT_NE(counted, nullptr);
   EXPECT_EQ(counted->committed.load(), 0) << "there was nothing";
