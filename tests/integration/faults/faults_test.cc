@@ -225,24 +225,28 @@ TEST(Faults, WithoutDescriptorsItWaitsWithoutSpinningAndRecovers) {
 }
 
 TEST(Faults, WithoutADescriptorForTheProvidersConnectionItSaysSoAndRecovers) {
-  EchoProvider provider;
+  LyingProvider provider([](Peer& peer) {  // a connection for each request
+    if (!peer.receive().empty()) peer.send(kGood);
+  });
   Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-n 96"});
   ASSERT_NE(gateway.port(), 0);
-  BlockingClient client(gateway.port());  // accepted before there are none; no connection to the provider yet
-  client.send("GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n");
+  BlockingClient client(gateway.port());  // accepted before there are none
+  client.send(chat_request());
   ASSERT_EQ(client.receive().status, 200);
   std::vector<std::unique_ptr<BlockingClient>> clients;
   for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
   ASSERT_TRUE(gateway.process().wait_for_errors("accept_failed"));
-  for (int i = 0; i < 3; ++i) {
+  // One that something else let go of may be left, until somebody is accepted with it.
+  Answer answer;
+  answer.status = 200;
+  for (int attempt = 0; attempt < 1000 && answer.status == 200; ++attempt) {
     client.send(chat_request());
-    const Answer answer = client.receive();
-    EXPECT_EQ(answer.status, core::describe(ErrorCode::connect_failed).status) << answer.body;
-    const auto body = nlohmann::json::parse(answer.body, nullptr, false);
-    ASSERT_TRUE(body.is_object()) << answer.body;
-    EXPECT_EQ(body["error"]["code"], "upstream_unreachable") << answer.body;
+    answer = client.receive();
   }
-  EXPECT_EQ(provider.requests(), 0u);
+  EXPECT_EQ(answer.status, core::describe(ErrorCode::connect_failed).status) << answer.body;
+  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
+  ASSERT_TRUE(body.is_object()) << answer.body;
+  EXPECT_EQ(body["error"]["code"], "upstream_unreachable") << answer.body;
   // The last to be accepted: all others have been, and their ends are seen.
   BlockingClient last(gateway.port());
   clients.clear();
