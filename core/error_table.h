@@ -132,7 +132,7 @@
   X(name_not_resolved, provider, yes, 502, "server_error", "upstream_unreachable",                           \
     "The provider's name could not be resolved.")                                                            \
   X(connect_failed, provider, yes, 502, "server_error", "upstream_unreachable",                              \
-    "The provider refused the connection.")                                                                  \
+    "No connection to the provider could be made.")                                                          \
   X(connect_timeout, provider, yes, 504, "server_error", "upstream_timeout",                                 \
     "The provider did not accept the connection in time.")                                                   \
   X(upstream_tls_failed, provider, yes, 502, "server_error", "upstream_unreachable",                         \

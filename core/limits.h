@@ -84,6 +84,7 @@ inline constexpr uint32_t kMaxShadowTextBytes = 64 * 1024;    // noted of each a
 inline constexpr uint32_t kMaxShadowAnswerBytes = 1024 * 1024;  // read of a copy's answer; then it is cancelled
 inline constexpr uint32_t kMaxCheckedAnswerBytes = 1024 * 1024;  // a longer answer is not checked
 inline constexpr uint32_t kMaxCacheEntryBytes = 256 * 1024;  // a longer answer is not cached
+inline constexpr uint32_t kMaxCacheRequestBytes = 4 * 1024 * 1024;  // nor the answer to a longer request: it is hashed
 inline constexpr uint32_t kMaxGuardLines = 4 * 1024 * 1024;  // limits, budgets, models: the table is refused
 // ---- TLS ------------------------------------------------------------------------------------------------
 inline constexpr uint32_t kMaxTlsCarryBytes = 256 * 1024;    // out_of_buffers: unread ciphertext of one session

@@ -1,5 +1,9 @@
 // Tells AddressSanitizer that pooled memory is free although the allocator does not know it, so that a
 // use after release is reported as one. Costs nothing in other builds.
+//
+// Receive memory is poisoned for as long as the kernel may write to it. What is being sent cannot be: until the send
+// has completed it is also read by whoever shares it (a body that is relayed and kept for the cache), and no poison
+// tells those who may read from those who may write.
 #pragma once
 
 #include <cstddef>

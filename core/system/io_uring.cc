@@ -286,6 +286,7 @@ void Io::Impl::recycle(Block& block) {
   if (kernel_blocks < initial_blocks) {
     give_to_kernel(block);
   } else {
+    poison(block.base, block.capacity);
     spare_blocks.push_back(&block);
     stats.receive_bytes -= block_bytes;
     stats.spare_bytes += block_bytes;

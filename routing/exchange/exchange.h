@@ -168,6 +168,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   // the cache (exchange_cache.cc)
   std::optional<core::Hash128> cache_key(UnitIndex unit, const Inspection& inspection);
   std::optional<core::Hash128> cache_key(UnitIndex unit);
+  bool is_too_large_for_cache() const;
   enum class CacheLook : uint8_t { only_look, answer };
   bool answer_from_cache(UnitIndex unit, core::Hash128 key, CacheLook look,
                          std::optional<core::ErrorCode> why = {});

@@ -6,7 +6,8 @@
 // model, user, metadata, safety_identifier, prompt_cache_key. Members count in any order, and blanks between
 // tokens do not; else every byte of a member does (routing/inspect/canonical_hash.h).
 //
-// Not cached: /v1/responses, which has a memory of its own; prompts that mention attributes.
+// Not cached: /v1/responses, which has a memory of its own; prompts that mention attributes; requests longer than
+// kMaxCacheRequestBytes, since who hashes tens of megabytes at once holds up a shard.
 #include <algorithm>
 
 #include "routing/exchange/answers.h"
@@ -59,6 +60,7 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Ins
       key = core::siphash128(as_key(key), body[*decision_.scenario].name);
     }
   }
+  if (is_too_large_for_cache()) return std::nullopt;
   const auto request = session_.request_bytes().bytes().subspan(facts_.head_size);
   core::Hash128 members;
   for (uint32_t i = 0; i < inspection.field_count; ++i) {
@@ -72,8 +74,13 @@ std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index, const Ins
   return core::siphash128(as_key(key), {reinterpret_cast<const char*>(&members), sizeof members});
 }
 
+bool Exchange::is_too_large_for_cache() const {
+  return session_.request_bytes().size() - facts_.head_size > core::limits::kMaxCacheRequestBytes;
+}
+
 // The Inspector has seen other bodies since: look again.
 std::optional<core::Hash128> Exchange::cache_key(UnitIndex unit_index) {
+  if (is_too_large_for_cache()) return std::nullopt;
   const auto inspection =
       shard_.inspector().inspect(facts_.endpoint, session_.request_bytes().bytes().subspan(facts_.head_size));
   WEIR_ASSERT(inspection.has_value());  // the same bytes were accepted before
@@ -114,6 +121,10 @@ bool Exchange::try_cache(const Inspection& inspection) {
   draft_key_.reset();
   if ((*table().body)[decision_.unit].cache_ttl_ns == 0) return false;
   draft_key_ = cache_key(decision_.unit, inspection);
+  if (!draft_key_ && is_too_large_for_cache()) {
+    record_.cache = CacheUse::too_large;
+    shard_.metrics().cache_too_large.add();
+  }
   if (!draft_key_) return false;
   if (answer_from_cache(decision_.unit, *draft_key_, CacheLook::answer)) return true;
   record_.cache = CacheUse::miss;

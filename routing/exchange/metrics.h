@@ -86,7 +86,7 @@ class ShardMetrics {
   core::Counter events_sent;
   core::Gauge event_streams;  // open
   core::Counter breakers_opened;
-  core::Counter cache_hits, cache_misses, cache_stores;
+  core::Counter cache_hits, cache_misses, cache_stores, cache_too_large;
   core::Counter runaway_refused;
   core::Counter limit_warnings;
   core::Counter shadow_started, shadow_dropped, shadow_over_budget, shadow_failed;

@@ -185,6 +185,8 @@ void append_shards(Text& text, std::span<const ShardMetrics* const> shards) {
        &M::breakers_opened);
   each("weir_cache_hits_total", counter, "Answers given from the cache.", &M::cache_hits);
   each("weir_cache_misses_total", counter, "Requests that the cache had no answer for.", &M::cache_misses);
+  each("weir_cache_too_large_total", counter, "Requests too large for the cache to look at.",
+       &M::cache_too_large);
   each("weir_cache_stores_total", counter, "Answers put into the cache.", &M::cache_stores);
   each("weir_runaway_refused_total", counter, "Requests refused because their client loops.",
        &M::runaway_refused);

@@ -81,7 +81,7 @@ class Line {
 }  // namespace
 
 std::string_view token(CacheUse use) {
-  static constexpr std::string_view kTokens[] = {"none", "miss", "hit"};
+  static constexpr std::string_view kTokens[] = {"none", "miss", "hit", "too_large"};
   return kTokens[static_cast<size_t>(use)];
 }
 

@@ -26,8 +26,8 @@ struct RequestId {
 };
 std::array<char, 32> to_hex(RequestId id);
 
-// What the cache did for an exchange: nothing, had no answer, gave one.
-enum class CacheUse : uint8_t { none, miss, hit };
+// What the cache did for an exchange: nothing, had no answer, gave one, did not look at so large a request.
+enum class CacheUse : uint8_t { none, miss, hit, too_large };
 std::string_view token(CacheUse use);
 
 struct Record {

@@ -20,7 +20,6 @@
 #include <tuple>
 #include <vector>
 
-#include "core/poison.h"
 #include "core/socket.h"
 #include "tests/support/emulated.h"
 
@@ -228,26 +227,6 @@ TEST_P(IoTest, KeepsTheBytesOfManySocketsApart) {
     cancel(*received[i]);
   }
 }
-
-#ifdef WEIR_POISONING
-// What nothing has arrived in is the kernel's: reading it is reported, as is reading what has been given back.
-TEST_P(IoTest, PoisonsTheBytesThatTheKernelOwns) {
-  Io& io = make();
-  const auto [server, client] = connected();
-  Watched received;
-  received.keep = true;
-  io.receive(received.operation, server);
-  write(client, "hello");
-  ASSERT_TRUE(run_until([&] { return received.received == "hello"; }));
-  const uint8_t* const data = received.kept[0].data();
-  EXPECT_FALSE(__asan_address_is_poisoned(data + 4 + BufferPool::kPadding));
-  EXPECT_TRUE(__asan_address_is_poisoned(data + 5 + BufferPool::kPadding + 8));
-  received.kept.clear();
-  // An incremental block is given back as a whole.
-  EXPECT_EQ(__asan_address_is_poisoned(data), GetParam() == Buffers::whole);
-  cancel(received);
-}
-#endif
 
 TEST_P(IoTest, EndsAReceiveWithTheError) {
   Io& io = make();

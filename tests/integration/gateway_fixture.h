@@ -230,6 +230,8 @@ struct GatewayHow {
   std::string access_log = "access.jsonl";
   std::string ulimit = {};         // what the process is denied, as bash's ulimit wants it: "-n 64"
   std::string control_group = {};  // where the process writes itself down first
+  std::string registry = "registry.db";
+  std::vector<std::pair<std::string, std::string>> environment = {};  // besides the secrets
 };
 
 // The real binary, ready to answer.
@@ -242,8 +244,9 @@ class Gateway {
     folder_.write("table.json", table_json);
     folder_.write("weir.yaml", "listen: \"127.0.0.1:0\"\nshards: " + std::to_string(how_.shards) +
                                    "\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
-                                   "registry: registry.db\nadmin: { socket: admin.sock" +
-                                   admin + " }\naccess_log: " + how_.access_log + "\n" + more_config);
+                                   "registry: " +
+                                   how_.registry + "\nadmin: { socket: admin.sock" + admin +
+                                   " }\naccess_log: " + how_.access_log + "\n" + more_config);
     start();
   }
   Gateway(const std::string& table_json, const std::string& more_config, const GatewayHow& how)
@@ -255,6 +258,12 @@ class Gateway {
     process_->signal(SIGKILL);
     process_->wait();
     start();
+  }
+  // On a machine that has been mended meanwhile.
+  void crash_and_restart_without_limits() {
+    how_.ulimit.clear();
+    how_.environment.clear();
+    crash_and_restart();
   }
   // Whatever a test makes it do is within its sandbox.
   ~Gateway() {
@@ -286,9 +295,10 @@ class Gateway {
       arguments.insert(arguments.begin(), {"-c", first + R"(exec "$0" "$@")", program});
       program = "/bin/bash";
     }
-    process_ = weir::testing::Process::start(
-        program, {.arguments = arguments,
-                  .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+    auto environment = how_.environment;
+    environment.emplace_back("KEY_SECRET", kKeySecret);
+    environment.emplace_back("MOCK_KEY", "sk-provider");
+    process_ = weir::testing::Process::start(program, {.arguments = arguments, .environment = environment});
     const auto ready = process_->wait_for_json("listen");
     EXPECT_TRUE(ready.has_value()) << process_->errors();
     if (!ready) return;
@@ -302,7 +312,7 @@ class Gateway {
     const std::string address = addresses[0];
     return static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
   }
-  const GatewayHow how_;
+  GatewayHow how_;
   weir::testing::TemporaryFolder folder_;
   std::unique_ptr<weir::testing::Process> process_;
   uint16_t port_ = 0, tls_port_ = 0, admin_port_ = 0;

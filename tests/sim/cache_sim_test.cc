@@ -1,6 +1,7 @@
 // Which requests are the same to the cache, in whole exchanges (tests/sim/guards_fixture.h).
 #include <gtest/gtest.h>
 
+#include "core/limits.h"
 #include "tests/sim/guards_fixture.h"
 
 namespace weir::sim {
@@ -87,6 +88,26 @@ TEST_F(Cached, WhatStableAnswersForACandidatePastABudgetIsAFallback) {
   EXPECT_EQ(made[0].first_failure, ErrorCode::budget_exceeded);
   EXPECT_NE(made[0].unit, made[0].decided_unit);
   EXPECT_EQ(made[0].cost_nano_usd, 0);
+}
+
+TEST_F(Cached, ARequestPastKMaxCacheRequestBytesIsNotLookedAt) {
+  const auto ask_for = [&](size_t bytes) {
+    std::string body = R"({"model":"chat","messages":[{"role":"user","content":"a"}],"metadata":{"a":""}})";
+    body.insert(body.size() - 3, std::string(bytes - body.size(), 'x'));
+    GuardClient& client = connect();
+    send_body(client, body);
+    for (int i = 0; i < 100 && client.heard.empty(); ++i) settle();
+    expect_ok(client);
+    const size_t at = client.heard.find("x-weir-cache: ") + std::string_view("x-weir-cache: ").size();
+    return client.heard.substr(at, client.heard.find("\r\n", at) - at);
+  };
+  constexpr size_t kMost = core::limits::kMaxCacheRequestBytes;
+  EXPECT_EQ(ask_for(kMost), "miss");
+  EXPECT_EQ(ask_for(kMost), "hit");
+  EXPECT_EQ(ask_for(kMost + 1), "too_large");
+  EXPECT_EQ(ask_for(kMost + 1), "too_large") << "nor is its answer kept";
+  EXPECT_EQ(provider_.requests, 3);
+  EXPECT_EQ(shard_->metrics().cache_too_large.value(), 2u);
 }
 
 }  // namespace

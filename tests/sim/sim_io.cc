@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/poison.h"
 #include "tests/sim/sim_world.h"
 
 namespace weir::core {
@@ -46,7 +47,9 @@ struct Io::Impl {
     buffers.on_recycle(
         [](void* self_pointer, Block& block) {
           auto& self = *static_cast<Impl*>(self_pointer);
+          unpoison(block.base, block.capacity);
           std::memset(block.base, 0xdd, block.capacity);  // nobody may still look
+          poison(block.base, kBlockBytes + BufferPool::kPadding);
           self.free_blocks.push_back(&block);
           self.buffers_returned = true;
         },
@@ -55,6 +58,7 @@ struct Io::Impl {
   ~Impl() {
     WEIR_ASSERT(armed.empty());
     WEIR_ASSERT(free_blocks.size() == blocks.size());  // every receive block came back
+    for (const auto& block : blocks) unpoison(block->base, kBlockBytes + BufferPool::kPadding);
   }
 
   void add(Operation& operation, Kind kind, int descriptor) {
@@ -83,6 +87,8 @@ struct Io::Impl {
     Block* block = free_blocks.back();
     free_blocks.pop_back();
     block->references = 1;
+    poison(block->base, kBlockBytes + BufferPool::kPadding);
+    unpoison(block->base, size + BufferPool::kPadding);  // the padding may be read
     return {block->base, size, block};
   }
 

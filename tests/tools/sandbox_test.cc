@@ -181,6 +181,50 @@ TEST_F(Sandbox, ReachesOnlyTheFilesItNames) {
       ExitedWithCode(kHeld), "");
 }
 
+TEST(FilesOf, AreTheFoldersOfTheFilesThatAConfigurationNames) {
+  ::unsetenv("SSL_CERT_FILE");
+  ::unsetenv("SSL_CERT_DIR");
+  Config config;
+  config.file = "/conf/weir.yaml";
+  config.table_path = "/tables/table.yaml";
+  config.certificates = {{.certificate_chain_path = "/pki/chain.pem", .private_key_path = "/keys/key.pem"}};
+  config.admin_certificates = {
+      {.certificate_chain_path = "/admin-pki/chain.pem", .private_key_path = "/root.key"}};
+  config.readable = {"/opt/pki", "/opt/one.file"};
+  config.admin_socket = "/run/weir/admin.sock";
+  config.registry_path = "/state/registry.db";
+  using Paths = std::vector<std::string>;
+  const Paths read = {"/opt/pki", "/opt/one.file", "/conf", "/tables", "/pki", "/keys", "/admin-pki", "/"};
+  EXPECT_EQ(files_of(config).read, read);
+  EXPECT_EQ(files_of(config).write, (Paths{"/run/weir", "/state"}));
+
+  config.guard_state_path = "/guards/guards.state";
+  config.shadow_log_path = "/shadows/shadow.jsonl";
+  config.access_log_path = "/logs/access.jsonl";  // of no use while it goes to standard output
+  EXPECT_EQ(files_of(config).write, (Paths{"/run/weir", "/state", "/guards", "/shadows"}));
+  config.access_log = AccessLog::file;
+  EXPECT_EQ(files_of(config).write, (Paths{"/run/weir", "/state", "/guards", "/shadows", "/logs"}));
+
+  config.registry_path = ":memory:";
+  config.guard_state_path = config.shadow_log_path = "";
+  config.access_log = AccessLog::none;
+  config.admin_socket = "admin.sock";
+  EXPECT_EQ(files_of(config).write, Paths{"."}) << "where it was started";
+  EXPECT_EQ(files_of(config).read, read) << "nothing that is written is merely read";
+}
+
+TEST(FilesOf, ArePlusWhatOpenSslIsToldOf) {
+  ::setenv("SSL_CERT_FILE", "/certs/all.pem", 1);
+  ::setenv("SSL_CERT_DIR", "/certs/each", 1);
+  Config config;
+  config.file = "/conf/weir.yaml";
+  config.table_path = "/conf/table.yaml";
+  EXPECT_EQ(files_of(config).read,
+            (std::vector<std::string>{"/conf", "/conf", "/certs/all.pem", "/certs/each"}));
+  ::unsetenv("SSL_CERT_FILE");
+  ::unsetenv("SSL_CERT_DIR");
+}
+
 TEST(WipedEnvironment, AnswersFromACopyOnly) {
   EXPECT_EXIT(
       {

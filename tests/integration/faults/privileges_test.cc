@@ -4,10 +4,12 @@
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -60,6 +62,85 @@ TEST(Privileges, AreGoneInAllThreads) {
   }
   ::closedir(folder);
   EXPECT_GT(threads, 3);
+}
+
+TEST(Privileges, LeaveNoCore) {
+  Gateway gateway(table(), "", GatewayHow{.ulimit = "-S -c hard"});
+  const std::string limits = file_of(gateway.process().pid(), "limits");
+  const std::string_view core = between(limits, "Max core file size", "\n");
+  EXPECT_EQ(core.find_first_not_of(" 0bytes"), std::string_view::npos) << limits;
+  EXPECT_NE(core.find("0 "), std::string_view::npos) << limits;
+}
+
+int child_of(int pid) {
+  int child = 0;
+  std::ifstream("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children") >> child;
+  return child;
+}
+
+// Of weir and of its launcher, which keeps its environment: closed to others of the same user.
+TEST(Privileges, CloseTheProcessesToTheirOwnUser) {
+  const bool root = ::geteuid() == 0;
+  constexpr uid_t kNobody = 65534;
+  weir::testing::TemporaryFolder folder;
+  folder.write("table.json", table());
+  folder.write("weir.yaml",
+               "listen: \"127.0.0.1:0\"\nshards: 1\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+               "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n");
+  if (root) {
+    for (const std::string& path : {folder.path(), folder.file("table.json"), folder.file("weir.yaml")})
+      ASSERT_EQ(::chown(path.c_str(), kNobody, kNobody), 0);
+  }
+  // The program is opened by root: nobody may not reach the folder that it is in.
+  const std::string as_nobody = root ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
+  const auto process = weir::testing::Process::start(
+      "/bin/bash", {.arguments = {"-c",
+                                  "exec 9<\"$0\"; ulimit -l unlimited 2>/dev/null; " + as_nobody +
+                                      R"(/proc/self/fd/9 serve --config "$1")",
+                                  WEIR_BINARY, folder.file("weir.yaml")},
+                    .environment = {{"KEY_SECRET", std::string(kKeySecret)}, {"MOCK_KEY", "sk-provider"}}});
+  ASSERT_TRUE(process->wait_for_json("listen").has_value()) << process->errors();
+  const int launcher = child_of(process->pid());
+  ASSERT_NE(launcher, 0);
+  const auto read = [&](const std::string& pid, const std::string& what) {
+    return weir::testing::run("/bin/bash", {.arguments = {"-c", as_nobody + "cat /proc/" + pid + "/" + what},
+                                            .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  };
+  EXPECT_NE(read("self", "environ").output.find(kKeySecret), std::string::npos) << "it can be read at all";
+  for (const int pid : {process->pid(), launcher}) {
+    for (const char* what : {"environ", "maps", "mem"}) {
+      const auto result = read(std::to_string(pid), what);
+      EXPECT_NE(result.exit_code, 0) << what;
+      EXPECT_EQ(result.output, "") << what;
+      EXPECT_NE(result.errors.find("Permission denied"), std::string::npos) << what << result.errors;
+    }
+  }
+  EXPECT_EQ(process->stop(), 0) << process->errors();
+}
+
+TEST(Privileges, KeepATableFromFilesThatTheConfigurationDoesNotName) {
+  if (::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) < 1) GTEST_SKIP() << "no Landlock";
+  weir::testing::TemporaryFolder folder, outside;
+  const std::string secret = outside.write("secret", "sk-of-somebody-else\n");
+  std::string text = table();
+  text.replace(text.find("env:MOCK_KEY"), std::string_view("env:MOCK_KEY").size(), "file:" + secret);
+  folder.write("table.json", text);
+  const auto serve = [&](const std::string& readable) {
+    const std::string config = folder.write(
+        "weir.yaml",
+        "listen: \"127.0.0.1:0\"\nshards: 1\ntable: table.json\nkey_hash_secret: \"${KEY_SECRET}\"\n"
+        "registry: registry.db\nadmin: { socket: admin.sock }\naccess_log: none\n" +
+            readable);
+    return weir::testing::Process::start(WEIR_BINARY,
+                                         {.arguments = {"serve", "--config", config},
+                                          .environment = {{"KEY_SECRET", std::string(kKeySecret)}}});
+  };
+  const auto refused = serve("");
+  EXPECT_EQ(refused->wait(), 2) << refused->output();
+  EXPECT_NE(refused->errors().find(secret), std::string::npos) << refused->errors();
+  EXPECT_EQ(refused->errors().find("sk-of-somebody-else"), std::string::npos);
+  const auto allowed = serve("readable: [ " + outside.path() + " ]\n");
+  EXPECT_TRUE(allowed->wait_for_json("listen").has_value()) << allowed->errors();
 }
 
 // As a container's default profile does: the call fails with EPERM.
