@@ -96,7 +96,7 @@ class LyingProvider {
       std::string lower = received_.substr(0, head);
       std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
       const size_t at = lower.find(kLength);
-      size_ = head + 4 + (at < head ? std::stoul(received_.substr(at + kLength.size())) : 0);
+      size_ = head + 4 + (at < head ? std::stoul(lower.substr(at + kLength.size())) : 0);
       return received_.size() >= size_;
     }
     LyingProvider& provider_;

@@ -147,7 +147,7 @@ void CommandLine::add_looking() {
                           "  weirctl budgets --closest         # nearly used up first",
                           [this](Commands& commands, AdminClient&) { return commands.budgets(guards_); });
   for (CLI::App* command : {limits, budgets}) {
-    command->add_option("--tenant", guards_.tenant, "only its own, its keys', its pilots' and its users' rules");
+    command->add_option("--tenant", guards_.tenant, "only its own, its keys', pilots' and users' rules");
     command->add_option("--user", guards_.user, "what is counted of one of its users")->needs("--tenant");
     command->add_flag("--closest", guards_.closest_first, "those of which most is used first");
   }

@@ -231,22 +231,20 @@ TEST(Faults, WithoutADescriptorForTheProvidersConnectionItSaysSoAndRecovers) {
   Gateway gateway(table(provider.port()), "", {.shards = 1, .ulimit = "-n 96"});
   ASSERT_NE(gateway.port(), 0);
   BlockingClient client(gateway.port());  // accepted before there are none
-  client.send(chat_request());
+  client.send("GET /healthz HTTP/1.1\r\nhost: weir\r\n\r\n");
   ASSERT_EQ(client.receive().status, 200);
   std::vector<std::unique_ptr<BlockingClient>> clients;
   for (int i = 0; i < 200; ++i) clients.push_back(std::make_unique<BlockingClient>(gateway.port()));
   ASSERT_TRUE(gateway.process().wait_for_errors("accept_failed"));
   // One that something else let go of may be left, until somebody is accepted with it.
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   Answer answer;
-  answer.status = 200;
-  for (int attempt = 0; attempt < 1000 && answer.status == 200; ++attempt) {
+  do {
     client.send(chat_request());
     answer = client.receive();
-  }
+  } while (answer.status == 200 && std::chrono::steady_clock::now() < patience);
   EXPECT_EQ(answer.status, core::describe(ErrorCode::connect_failed).status) << answer.body;
-  const auto body = nlohmann::json::parse(answer.body, nullptr, false);
-  ASSERT_TRUE(body.is_object()) << answer.body;
-  EXPECT_EQ(body["error"]["code"], "upstream_unreachable") << answer.body;
+  EXPECT_NE(answer.body.find("upstream_unreachable"), std::string::npos) << answer.body;
   // The last to be accepted: all others have been, and their ends are seen.
   BlockingClient last(gateway.port());
   clients.clear();
