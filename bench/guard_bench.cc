@@ -95,8 +95,7 @@ void admit_and_settle(benchmark::State& state, uint32_t tenant, bool users) {
                                         .tenant = TenantIndex{tenant},
                                         .key = KeyIndex{tenant},
                                         .scenario = ScenarioIndex{0},
-                                        .tenant_id = "t1",
-                                        .user = users ? user : "",
+                                        .user_tag = users ? w.users.tag_of("t1", user, {}) : 0,
                                         .tokens = 700,
                                         .worst_nano_usd = 40'000},
                                        w.users, now);

@@ -59,17 +59,25 @@ class Operation {
   bool armed_ = false;
 };
 
+// What a kernel has that an older one has not; of `newest` what is there is used, and tests ask for less.
+enum class KernelLevel : uint8_t {
+  linux_6_0,  // the kernel may interrupt to complete (COOP_TASKRUN)
+  linux_6_1,  // it completes where it is entered (DEFER_TASKRUN)
+  newest,     // incremental buffers (6.12), sends of pieces without a message header (6.17)
+};
+
 struct IoOptions {
   uint32_t submission_entries = 1024;
   uint32_t completion_entries = 16384;
   // Receive memory at start. With incremental buffers (kernel 6.12) a block serves many receives; without
-  // them each receive takes one whole block, so the second pair of sizes applies.
+  // them each receive takes one whole block, so the second pair of sizes applies: as many as a busy shard holds at once
+  // (a request's stays until it is answered), or every turn would have to find others.
   uint32_t incremental_block_bytes = 512 * 1024;
   uint32_t incremental_blocks = 4;
   uint32_t whole_block_bytes = 16 * 1024;
-  uint32_t whole_blocks = 64;
+  uint32_t whole_blocks = 256;
   uint64_t max_receive_bytes = 256u << 20;      // grown on demand up to here
-  bool allow_incremental = true;                // tests turn it off
+  KernelLevel kernel = KernelLevel::newest;     // use no more than this one has
   // How long submit_and_wait() looks for completions before it sleeps: what comes meanwhile is answered without the
   // wake-up of a thread, and the CPU is used up.
   uint64_t busy_poll_ns = 0;

@@ -32,6 +32,7 @@ namespace {
 constexpr uint16_t kBufferRingIncremental = 2;      // IOU_PBUF_RING_INC, 6.12
 constexpr uint32_t kEnterNoIowait = 1u << 7;        // IORING_ENTER_NO_IOWAIT, 6.15
 constexpr uint32_t kFeatureNoIowait = 1u << 17;     // IORING_FEAT_NO_IOWAIT
+constexpr uint16_t kSendVectorized = 1u << 5;       // IORING_SEND_VECTORIZED, 6.17
 constexpr uint16_t kReceiveGroup = 0;
 constexpr uint32_t kRingEntries = 4096;             // blocks the buffer ring can hold
 constexpr size_t kPaddingPage = 4096;               // after each block, so that reading kPadding past its end is legal
@@ -85,6 +86,7 @@ struct Io::Impl {
   BufferPool& buffers;
   IoOptions options;
   bool incremental = false;
+  bool sends_vectors = false;              // SEND takes pieces as they are; else SENDMSG, in a message header
   io_uring_buf_ring* buffer_ring = nullptr;
   std::vector<Block*> blocks;              // by receive id; null = id unused
   std::vector<uint16_t> free_ids;
@@ -110,6 +112,7 @@ struct Io::Impl {
   std::string set_up(const IoOptions& wanted);
   std::string set_up_buffers();
   std::string restrict_and_enable();
+  bool can_send_vectors();
   bool add_block();
   bool trim();
   void give_to_kernel(Block& block);
@@ -151,7 +154,10 @@ std::string Io::Impl::set_up(const IoOptions& wanted) {
   const uint32_t told = options.busy_poll_ns != 0 ? IORING_SETUP_TASKRUN_FLAG : 0;
   params.flags = common | told | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
   params.cq_entries = options.completion_entries;
-  int result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
+  int result = -EINVAL;
+  if (options.kernel != KernelLevel::linux_6_0) {
+    result = io_uring_queue_init_params(options.submission_entries, &ring, &params);
+  }
   if (result == -EINVAL) {  // kernel < 6.1
     params = {};
     params.flags = common | told | IORING_SETUP_COOP_TASKRUN;
@@ -177,8 +183,23 @@ std::string Io::Impl::set_up(const IoOptions& wanted) {
   send_vectors.resize(ring.sq.ring_entries);
   if (std::string problem = set_up_buffers(); !problem.empty()) return problem;
   if (std::string problem = restrict_and_enable(); !problem.empty()) return problem;
+  sends_vectors = can_send_vectors();
   arm_wake();
   return {};
+}
+
+// Asks for a send that cannot succeed: a kernel that does not know the flag says so before it looks for the socket.
+bool Io::Impl::can_send_vectors() {
+  if (options.kernel != KernelLevel::newest) return false;
+  io_uring_sqe* entry = io_uring_get_sqe(&ring);
+  io_uring_prep_send(entry, /*sockfd=*/-1, send_vectors[0].pieces, 1, MSG_NOSIGNAL);
+  entry->ioprio = kSendVectorized;
+  entry->user_data = kIgnored;
+  io_uring_cqe* completion = nullptr;
+  if (io_uring_submit_and_wait(&ring, 1) < 0 || io_uring_peek_cqe(&ring, &completion) != 0) return false;
+  const bool known = completion->res == -EBADF;
+  io_uring_cqe_seen(&ring, completion);
+  return known;
 }
 
 // From now on the ring does what this file asks for and nothing else: it can do much that a seccomp filter, which
@@ -216,7 +237,7 @@ std::string Io::Impl::set_up_buffers() {
   registration.ring_entries = kRingEntries;
   registration.bgid = kReceiveGroup;
   int result = -EINVAL;
-  if (options.allow_incremental) {
+  if (options.kernel == KernelLevel::newest) {
     registration.pad = kBufferRingIncremental;
     result = io_uring_register_buf_ring(&ring, &registration, 0);
     incremental = result == 0;
@@ -332,11 +353,14 @@ void Io::Impl::take_waiting() {
     io_uring_sqe* entry = io_uring_get_sqe(&ring);
     if (entry == nullptr) return;
     *entry = waiting.front();
+    SendVector& vector = send_vectors[static_cast<size_t>(entry - ring.sq.sqes)];
     if (entry->opcode == IORING_OP_SENDMSG) {
-      SendVector& vector = send_vectors[static_cast<size_t>(entry - ring.sq.sqes)];
       vector = waiting_vectors.front();
       vector.header.msg_iov = vector.pieces;
       entry->addr = reinterpret_cast<uint64_t>(&vector.header);
+    } else if (entry->opcode == IORING_OP_SEND && entry->ioprio == kSendVectorized) {
+      vector = waiting_vectors.front();
+      entry->addr = reinterpret_cast<uint64_t>(vector.pieces);
     }
     waiting.pop_front();
     waiting_vectors.pop_front();
@@ -487,10 +511,15 @@ void Io::send(Operation& operation, int socket, std::span<const iovec> pieces) {
     Io::Impl::SendVector& vector = impl_->vector_of(entry);
     const size_t count = pieces.size() < kPiecesPerSend ? pieces.size() : kPiecesPerSend;
     std::memcpy(vector.pieces, pieces.data(), count * sizeof(iovec));
-    vector.header = {};
-    vector.header.msg_iov = vector.pieces;
-    vector.header.msg_iovlen = count;
-    io_uring_prep_sendmsg(entry, socket, &vector.header, kFlags);
+    if (impl_->sends_vectors) {
+      io_uring_prep_send(entry, socket, vector.pieces, count, kFlags);
+      entry->ioprio = kSendVectorized;
+    } else {
+      vector.header = {};
+      vector.header.msg_iov = vector.pieces;
+      vector.header.msg_iovlen = count;
+      io_uring_prep_sendmsg(entry, socket, &vector.header, kFlags);
+    }
   }
   entry->user_data = reinterpret_cast<uint64_t>(&operation);
   operation.arm();

@@ -162,6 +162,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   input.user = !steering.user.empty()     ? steering.user
                : !inspection.user.empty() ? inspection.user
                                           : inspection.safety_identifier;
+  const uint64_t user_tag = find_user(table, tenant, *key, input.user);
   input.attributes = &steering.attributes;
   input.wall_now_ns = shard_.loop().wall_now_ns();
   auto choice = choose_scenario(table, input);
@@ -237,6 +238,7 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   RequestFacts facts;
   facts.endpoint = endpoint;
   facts.head_size = static_cast<uint32_t>(request.body.data() - base);
+  facts.user_tag = user_tag;
   const std::string_view trace = head.fields.value(HeaderId::traceparent, base);
   if (trace.size() == sizeof facts.traceparent) {
     std::memcpy(facts.traceparent, trace.data(), trace.size());
@@ -249,6 +251,16 @@ core::Result<void> DataPlane::decide_and_start(net::ServerSession& session, cons
   if (exchange->start(*decision, inspection, input.user, steering.attributes, runaway_tag, shadow, pilots))
     pin();
   return {};
+}
+
+// The user's tag, if the tenant's users are counted. What is counted of it is fetched while the request is decided.
+uint64_t DataPlane::find_user(const Table& table, TenantIndex tenant, KeyIndex key, std::string_view user) const {
+  const ScopeGuard* guard = table.guards == nullptr ? nullptr : table.guards->user_of(tenant);
+  if (guard == nullptr) return 0;
+  const UserGuards& users = shard_.gateway().users;
+  const uint64_t tag = users.tag_of(table[tenant].id(), user, table[key].id());
+  users.prefetch(*guard, tag);
+  return tag;
 }
 
 // Each flag that applies may be a pilot with limits of its own, past which the previous unit answers.

@@ -51,6 +51,7 @@ class DataPlane final : public net::RequestHandler {
   core::Result<KeyIndex> identify(const net::RequestHead& head, const uint8_t* base);
   core::Result<void> decide_and_start(net::ServerSession& session, const net::Request& request, Endpoint endpoint,
                                       Record& record);
+  uint64_t find_user(const Table& table, TenantIndex tenant, KeyIndex key, std::string_view user) const;
   core::Result<void> keep_within_pilot(const Table& table, const DecideInput& input,
                                        const Inspection& inspection, Decision& decision, PilotPlaces& pilots,
                                        Record& record);

@@ -91,7 +91,7 @@ bool Exchange::start(const Decision& decision, const Inspection& inspection, std
   record_.decided_unit = static_cast<uint32_t>(decision.unit);
   // The deadline of the whole exchange, all hops together, is that of the unit it began with.
   total_deadline_ns_ = core::deadline_after(started_ns_, (*table().body)[decision.unit].timeouts.total_ns);
-  if (!admit(inspection, user)) return false;
+  if (!admit(inspection)) return false;
   const bool as_decided = decision_.unit == decision.unit;
   if (as_decided) pilots.move_to(pilots_);
   // A budget may have put another unit in the candidate's place.

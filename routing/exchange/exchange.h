@@ -64,6 +64,7 @@ struct RequestFacts {
   bool accepts_stream = false;
   uint8_t traceparent_size = 0;
   char traceparent[55];  // W3C trace context, version 00: 55 bytes
+  uint64_t user_tag = 0;  // UserGuards::tag_of(); 0 where the tenant's users are not counted
 };
 
 // Room for the request head in front of what the rewrite renders, so that both leave in one piece.
@@ -141,7 +142,7 @@ class Exchange final : private net::ResponseHandler, private net::UpstreamWaiter
   void keep_attributes(const AttributeValues& attributes);
 
   // guards (exchange_guard.cc)
-  bool admit(const Inspection& inspection, std::string_view user);
+  bool admit(const Inspection& inspection);
   bool take_economy(const Inspection& inspection);
   bool is_economy() const;
   bool may_follow(UnitIndex unit) const;

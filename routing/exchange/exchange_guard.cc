@@ -211,7 +211,7 @@ void Exchange::report(core::Error error, uint16_t upstream_status) {
 }
 
 // Takes its place under every limit and budget. False: it has been answered.
-bool Exchange::admit(const Inspection& inspection, std::string_view user) {
+bool Exchange::admit(const Inspection& inspection) {
   const Table& now_table = table();
   if (now_table.guards == nullptr) return true;
   const TableBody& body = *now_table.body;
@@ -230,9 +230,7 @@ bool Exchange::admit(const Inspection& inspection, std::string_view user) {
                              .tenant = decision_.tenant,
                              .key = KeyIndex{record_.key},
                              .scenario = decision_.scenario,
-                             .tenant_id = now_table[decision_.tenant].id(),
-                             .user = user,
-                             .key_id = now_table[KeyIndex{record_.key}].id(),
+                             .user_tag = facts_.user_tag,
                              .tokens = free ? 0 : expected_tokens(now_table, decision_.unit, inspection),
                              .worst_nano_usd = free ? 0 : worst_case(decision_.unit, inspection)};
   const Verdict verdict = hold_.admit(request, shard_.gateway().users, shard_.guard_time());

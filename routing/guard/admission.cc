@@ -28,15 +28,6 @@ constexpr uint64_t nonzero(uint64_t tag) {
   return tag != 0 ? tag : 1;
 }
 
-// A key stands for the user where none is named; a user may have a key's name. Each text under a key made from the one
-// before, so that no two pairs run into the same bytes.
-uint64_t user_tag(core::SipKey key, std::string_view tenant_id, std::string_view user, std::string_view key_id) {
-  constexpr uint64_t kOfKey = 0xd6e8feb86659fd93;
-  const core::Hash128 hash = core::siphash128(key, tenant_id);
-  if (user.empty()) return core::siphash64({hash.low ^ kOfKey, hash.high}, key_id);
-  return core::siphash64({hash.low, hash.high}, user);
-}
-
 // A line per rule: what it has counted goes with its window, as that of declared rules does. Two of the same window are
 // told apart by their order.
 uint64_t rule_tag(uint64_t user, std::span<const BudgetGuard> rules, size_t at) {
@@ -82,9 +73,23 @@ const char* limit_token(GuardScope scope, LimitKind kind) {
   return kLimitTokens[static_cast<unsigned>(scope)][static_cast<unsigned>(kind)];
 }
 
+// A key stands for the user where none is named; a user may have a key's name. Each text under a key made from the one
+// before, so that no two pairs run into the same bytes.
+uint64_t UserGuards::tag_of(std::string_view tenant_id, std::string_view user, std::string_view key_id) const {
+  constexpr uint64_t kOfKey = 0xd6e8feb86659fd93;
+  const core::Hash128 hash = core::siphash128(key, tenant_id);
+  if (user.empty()) return core::siphash64({hash.low ^ kOfKey, hash.high}, key_id);
+  return core::siphash64({hash.low, hash.high}, user);
+}
+
+void UserGuards::prefetch(const ScopeGuard& guard, uint64_t tag) const {
+  if (guard.limits.any()) limits.prefetch(nonzero(tag));
+  for (size_t at = 0; at < guard.budgets.size(); ++at) budgets.prefetch(rule_tag(tag, guard.budgets, at));
+}
+
 UserLook::UserLook(const ScopeGuard& guard, std::string_view tenant_id, std::string_view user,
                    UserGuards& users)
-    : UserLook(guard, user_tag(users.key, tenant_id, user, {}), users) {}
+    : UserLook(guard, users.tag_of(tenant_id, user, {}), users) {}
 
 UserLook::UserLook(const ScopeGuard& guard, uint64_t tag, UserGuards& users) : users_(users), tag_(tag) {
   if (guard.limits.any()) limits_ = users.limits.find(nonzero(tag));
@@ -126,7 +131,7 @@ void GuardHold::add(const ScopeGuard* guard, LimitLine* line) {
 bool GuardHold::find_user(const AdmitRequest& request, UserGuards& users, const GuardTime& now) {
   const ScopeGuard* guard = plan_->user_of(request.tenant);
   if (guard == nullptr) return true;
-  const uint64_t tag = user_tag_ = user_tag(users.key, request.tenant_id, request.user, request.key_id);
+  const uint64_t tag = user_tag_ = request.user_tag;
   if (guard->limits.any()) {
     user_limits_ = users.limits.acquire(
         nonzero(tag), [&](const LimitLine& line) { return line.idle(now.now_ns) ? 0 : line.busy_until(); },

@@ -40,6 +40,11 @@ struct UserGuards {
   UserGuards(size_t memory_bytes, core::SipKey secret)
       : limits(memory_bytes / 2), budgets(memory_bytes / 2), key(secret) {}
 
+  // By which a user of a tenant is found; where none is named, whoever has this key is one.
+  uint64_t tag_of(std::string_view tenant_id, std::string_view user, std::string_view key_id) const;
+  // Begins to fetch what admit() will ask for: of many users the lines are in no cache.
+  void prefetch(const ScopeGuard& guard, uint64_t tag) const;
+
   UserLines<LimitLine> limits;
   UserLines<BudgetLine> budgets;
   const core::SipKey key;
@@ -118,10 +123,8 @@ struct AdmitRequest {
   TenantIndex tenant{};
   KeyIndex key{};
   std::optional<ScenarioIndex> scenario;
-  std::string_view tenant_id;  // users are told apart by tenant
-  std::string_view user;       // empty: who has this key is one user
-  std::string_view key_id = {};
-  uint64_t tokens = 0;         // estimate
+  uint64_t user_tag = 0;  // UserGuards::tag_of(); 0 where the tenant's users are not counted
+  uint64_t tokens = 0;    // estimate
   int64_t worst_nano_usd = 0;
 };
 

@@ -20,7 +20,7 @@ namespace {
 class IoPoison : public ::testing::TestWithParam<bool> {
  protected:
   void make(IoOptions options) {
-    options.allow_incremental = GetParam();
+    if (!GetParam()) options.kernel = KernelLevel::linux_6_1;
     io_ = tests::ring_or_skip(Io::create(options, pool_));
     const int listener = listen_tcp(*SocketAddress::parse("127.0.0.1:0")).value();
     const SocketAddress address = bound_address(listener);

@@ -221,7 +221,7 @@ TEST_P(SmallReceiveMemoryTest, ManyClientsWithLargeBodiesAllGetTheirBytes) {
                          .whole_block_bytes = 4096,
                          .whole_blocks = 2,
                          .max_receive_bytes = 8192,
-                         .allow_incremental = GetParam()});
+                         .kernel = GetParam() ? core::KernelLevel::newest : core::KernelLevel::linux_6_1});
   EchoServer echo(*loop);
   struct LargeUpload {
     Peer peer;

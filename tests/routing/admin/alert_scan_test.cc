@@ -43,9 +43,7 @@ struct World {
                                .tenant = TenantIndex{0},
                                .key = KeyIndex{0},
                                .scenario = ScenarioIndex{0},
-                               .tenant_id = "t1",
-                               .user = user,
-                               .key_id = "k1",
+                               .user_tag = users.tag_of("t1", user, "k1"),
                                .tokens = tokens,
                                .worst_nano_usd = worst};
     const Verdict verdict = hold.admit(request, users, time());
@@ -179,8 +177,7 @@ TEST(AlertScan, TellsOfARequestWithMoreTokensThanALimitAdmitsAndOfPlacesThatAreT
   world.ask(0, "", 11);
   EXPECT_EQ(world.states(), "exceeded");
   GuardHold first;
-  const AdmitRequest request{
-      .plan = world.table.guards.get(), .scenario = ScenarioIndex{0}, .tenant_id = "t1", .user = ""};
+  const AdmitRequest request{.plan = world.table.guards.get(), .scenario = ScenarioIndex{0}};
   first.admit(request, world.users, world.time());
   EXPECT_EQ(world.states(), "") << "taken, but nobody asked for more";
   world.ask(0, "", 0);

@@ -96,8 +96,7 @@ TEST(GuardViews, ShowWhatIsCountedOfOneUser) {
   GuardHold hold;
   ASSERT_EQ(hold.admit({.plan = world.table.guards.get(),
                         .scenario = ScenarioIndex{0},
-                        .tenant_id = "t1",
-                        .user = "anna",
+                        .user_tag = users.tag_of("t1", "anna", {}),
                         .tokens = 10,
                         .worst_nano_usd = 2'000'000'000},
                        users, world.now)

@@ -30,8 +30,7 @@ struct World {
             .tenant = TenantIndex{0},
             .key = KeyIndex{0},
             .scenario = ScenarioIndex{0},
-            .tenant_id = "t1",
-            .user = user,
+            .user_tag = users.tag_of("t1", user, {}),
             .tokens = tokens,
             .worst_nano_usd = worst};
   }
@@ -214,12 +213,11 @@ keys: [ { id: k, tenant: t1, hash: "hmac-sha256:)" +
   hold.settle(1, 0, world.users, kNow);
   EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::refused);
   request.tenant = TenantIndex{1};
-  request.tenant_id = "t2";
+  request.user_tag = world.users.tag_of("t2", "u", {});
   EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted);
   hold.settle(1, 0, world.users, kNow);
-  request.user = "";
   for (const char* key : {"k", "l", "u"}) {
-    request.key_id = key;
+    request.user_tag = world.users.tag_of("t2", "", key);
     EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::admitted) << "who names nobody is the key's";
     hold.settle(1, 0, world.users, kNow);
     EXPECT_EQ(hold.admit(request, world.users, kNow).kind, Kind::refused) << key;

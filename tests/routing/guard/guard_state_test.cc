@@ -191,8 +191,7 @@ struct User {
             .tenant = TenantIndex{0},
             .key = KeyIndex{0},
             .scenario = std::nullopt,
-            .tenant_id = "t1",
-            .user = name,
+            .user_tag = world.users.tag_of("t1", name, {}),
             .tokens = 1,
             .worst_nano_usd = worst};
   }
