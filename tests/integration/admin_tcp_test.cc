@@ -4,7 +4,7 @@
 #include "tests/integration/tls_client.h"
 #include "tests/support/test_certificates.h"
 
-namespace weir::tests {
+namespace weir::tests::admin_tcp_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -92,4 +92,4 @@ TEST_F(AdminTcp, SpeaksNothingButTls) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::admin_tcp_test

@@ -16,7 +16,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::alerts_test {
 namespace {
 
 using Peer = LyingProvider::Peer;
@@ -182,4 +182,4 @@ TEST(ShadowOfAProcess, WritesAPairForEveryRequestAndTheClientSeesNothingOfIt) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::alerts_test

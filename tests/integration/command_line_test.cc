@@ -6,7 +6,7 @@
 #include "tests/support/process.h"
 #include "tools/exit_codes.h"
 
-namespace weir::tools {
+namespace weir::tools::command_line_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -131,4 +131,4 @@ TEST_F(CommandLine, ExplainsItselfAndRefusesNonsense) {
 }
 
 }  // namespace
-}  // namespace weir::tools
+}  // namespace weir::tools::command_line_test

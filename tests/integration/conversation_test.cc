@@ -7,7 +7,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::conversation_test {
 namespace {
 
 constexpr int kConversations = 10'000;
@@ -165,4 +165,4 @@ TEST_F(Conversations, NeverChangeTheirUnitButAsOnRollbackSays) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::conversation_test

@@ -14,7 +14,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::guards_test {
 namespace {
 
 // The echo provider reports 3 tokens in, 2 out: 0.000007 USD.
@@ -149,4 +149,4 @@ TEST(GuardsOfAProcess, SpendSurvivesAKill) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::guards_test

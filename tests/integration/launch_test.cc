@@ -8,7 +8,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::launch_test {
 namespace {
 
 constexpr int kRequests = 100'000;
@@ -137,4 +137,4 @@ TEST(Launch, SwapsUnderLoadFailNoRequestAndTearNoTable) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::launch_test

@@ -12,7 +12,7 @@
 #include "tools/weirctl/admin_client.h"
 #include "tools/weir/config.h"
 
-namespace weir::tests {
+namespace weir::tests::limits_test {
 namespace {
 
 using core::ErrorCode;
@@ -174,4 +174,4 @@ TEST(Limits, ATableFileLargerThanKMaxTableBytesIsNotRead) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::limits_test

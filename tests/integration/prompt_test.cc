@@ -4,7 +4,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::prompt_test {
 namespace {
 
 using Peer = LyingProvider::Peer;
@@ -51,4 +51,4 @@ TEST(Prompts, SayWhatTheRequestsAttributesAreInEveryAttempt) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::prompt_test

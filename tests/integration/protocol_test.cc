@@ -6,7 +6,7 @@
 #include "core/limits.h"
 #include "tests/integration/gateway_fixture.h"
 
-namespace weir::tests {
+namespace weir::tests::protocol_test {
 namespace {
 
 using core::ErrorCode;
@@ -480,4 +480,4 @@ TEST_F(ImpatientProtocol, EndsIdleConnectionsWithoutAWord) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::protocol_test

@@ -6,7 +6,7 @@
 #include "tests/support/process.h"
 #include "tools/exit_codes.h"
 
-namespace weir::tools {
+namespace weir::tools::registry_command_test {
 namespace {
 
 using routing::ObjectKind;
@@ -83,4 +83,4 @@ TEST_F(RegistryCommand, MakesNoFileThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace weir::tools
+}  // namespace weir::tools::registry_command_test

@@ -15,7 +15,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::registry_test {
 namespace {
 
 using nlohmann::json;
@@ -235,4 +235,4 @@ TEST(Registry, ADamagedOrNewerFileIsNamedAndLeftAsItIs) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::registry_test

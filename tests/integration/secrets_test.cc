@@ -14,7 +14,7 @@
 #include "tests/integration/lying_provider.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::secrets_test {
 namespace {
 
 const std::string kMail = "anna.planted@example.org";
@@ -198,4 +198,4 @@ TEST(Secrets, PlantedAnywhereAreInNoLogRecordMetricOrAdminAnswer) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::secrets_test

@@ -11,7 +11,7 @@
 #include "tests/integration/tls_client.h"
 #include "tests/support/test_certificates.h"
 
-namespace weir::tests {
+namespace weir::tests::tls_test {
 namespace {
 
 using core::ErrorCode;
@@ -352,4 +352,4 @@ TEST_F(HttpsProvider, IsTrustedAgainOnceItsCaFileIsReplaced) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::tls_test

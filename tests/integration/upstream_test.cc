@@ -7,7 +7,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::upstream_test {
 namespace {
 
 using core::ErrorCode;
@@ -574,4 +574,4 @@ TEST_F(UpstreamClocks, AConnectionThatIsNotAcceptedTimesOut) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::upstream_test

@@ -6,7 +6,7 @@
 #include "tests/integration/gateway_fixture.h"
 #include "tools/exit_codes.h"
 
-namespace weir::tests {
+namespace weir::tests::weirctl_test {
 namespace {
 
 using nlohmann::json;
@@ -194,4 +194,4 @@ TEST_F(WeirctlAtWork, NeverLetsANameSteerTheTerminal) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::weirctl_test

@@ -12,7 +12,7 @@
 
 #include "tests/integration/gateway_fixture.h"
 
-namespace weir::tests {
+namespace weir::tests::activation_test {
 namespace {
 
 using weir::testing::Process;
@@ -146,4 +146,4 @@ TEST_F(Activation, TellsWhichProcessServesAfterAnUpgrade) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::activation_test

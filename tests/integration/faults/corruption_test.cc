@@ -9,7 +9,7 @@
 #include "tests/integration/faults/shard_probe.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::corruption_test {
 namespace {
 
 using Peer = LyingProvider::Peer;
@@ -160,4 +160,4 @@ TEST(Corruption, OfAStreamEndsInItsExactEventsOrAVisibleCut) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::corruption_test

@@ -11,7 +11,7 @@
 #include "tests/support/sanitized.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::disk_test {
 namespace {
 
 using nlohmann::json;
@@ -208,4 +208,4 @@ TEST_F(FailingSync, ForGoodRefusesEveryChangeAndLosesNone) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::disk_test

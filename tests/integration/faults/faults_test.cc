@@ -21,7 +21,7 @@
 #include "tests/integration/faults/shard_probe.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::faults_test {
 namespace {
 
 using core::ErrorCode;
@@ -536,4 +536,4 @@ TEST(Faults, AnEndWithoutWarningLeavesNothingInTheWayOfTheNextStart) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::faults_test

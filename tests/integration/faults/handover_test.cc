@@ -22,7 +22,7 @@
 #include "tools/weir/config.h"
 #include "tools/weirctl/admin_client.h"
 
-namespace weir::tests {
+namespace weir::tests::handover_test {
 namespace {
 
 using weir::testing::Process;
@@ -571,4 +571,4 @@ TEST_F(Handover, LosesNoLineWhenTheLogIsRotated) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::handover_test

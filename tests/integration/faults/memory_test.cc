@@ -9,7 +9,7 @@
 #include "tests/integration/tls_client.h"
 #include "tests/support/test_certificates.h"
 
-namespace weir::tests {
+namespace weir::tests::memory_test {
 namespace {
 
 namespace limits = core::limits;
@@ -310,4 +310,4 @@ TEST_F(WithoutMemory, OfAControlGroupItRefusesAndGoesOn) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::memory_test

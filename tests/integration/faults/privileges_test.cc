@@ -17,7 +17,7 @@
 
 #include "tests/integration/gateway_fixture.h"
 
-namespace weir::tests {
+namespace weir::tests::privileges_test {
 namespace {
 
 std::string table() {
@@ -179,4 +179,4 @@ TEST(Privileges, WithoutIoUringItSaysWhatToAllow) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::privileges_test

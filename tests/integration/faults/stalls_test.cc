@@ -7,7 +7,7 @@
 #include "tests/integration/faults/shard_probe.h"
 #include "tests/integration/lying_provider.h"
 
-namespace weir::tests {
+namespace weir::tests::stalls_test {
 namespace {
 
 using Peer = LyingProvider::Peer;
@@ -170,4 +170,4 @@ TEST(Stalls, NoAnswerOfAProviderHoldsUpTheOthersOfItsShard) {
 }
 
 }  // namespace
-}  // namespace weir::tests
+}  // namespace weir::tests::stalls_test
